@@ -1,0 +1,239 @@
+/**
+ * Every message between processes, defined once. From these definitions come the TypeScript types of senders
+ * and handlers, the check at the edge, and the tables that the tests read.
+ *
+ * Roles: an `owner` is any process that submits work (the driver, and each worker in its part as a client);
+ * a `worker` executes; the `node` is the daemon of a machine, which on one machine also holds control.
+ * A process that is both owner and worker has one connection to its node and speaks both parts on it.
+ *
+ * All messages are one way. A message whose loss or repetition must be harmless names its `key`: the receiver
+ * treats a second message with an equal key as the first one, and the simulator repeats exactly those.
+ * The transport delivers in order and once, or breaks; a broken connection means that the peer is dead.
+ */
+import type {
+  ActorId, FunctionId, JobId, LeaseId, LeaseRequestId, NodeId, ObjectId, PlacementGroupId, ProcessId, TaskId,
+} from "./ids.ts";
+import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
+import type { Shape, Static, StaticShape } from "./schema.ts";
+
+export type Role = "owner" | "worker" | "node";
+
+export interface Definition<S extends Shape = Shape> {
+  /** Number on the wire. Never reused. */
+  readonly code: number;
+  readonly from: Role;
+  readonly to: Role;
+  readonly shape: S;
+  /** The field whose value makes a repeat harmless, if a repeat must be. */
+  readonly key?: keyof S & string;
+  /** Largest encoded size accepted, bytes. */
+  readonly limit: number;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+function def<const S extends Shape>(
+  code: number, from: Role, to: Role, shape: S, options: { key?: keyof S & string; limit?: number } = {},
+): Definition<S> {
+  return { code, from, to, shape, key: options.key, limit: options.limit ?? 64 * KIB };
+}
+
+const nodeId = str<NodeId>(64);
+const processId = str<ProcessId>(64);
+const jobId = str<JobId>(64);
+const taskId = str<TaskId>(128);
+const objectId = str<ObjectId>(128);
+const actorId = str<ActorId>(128);
+const leaseId = str<LeaseId>(128);
+const requestId = str<LeaseRequestId>(128);
+const groupId = str<PlacementGroupId>(128);
+const functionId = str<FunctionId>(128);
+
+/** Amounts in ten-thousandths, so that sums are exact. */
+export const resources = dict(uint(), 256);
+export type ResourceAmounts = Static<typeof resources>;
+
+/**
+ * A value on its way: inline bytes, or an object that lies in the node's store, or a failure.
+ * `refs` are the objects and actors that the value contains; whoever holds the payload holds them.
+ */
+export const payload = oneOf({
+  inline: { bytes: bytes(), refs: optional(list(str<ObjectId | ActorId>(128))) },
+  stored: { id: objectId, size: uint() },
+  error: { bytes: bytes(), refs: optional(list(str<ObjectId | ActorId>(128))) },
+});
+export type Payload = Static<typeof payload>;
+
+/** Why a process ended, as told to whoever had work there. */
+export const deathReason = obj({
+  cause: literal("exit", "signal", "out-of-memory", "killed", "start-failed", "node-died", "idle", "uncaught-error", "max-calls"),
+  message: str(16 * KIB),
+  exitCode: optional(num()),
+  signal: optional(str(32)),
+  /** The last lines that the process wrote to stderr. */
+  lastLines: optional(list(str(2 * KIB), 50)),
+});
+export type DeathReason = Static<typeof deathReason>;
+
+export const strategy = oneOf({
+  default: {},
+  spread: {},
+  affinity: { nodeId, soft: bool },
+  labels: { hard: dict(str(256)), soft: dict(str(256)) },
+  group: { groupId, bundleIndex: num(-1, 10_000), captureChildTasks: bool },
+});
+export type Strategy = Static<typeof strategy>;
+
+/** What a worker must be to run a task: work of equal shape can share a lease. */
+export const shape = obj({
+  resources,
+  strategy,
+  labelSelector: optional(dict(str(256))),
+  /** Environment variables of the worker process; a worker serves one environment for life. */
+  envVars: optional(dict(str(32 * KIB))),
+  /** Name of the function, for messages to people. */
+  name: str(256),
+  priority: num(),
+});
+export type LeaseShape = Static<typeof shape>;
+
+/** Where a leased worker is reached, and what it was given. */
+export const workerAddress = obj({ processId, pid: uint(), socket: str(512) });
+export type WorkerAddress = Static<typeof workerAddress>;
+
+export const actorOptions = obj({
+  name: optional(str(256)),
+  namespace: str(256),
+  detached: bool,
+  getIfExists: bool,
+  maxRestarts: num(-1),
+  maxConcurrency: uint(1_000_000),
+  concurrencyGroups: optional(dict(uint(1_000_000))),
+  /** Held for life. */
+  resources,
+  /** Needed to be placed, then given back. */
+  placementResources: resources,
+});
+export type ActorOptions = Static<typeof actorOptions>;
+
+export const actorStatus = oneOf({
+  /** Waiting for resources, a worker, or the constructor's end. */
+  pending: { epoch: uint() },
+  alive: { epoch: uint(), address: workerAddress },
+  restarting: { epoch: uint(), reason: deathReason },
+  dead: { epoch: uint(), reason: deathReason, error: optional(bytes()) },
+});
+export type ActorStatus = Static<typeof actorStatus>;
+
+export const failure = obj({ code: str(128), message: str(16 * KIB) });
+export type Failure = Static<typeof failure>;
+
+export const definitions = {
+  // ── joining ────────────────────────────────────────────────────────────────────────────────
+  driverHello: def(1, "owner", "node", { processId, jobId, pid: uint(), namespace: str(256), logToDriver: bool }),
+  workerHello: def(2, "worker", "node", { processId, pid: uint(), socket: str(512) }),
+  welcome: def(3, "node", "owner", {
+    nodeId,
+    jobId,
+    namespace: str(256),
+    /** Shared memory of this node: see src/memory. */
+    memory: dict(str(1024)),
+    total: resources,
+  }),
+  warning: def(4, "node", "owner", { code: str(64), message: str(16 * KIB) }),
+  log: def(5, "node", "owner", { name: str(256), pid: uint(), stream: literal("stdout", "stderr"), lines: list(str(64 * KIB), 10_000) }, { limit: 16 * MIB }),
+
+  // ── leases: the right to run tasks on one worker, with resources ──────────────────────────────
+  leaseRequest: def(10, "owner", "node", { requestId, jobId, shape, /** tasks waiting for it, for listings */ backlog: uint() }, { key: "requestId" }),
+  leaseCancel: def(11, "owner", "node", { requestId }, { key: "requestId" }),
+  leaseGrant: def(12, "node", "owner", {
+    requestId, leaseId, worker: workerAddress,
+    /** Index of the worker's block of claim words in shared memory, -1 where there is none. */
+    claims: num(-1),
+    assigned: resources,
+    gpuIds: list(uint()),
+  }, { key: "leaseId" }),
+  leaseReject: def(13, "node", "owner", { requestId, failure, reason: optional(deathReason) }, { key: "requestId" }),
+  /** Others wait: give the lease back once its tasks in flight are done, and push nothing more on it. */
+  leaseWanted: def(14, "node", "owner", { leaseId }),
+  leaseReturn: def(15, "owner", "node", { leaseId, /** the worker must not be used again */ retire: bool }, { key: "leaseId" }),
+  /** A process is gone, and nothing that it sent is still under way. */
+  processLost: def(16, "node", "owner", { processId, reason: deathReason }, { key: "processId" }),
+  /** The task on this lease waits for others: its resources are free meanwhile. */
+  taskBlocked: def(17, "worker", "node", { leaseId, /** counts the blocks of this lease */ turn: uint() }),
+  /** What it waited for is there: it asks for its resources back. */
+  taskUnblocked: def(18, "worker", "node", { leaseId, turn: uint() }),
+  taskResumed: def(19, "node", "worker", { leaseId, turn: uint() }),
+  /** Ask a worker to end itself once idle; the node kills it if it does not. */
+  exitRequest: def(20, "node", "worker", { reason: str(1024) }),
+  killProcess: def(21, "owner", "node", { processId, /** only if it still holds this lease */ leaseId: optional(leaseId), message: str(1024) }),
+  workerExiting: def(22, "worker", "node", { reason: deathReason }),
+
+  // ── objects ──────────────────────────────────────────────────────────────────────────────────
+  /** The record of an object goes to the node, because its ref left its process. The sender holds it once. */
+  objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: 4 * MIB }),
+  objectSettle: def(31, "owner", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
+  /** Credits `holder` with `count` (may be negative) holds on an object or actor. */
+  refAdd: def(32, "owner", "node", { id: str<ObjectId | ActorId>(128), holder: processId, count: num() }),
+  /** The sender gives up `count` of its own holds. */
+  refDrop: def(33, "owner", "node", { id: str<ObjectId | ActorId>(128), count: uint() }),
+  /** The sender holds nothing of these, whatever was credited to it (results of a call that failed). */
+  refForget: def(34, "owner", "node", { ids: list(objectId) }),
+  objectFetch: def(35, "owner", "node", { id: objectId }, { key: "id" }),
+  objectState: def(36, "node", "owner", { id: objectId, payload }, { limit: 4 * MIB }),
+  objectFetchCancel: def(37, "owner", "node", { id: objectId }),
+
+  // ── actors ───────────────────────────────────────────────────────────────────────────────────
+  /** Made known at `.remote()`; its creation starts when the arguments are there (`actorCreate`). */
+  actorDeclare: def(40, "owner", "node", { actorId, jobId, className: str(256), options: actorOptions, shape }, { key: "actorId" }),
+  actorCreate: def(41, "owner", "node", {
+    actorId, functionId, definition: bytes(), args: bytes(), argPayloads: list(obj({ index: uint(), payload })),
+  }, { key: "actorId", limit: 256 * MIB }),
+  /** Creation will not come: an argument failed. */
+  actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: 4 * MIB }),
+  actorWatch: def(43, "owner", "node", { actorId }, { key: "actorId" }),
+  actorState: def(44, "node", "owner", { actorId, status: actorStatus, className: str(256) }, { limit: 4 * MIB }),
+  actorStart: def(45, "node", "worker", {
+    actorId, epoch: uint(), className: str(256), functionId, definition: bytes(), args: bytes(),
+    argPayloads: list(obj({ index: uint(), payload })), options: actorOptions, jobId, assigned: resources, gpuIds: list(uint()),
+  }, { limit: 256 * MIB }),
+  actorStarted: def(46, "worker", "node", { actorId, epoch: uint() }),
+  actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: 4 * MIB }),
+  actorKill: def(48, "owner", "node", { actorId, noRestart: bool }),
+  /** exitActor(): the actor ends for good, by its own will. */
+  actorExit: def(49, "worker", "node", { actorId }),
+
+  // ── questions to control; each answered by `answer` with the same `call` ─────────────────────────
+  ask: def(60, "owner", "node", {
+    call: uint(),
+    question: oneOf({
+      actorByName: { name: str(256), namespace: str(256) },
+      nodes: {},
+      clusterResources: {},
+      availableResources: {},
+      timeline: {},
+      objectStore: {},
+      groupCreate: { groupId, jobId, bundles: list(resources, 10_000), strategy: literal("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"), name: optional(str(256)), detached: bool },
+      groupReady: { groupId },
+      groupRemove: { groupId },
+      groupByName: { name: str(256) },
+    }),
+  }, { limit: 16 * MIB }),
+  answer: def(61, "node", "owner", { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(64 * MIB)) }, { limit: 64 * MIB }),
+  /** Spans for the timeline and counts for state listings, in batches; never on the path of a task. */
+  events: def(62, "owner", "node", { events: list(obj({ name: str(256), category: str(64), startUs: num(), durationUs: num(), taskId: optional(taskId) }), 100_000) }, { limit: 16 * MIB }),
+} as const satisfies Record<string, Definition>;
+
+export type Definitions = typeof definitions;
+export type MessageName = keyof Definitions;
+export type Body<N extends MessageName> = StaticShape<Definitions[N]["shape"]>;
+export type Message<N extends MessageName = MessageName> = { [K in N]: { readonly name: K } & Body<K> }[N];
+
+/** The names of the messages that go from one role to another. */
+export type Between<F extends Role, T extends Role> = {
+  [N in MessageName]: Definitions[N]["from"] extends F ? (Definitions[N]["to"] extends T ? N : never) : never;
+}[MessageName];
+
+/** One handler a message: a message without a handler does not compile. */
+export type Handlers<N extends MessageName, Context> = { readonly [K in N]: (body: Body<K>, from: Context) => void };
