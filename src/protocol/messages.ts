@@ -18,14 +18,14 @@ import type { Shape, Static, StaticShape } from "./schema.ts";
 
 export type Role = "owner" | "worker" | "node";
 
-export interface Definition<S extends Shape = Shape> {
+export interface Definition<S extends Shape = Shape, F extends Role = Role, T extends Role = Role> {
   /** Number on the wire. Never reused. */
   readonly code: number;
-  readonly from: Role;
-  readonly to: Role;
+  readonly from: F;
+  readonly to: T;
   readonly shape: S;
   /** The field whose value makes a repeat harmless, if a repeat must be. */
-  readonly key?: keyof S & string;
+  readonly key: string | undefined;
   /** Largest encoded size accepted, bytes. */
   readonly limit: number;
 }
@@ -33,9 +33,9 @@ export interface Definition<S extends Shape = Shape> {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-function def<const S extends Shape>(
-  code: number, from: Role, to: Role, shape: S, options: { key?: keyof S & string; limit?: number } = {},
-): Definition<S> {
+function def<const S extends Shape, F extends Role, T extends Role>(
+  code: number, from: F, to: T, shape: S, options: { key?: keyof S & string; limit?: number } = {},
+): Definition<S, F, T> {
   return { code, from, to, shape, key: options.key, limit: options.limit ?? 64 * KIB };
 }
 
