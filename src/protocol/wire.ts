@@ -1,0 +1,68 @@
+/**
+ * Bytes of a message: [u32 length of what follows][u8 code][body]. The bodies of `definitions` are msgpack arrays of
+ * their fields in order of definition; the few hot messages between owner and worker have layouts of their own
+ * (direct.ts). A message is checked field by field before a handler sees it.
+ */
+import { Packr } from "msgpackr";
+import { definitions } from "./messages.ts";
+import type { Body, Definition, MessageName } from "./messages.ts";
+import { MalformedMessage } from "./schema.ts";
+
+/** Codes from here on are hot messages with a layout of their own. */
+export const FIRST_DIRECT_CODE = 128;
+export const HEADER_BYTES = 5;
+/** No message may be longer, whatever its definition allows. */
+export const MESSAGE_BYTES_MAX = 1 << 30;
+
+const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: "number" });
+
+interface Entry {
+  readonly name: MessageName;
+  readonly definition: Definition;
+  readonly fields: readonly string[];
+}
+
+const byCode = new Map<number, Entry>();
+const byName = new Map<string, Entry>();
+for (const [name, definition] of Object.entries(definitions) as [MessageName, Definition][]) {
+  const entry = { name, definition, fields: Object.keys(definition.shape) };
+  if (byCode.has(definition.code)) throw new Error(`message code ${definition.code} is used twice`);
+  byCode.set(definition.code, entry);
+  byName.set(name, entry);
+}
+
+export function codeOf(name: MessageName): number {
+  return definitions[name].code;
+}
+
+export function encodeBody<N extends MessageName>(name: N, body: Body<N>): Uint8Array {
+  const { fields } = byName.get(name)!;
+  const values = new Array<unknown>(fields.length);
+  for (let i = 0; i < fields.length; i++) values[i] = (body as Record<string, unknown>)[fields[i]!];
+  return packr.pack(values);
+}
+
+/** Largest body that a code may carry; undefined for a code that is not defined. */
+export function limitOf(code: number): number | undefined {
+  return byCode.get(code)?.definition.limit;
+}
+
+export function decodeBody(code: number, bytes: Uint8Array): { name: MessageName; body: never } {
+  const entry = byCode.get(code);
+  if (!entry) throw new MalformedMessage("code", "a known message", code);
+  const { fields, definition, name } = entry;
+  if (bytes.byteLength > definition.limit) throw new MalformedMessage(name, `at most ${definition.limit} bytes`, bytes.byteLength);
+  let values: unknown;
+  try {
+    values = packr.unpack(bytes);
+  } catch {
+    throw new MalformedMessage(name, "well-formed msgpack", undefined);
+  }
+  if (!Array.isArray(values) || values.length !== fields.length) throw new MalformedMessage(name, `${fields.length} fields`, values);
+  const body: Record<string, unknown> = {};
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]!;
+    body[field] = definition.shape[field]!.check(values[i], `${name}.${field}`);
+  }
+  return { name, body: body as never };
+}

@@ -1,0 +1,205 @@
+/**
+ * One connection between two processes: messages out are gathered and written once per turn of the event loop, messages
+ * in are cut from the stream and handed on. It delivers in order and once, or it breaks; it never repairs itself.
+ *
+ * Batching is where the throughput comes from: one system call carries hundreds of small messages. A buffer that grows
+ * past FLUSH_BYTES is written at once, so that the peer works while we are still submitting.
+ */
+import type { Socket } from "node:net";
+import type { Body, MessageName } from "../../protocol/messages.ts";
+import { codeOf, decodeBody, encodeBody, FIRST_DIRECT_CODE, HEADER_BYTES, limitOf, MESSAGE_BYTES_MAX } from "../../protocol/wire.ts";
+import { MalformedMessage } from "../../protocol/schema.ts";
+
+const FLUSH_BYTES = 64 * 1024;
+
+/** A message of the tables, or a hot one as raw bytes: `buffer` is shared and must be copied from before returning. */
+export interface ConnectionHandler {
+  message(name: MessageName, body: never): void;
+  /** `at` is the offset of the body in `buffer`, `end` its end. Absent: hot messages are refused. */
+  direct?(code: number, buffer: Buffer, at: number, end: number): void;
+  /** Once. Everything that the peer sent has been handed on before. */
+  closed(error: Error | undefined): void;
+  /** Called after a batch of received messages has been handed on. */
+  batchEnd?(): void;
+}
+
+export class Connection {
+  readonly #socket: Socket;
+  readonly #handler: ConnectionHandler;
+  #out: Buffer = Buffer.allocUnsafeSlow(FLUSH_BYTES + 4096);
+  #used = 0;
+  #scheduled = false;
+  #rest: Buffer | undefined;
+  #closed = false;
+  #error: Error | undefined;
+  readonly #flushNow = (): void => this.flush();
+
+  constructor(socket: Socket, handler: ConnectionHandler) {
+    this.#socket = socket;
+    this.#handler = handler;
+    socket.setNoDelay?.(true);
+    socket.on("data", (chunk: Buffer) => this.#received(chunk));
+    socket.on("error", (error) => (this.#error = error));
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => this.#ended());
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Bytes handed to the socket and not yet taken by the kernel. */
+  get queuedBytes(): number {
+    return this.#used + this.#socket.writableLength;
+  }
+
+  send<N extends MessageName>(name: N, body: Body<N>): void {
+    if (this.#closed) return;
+    const bytes = encodeBody(name, body);
+    const at = this.begin(codeOf(name), bytes.byteLength);
+    this.#out.set(bytes, at);
+    this.commit();
+  }
+
+  /** Room for a message whose body is `length` bytes; write it into `buffer` at the returned offset, then `commit`. */
+  begin(code: number, length: number): number {
+    const need = this.#used + HEADER_BYTES + length;
+    if (need > this.#out.byteLength) this.#grow(length + HEADER_BYTES);
+    const out = this.#out;
+    const at = this.#used;
+    out.writeUInt32LE(length + 1, at);
+    out[at + 4] = code;
+    this.#used = at + HEADER_BYTES + length;
+    return at + HEADER_BYTES;
+  }
+
+  get buffer(): Buffer {
+    return this.#out;
+  }
+
+  commit(): void {
+    if (this.#used >= FLUSH_BYTES) this.flush();
+    else if (!this.#scheduled) {
+      this.#scheduled = true;
+      queueMicrotask(this.#flushNow);
+    }
+  }
+
+  /** Writes what is gathered. */
+  flush(): void {
+    this.#scheduled = false;
+    if (this.#used === 0 || this.#closed) return;
+    const full = this.#out;
+    const used = this.#used;
+    this.#used = 0;
+    this.#socket.write(full.subarray(0, used));
+    // What the kernel took at once is free to be overwritten; else the socket still reads from the buffer.
+    if (this.#socket.writableLength > 0 || full.byteLength > 16 * FLUSH_BYTES) this.#out = Buffer.allocUnsafeSlow(FLUSH_BYTES + 4096);
+  }
+
+  /** Ends the connection after what was sent has gone out. */
+  close(): void {
+    this.flush();
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  /** An idle connection that is unref'd does not keep its process alive. */
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  #grow(length: number): void {
+    this.flush();
+    if (length > this.#out.byteLength) this.#out = Buffer.allocUnsafeSlow(length + 4096);
+  }
+
+  #received(chunk: Buffer): void {
+    let buffer = chunk;
+    if (this.#rest) {
+      buffer = this.#rest.byteLength === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+      this.#rest = undefined;
+    }
+    try {
+      const at = this.#cut(buffer);
+      if (at < buffer.byteLength) this.#keep(buffer, at);
+      this.#handler.batchEnd?.();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #cut(buffer: Buffer): number {
+    const handler = this.#handler;
+    let at = 0;
+    while (buffer.byteLength - at >= HEADER_BYTES) {
+      const length = buffer.readUInt32LE(at);
+      const code = buffer[at + 4]!;
+      if (length < 1 || length > MESSAGE_BYTES_MAX) throw new MalformedMessage("length", `1 to ${MESSAGE_BYTES_MAX}`, length);
+      const end = at + 4 + length;
+      if (end > buffer.byteLength) {
+        this.#checkLimit(code, length - 1);
+        break;
+      }
+      if (code >= FIRST_DIRECT_CODE) {
+        if (!handler.direct) throw new MalformedMessage("code", "a message for this peer", code);
+        handler.direct(code, buffer, at + HEADER_BYTES, end);
+      } else {
+        const { name, body } = decodeBody(code, buffer.subarray(at + HEADER_BYTES, end));
+        handler.message(name, body);
+      }
+      at = end;
+      if (this.#closed) return buffer.byteLength;
+    }
+    return at;
+  }
+
+  /** A long message is refused by its header, before its bytes are gathered. */
+  #checkLimit(code: number, length: number): void {
+    if (code >= FIRST_DIRECT_CODE) return;
+    const limit = limitOf(code);
+    if (limit === undefined) throw new MalformedMessage("code", "a known message", code);
+    if (length > limit) throw new MalformedMessage("length", `at most ${limit}`, length);
+  }
+
+  /** Chunks of a long message go into one buffer of its full size, so that gathering is linear. */
+  #keep(buffer: Buffer, at: number): void {
+    this.#rest = buffer.subarray(at);
+    if (buffer.byteLength - at < HEADER_BYTES) return;
+    const total = 4 + buffer.readUInt32LE(at);
+    if (total < 2 * FLUSH_BYTES) return;
+    const whole = Buffer.allocUnsafeSlow(total);
+    let filled = buffer.copy(whole, 0, at);
+    this.#rest = undefined;
+    this.#socket.removeAllListeners("data");
+    this.#socket.on("data", (chunk: Buffer) => {
+      const used = chunk.copy(whole, filled, 0, Math.min(chunk.byteLength, total - filled));
+      filled += used;
+      if (filled < total) return;
+      this.#socket.removeAllListeners("data");
+      this.#socket.on("data", (next: Buffer) => this.#received(next));
+      this.#received(whole);
+      if (used < chunk.byteLength && !this.#closed) this.#received(chunk.subarray(used));
+    });
+  }
+
+  #fail(error: unknown): void {
+    // A handler's own fault is not the peer's: it must be seen, not turned into a broken connection.
+    if (!(error instanceof MalformedMessage)) throw error;
+    this.#error = error;
+    this.#socket.destroy();
+  }
+
+  #ended(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#handler.closed(this.#error);
+  }
+}
