@@ -1,0 +1,147 @@
+/**
+ * One actor as one caller knows it: where it is, and the calls to it in the order they were made. Calls of an ordered
+ * actor go out strictly in that order: a call whose arguments are not there holds up those behind it.
+ */
+import type { ActorId } from "../../protocol/ids.ts";
+import type { ActorStatus, DeathReason, WorkerAddress } from "../../protocol/messages.ts";
+import { Channel } from "./channel.ts";
+import { Deque } from "./deque.ts";
+import type { OwnerPort, SystemFailure } from "./port.ts";
+import type { Task } from "./task.ts";
+
+/** Calls in flight to one actor from one caller; more wait here. */
+const IN_FLIGHT_MAX = 100_000;
+
+type Fail = (task: Task, failure: SystemFailure) => void;
+
+export class ActorClient {
+  readonly kind = "actor";
+  readonly id: ActorId;
+  className = "";
+  /** Calls keep the order of their making. */
+  readonly ordered: boolean;
+  status: ActorStatus | undefined;
+  /** Incarnation that the way is open to; -1 when it is closed. */
+  epoch = -1;
+  worker: WorkerAddress | undefined;
+  channel = new Channel();
+  readonly waiting = new Deque<Task>();
+  readonly #port: OwnerPort;
+  readonly #fail: Fail;
+
+  constructor(id: ActorId, ordered: boolean, port: OwnerPort, fail: Fail) {
+    this.id = id;
+    this.ordered = ordered;
+    this.#port = port;
+    this.#fail = fail;
+  }
+
+  /** Calls made and not answered. */
+  get pending(): number {
+    return this.waiting.size + this.channel.count;
+  }
+
+  enqueue(task: Task): void {
+    if (this.status?.kind === "dead") return this.#refuse(task, this.status.reason);
+    task.state = task.unready > 0 ? "waiting" : "queued";
+    this.waiting.push(task);
+    this.pump();
+  }
+
+  pump(): void {
+    if (this.epoch < 0) return;
+    if (!this.ordered) return this.#pumpUnordered();
+    for (;;) {
+      const task = this.waiting.peek();
+      if (!task || this.channel.count >= IN_FLIGHT_MAX) return;
+      if (task.state !== "done") {
+        if (task.unready > 0) return;
+        this.#push(task);
+      }
+      this.waiting.shift();
+    }
+  }
+
+  answered(seq: number): Task | undefined {
+    const task = this.channel.get(seq);
+    if (task) this.channel.remove(task);
+    return task;
+  }
+
+  /** News from control. Repeats and news of old incarnations change nothing. */
+  changed(status: ActorStatus): void {
+    const before = this.status;
+    if (before && (status.epoch < before.epoch || before.kind === "dead")) return;
+    this.status = status;
+    switch (status.kind) {
+      case "pending":
+        return;
+      case "alive":
+        if (this.epoch === status.epoch) return;
+        if (this.epoch >= 0) this.#interrupted("actor-unavailable", { cause: "exit", message: "it was restarted" });
+        this.epoch = status.epoch;
+        this.worker = status.address;
+        this.#port.openActor(this, status.address);
+        return this.pump();
+      case "restarting":
+        return this.#interrupted("actor-unavailable", status.reason);
+      case "dead":
+        this.#interrupted("actor-died", status.reason);
+        for (let task = this.waiting.shift(); task; task = this.waiting.shift()) this.#refuse(task, status.reason);
+        return;
+      default:
+        status satisfies never;
+    }
+  }
+
+  check(): void {
+    for (const task of this.waiting) {
+      if (task.state === "pushed") throw new Error(`call ${task.id} of actor ${this.id} waits and is pushed`);
+    }
+    for (const task of this.channel.list()) {
+      if (task.state === "queued") throw new Error(`call ${task.id} of actor ${this.id} is in flight and queued`);
+    }
+    if (this.status?.kind === "dead" && this.pending > 0) throw new Error(`actor ${this.id} is dead and has ${this.pending} calls`);
+  }
+
+  #pumpUnordered(): void {
+    const rest: Task[] = [];
+    for (let task = this.waiting.shift(); task; task = this.waiting.shift()) {
+      if (task.state === "done") continue;
+      if (task.unready > 0 || this.channel.count >= IN_FLIGHT_MAX) rest.push(task);
+      else this.#push(task);
+    }
+    for (const task of rest) this.waiting.push(task);
+  }
+
+  #push(task: Task): void {
+    task.state = "pushed";
+    this.channel.add(task);
+    this.#port.push(this, task);
+  }
+
+  /** The incarnation is gone. What it may have begun costs a retry or fails; what it had not is told apart. */
+  #interrupted(kind: "actor-unavailable" | "actor-died", reason: DeathReason): void {
+    const calls = this.channel.list();
+    const again: Task[] = [];
+    for (const task of calls) {
+      const outcome = this.#port.takeBack(this, task) === "taken" ? "not-executed" : "unknown";
+      this.channel.remove(task);
+      if (task.state === "done") continue;
+      if (kind === "actor-unavailable" && task.retriesLeft > 0 && !task.cancelled) {
+        task.retriesLeft--;
+        task.attempt++;
+        task.state = "queued";
+        again.push(task);
+      } else this.#fail(task, { kind, reason, outcome, actorId: this.id });
+    }
+    for (let i = again.length - 1; i >= 0; i--) this.waiting.unshift(again[i]!);
+    this.channel = new Channel();
+    this.epoch = -1;
+    this.worker = undefined;
+  }
+
+  #refuse(task: Task, reason: DeathReason): void {
+    if (task.state !== "done") this.#fail(task, { kind: "actor-died", reason, outcome: "not-executed", actorId: this.id });
+  }
+}

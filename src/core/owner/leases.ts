@@ -1,0 +1,127 @@
+/**
+ * Work of one lease shape: the queue of its tasks, the leases that run them, and how many of them are in flight where.
+ *
+ * How deep: a lease holds tasks worth about WINDOW_US of expected run time, so that a worker never waits for its owner
+ * and no more. What was expected to be short and is not is found by `stalled`, and what waits behind it is taken back.
+ */
+import type { LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
+import type { LeaseShape, ResourceAmounts, WorkerAddress } from "../../protocol/messages.ts";
+import { Channel } from "./channel.ts";
+import { Deque } from "./deque.ts";
+import type { Task } from "./task.ts";
+
+/** Expected work in flight to one worker, microseconds. */
+export const WINDOW_US = 2000;
+/** Assumed of a function that has not ended yet. */
+const FIRST_GUESS_US = 125;
+const DEPTH_MAX = 512;
+/** No answer for so long with tasks waiting behind: they are taken back. */
+export const STALL_MS = 5;
+
+export class Lease {
+  readonly kind = "lease";
+  readonly id: LeaseId;
+  readonly queue: ShapeQueue;
+  readonly worker: WorkerAddress;
+  readonly assigned: ResourceAmounts;
+  readonly gpuIds: readonly number[];
+  readonly channel = new Channel();
+  /** Expected run time of what is in flight. */
+  loadUs = 0;
+  /** Calls pushed so far, for maxCalls. */
+  pushed = 0;
+  /** When it last answered, or was given its first task. */
+  progressAt = 0;
+  idleSince = 0;
+  /** The node wants it back: nothing more is pushed. */
+  wanted = false;
+  /** Its task takes longer than expected, or waits for others: nothing more is pushed until it answers. */
+  held = false;
+  /** In the queue's list of leases with room. */
+  listed = false;
+  lost = false;
+
+  constructor(id: LeaseId, queue: ShapeQueue, worker: WorkerAddress, assigned: ResourceAmounts, gpuIds: readonly number[]) {
+    this.id = id;
+    this.queue = queue;
+    this.worker = worker;
+    this.assigned = assigned;
+    this.gpuIds = gpuIds;
+  }
+
+  get processId(): ProcessId {
+    return this.worker.processId;
+  }
+
+  /** Whether another task may be pushed. */
+  get room(): boolean {
+    if (this.wanted || this.held || this.lost) return false;
+    const { count } = this.channel;
+    if (this.queue.maxCalls > 0 && this.pushed >= this.queue.maxCalls) return false;
+    return count === 0 || (this.loadUs < WINDOW_US && count < DEPTH_MAX);
+  }
+
+  /** Whether its worker has served its calls. */
+  get spent(): boolean {
+    return this.queue.maxCalls > 0 && this.pushed >= this.queue.maxCalls;
+  }
+}
+
+export class ShapeQueue {
+  readonly kind = "shape";
+  readonly key: string;
+  readonly shape: LeaseShape;
+  readonly maxCalls: number;
+  /** Whether tasks can be taken back; else one is in flight until its function is known to be short. */
+  readonly claims: boolean;
+  readonly tasks = new Deque<Task>();
+  readonly leases: Lease[] = [];
+  /** Outstanding lease requests, oldest first. */
+  readonly requests = new Set<LeaseRequestId>();
+  /** Tasks pushed and not answered, over all leases. */
+  inFlight = 0;
+  /** When it last had more work than leases. */
+  busyAt = 0;
+  readonly #open: Lease[] = [];
+
+  constructor(key: string, shape: LeaseShape, maxCalls: number, claims: boolean) {
+    this.key = key;
+    this.shape = shape;
+    this.maxCalls = maxCalls;
+    this.claims = claims;
+  }
+
+  /** Tasks that another lease could begin at once. */
+  get backlog(): number {
+    return this.tasks.size + Math.max(0, this.inFlight - this.leases.length);
+  }
+
+  /** Puts a lease among those with room, if it has. */
+  offer(lease: Lease): void {
+    if (lease.listed || !lease.room) return;
+    lease.listed = true;
+    this.#open.push(lease);
+  }
+
+  /** A lease with room, taken in turns. It is offered again by `offer`. */
+  takeOpen(): Lease | undefined {
+    for (;;) {
+      const lease = this.#open.length === 1 ? this.#open.pop() : this.#open.shift();
+      if (!lease) return undefined;
+      lease.listed = false;
+      if (lease.room) return lease;
+    }
+  }
+
+  expected(task: Task): number {
+    const mean = task.spec.callable.meanUs;
+    if (mean !== undefined) return Math.max(4, mean);
+    return this.claims ? FIRST_GUESS_US : WINDOW_US;
+  }
+
+  drop(lease: Lease): void {
+    const at = this.leases.indexOf(lease);
+    if (at >= 0) this.leases.splice(at, 1);
+    lease.lost = true;
+  }
+}

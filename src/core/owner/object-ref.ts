@@ -1,0 +1,44 @@
+/**
+ * An object as its process knows it. The ref is the entry: a small result lies in it, so that the garbage collector
+ * frees it without a table or a message. Users see it as an opaque value with an `id`.
+ */
+import type { ObjectId } from "../../protocol/ids.ts";
+import type { Payload } from "../../protocol/messages.ts";
+import type { Task } from "./task.ts";
+
+export type RefState = "pending" | "ready" | "failed";
+
+/** Who waits for a ref. Called once, when it settles; must not throw nor call the machine. */
+export interface Waiter {
+  refSettled(ref: ObjectRef): void;
+}
+
+export class ObjectRef {
+  /** @internal */ state: RefState = "pending";
+  /** @internal What it is once settled; `error` when failed. */
+  payload: Payload | undefined = undefined;
+  /** @internal */ waiters: Waiter[] | undefined = undefined;
+  /** @internal The task that makes it: while pending, and afterwards for as long as it can be lost (lineage). */
+  task: Task | undefined;
+  /** @internal */ index: number;
+  /** @internal Set when the node has a record of it: its ref left this process, or its bytes lie in the store. */
+  shared = false;
+  /** @internal Whether this process made it; else it came inside a value. */
+  owned = true;
+  #id: ObjectId | undefined;
+
+  constructor(id: ObjectId | undefined, task: Task | undefined, index: number) {
+    this.#id = id;
+    this.task = task;
+    this.index = index;
+  }
+
+  /** Opaque; equal for every copy of this ref, in every process. */
+  get id(): ObjectId {
+    return (this.#id ??= this.task!.returnId(this.index));
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `ObjectRef(${this.id})`;
+  }
+}

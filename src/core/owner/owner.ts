@@ -1,0 +1,324 @@
+/**
+ * The Owner machine: every task that this process submitted, from its making to its results, and beyond where a result
+ * can be lost and made again. Driver and workers run the same one.
+ */
+import type { ActorId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorStatus, DeathReason, Failure, LeaseShape, Payload } from "../../protocol/messages.ts";
+import { ActorClient } from "./actor-client.ts";
+import { LeasePump } from "./lease-pump.ts";
+import type { Lease, ShapeQueue } from "./leases.ts";
+import { ObjectRef } from "./object-ref.ts";
+import type { Grant, OwnerPort, SystemFailure } from "./port.ts";
+import { Task } from "./task.ts";
+import type { TaskSpec } from "./task.ts";
+
+/** What a worker answers to a call. */
+export type Reply =
+  | { readonly kind: "returned"; readonly results: readonly Payload[] }
+  /** User code threw; `retry` says that its options want it run again. */
+  | { readonly kind: "threw"; readonly error: Payload; readonly retry: boolean }
+  | { readonly kind: "stream-ended"; readonly length: number; readonly error: Payload | undefined };
+
+export class Owner {
+  readonly process: ProcessId;
+  readonly #port: OwnerPort;
+  readonly #pump: LeasePump;
+  readonly #actors = new Map<ActorId, ActorClient>();
+  readonly #readyTask = (task: Task, failed: ObjectRef | undefined): void => this.#argumentReady(task, failed);
+  #counter = 0;
+  #closed: SystemFailure | undefined;
+  /** Tasks submitted and not settled. */
+  open = 0;
+
+  /** `claims`: whether pushed calls can be taken back by claim words. */
+  constructor(port: OwnerPort, process: ProcessId, claims: boolean) {
+    this.#port = port;
+    this.process = process;
+    this.#pump = new LeasePump(port, process, claims);
+  }
+
+  /** The time, milliseconds; to be set before events are given. */
+  set now(ms: number) {
+    this.#pump.now = ms;
+  }
+
+  queue(key: string, shape: LeaseShape, maxCalls: number): ShapeQueue {
+    return this.#pump.queue(key, shape, maxCalls);
+  }
+
+  actor(id: ActorId, ordered: boolean): ActorClient {
+    let actor = this.#actors.get(id);
+    if (!actor) this.#actors.set(id, (actor = new ActorClient(id, ordered, this.#port, (task, failure) => this.#fail(task, failure))));
+    return actor;
+  }
+
+  /** An actor that nobody here will call again. */
+  dropActor(id: ActorId): void {
+    if (this.#actors.get(id)?.pending === 0) this.#actors.delete(id);
+  }
+
+  lease(id: LeaseId): Lease | undefined {
+    return this.#pump.lease(id);
+  }
+
+  nextCounter(): number {
+    return this.#counter++;
+  }
+
+  submit(spec: TaskSpec, place: ShapeQueue | ActorClient): Task {
+    const task = new Task(this.process, this.#counter++, spec, place, this.#readyTask);
+    const { numReturns, streamBuffer } = spec.options;
+    if (streamBuffer !== undefined) task.stream = { items: [], read: 0, length: undefined, error: undefined, changed: nothing };
+    else for (let i = 0; i < numReturns; i++) task.returns.push(new ObjectRef(undefined, task, i));
+    this.open++;
+    if (this.#closed) {
+      this.#fail(task, this.#closed);
+      return task;
+    }
+    const failed = spec.refArgs ? this.#awaitArguments(task, spec.refArgs) : undefined;
+    if (failed) this.#failWith(task, failed.payload!);
+    else this.#place(task);
+    return task;
+  }
+
+  granted(grant: Grant): void {
+    this.#pump.granted(grant);
+  }
+
+  rejected(requestId: LeaseRequestId, failure: Failure, reason: DeathReason | undefined): void {
+    for (const task of this.#pump.rejected(requestId)) this.#fail(task, { kind: "rejected", failure, reason });
+  }
+
+  wanted(leaseId: LeaseId): void {
+    this.#pump.wanted(leaseId);
+  }
+
+  /** A worker's answer. Batches end with `refill` of the leases they touched. */
+  replied(from: Lease | ActorClient, seq: number, runUs: number, reply: Reply): void {
+    const task = from.kind === "lease" ? this.#pump.answered(from, seq, runUs) : from.answered(seq);
+    if (!task || task.state === "done") return;
+    switch (reply.kind) {
+      case "returned":
+        return this.#returned(task, reply.results);
+      case "threw":
+        if (reply.retry && task.retriesLeft > 0 && !task.cancelled) return this.#again(task);
+        return this.#failWith(task, reply.error);
+      case "stream-ended":
+        return this.#streamEnded(task, reply.length, reply.error);
+      default:
+        reply satisfies never;
+    }
+  }
+
+  refill(lease: Lease): void {
+    this.#pump.refill(lease);
+  }
+
+  streamItem(from: Lease | ActorClient, seq: number, index: number, payload: Payload): void {
+    const task = from.channel.get(seq);
+    const stream = task?.stream;
+    if (!task || !stream || task.state === "done") return;
+    if (from.kind === "lease") from.progressAt = this.#pump.now;
+    // A producer that runs again repeats what is known already; it is told how far the reader is.
+    if (index !== stream.read + stream.items.length) return this.#port.streamRead(from, task, stream.read);
+    const ref = new ObjectRef(undefined, task, index);
+    stream.items.push(ref);
+    this.#settle(ref, payload);
+    stream.changed();
+  }
+
+  /** The reader took the next item of a stream. */
+  readStream(task: Task): ObjectRef | undefined {
+    const stream = task.stream!;
+    const ref = stream.items.shift();
+    if (!ref) return undefined;
+    stream.read++;
+    const at = task.lease ?? task.actor;
+    if (task.state === "pushed" && at) this.#port.streamRead(at, task, stream.read);
+    return ref;
+  }
+
+  blocked(lease: Lease): void {
+    this.#pump.blocked(lease);
+  }
+
+  /** Cancels what makes a ref. What has not begun never will; what runs is told, and with `force` killed. */
+  cancel(task: Task, force: boolean): void {
+    if (task.state === "done") return;
+    task.cancelled = true;
+    const at = task.lease ?? task.actor;
+    if (task.state === "pushed" && at) {
+      const answer = at.kind === "lease" ? this.#pump.withdraw(at, task) : this.#port.takeBack(at, task);
+      if (answer === "taken" && at.kind === "actor") at.channel.remove(task);
+      if (answer !== "taken") {
+        this.#port.cancelPushed(at, task);
+        if (force && at.kind === "lease") this.#port.kill(at.processId, at.id, `task ${task.spec.callable.name} was cancelled with force`);
+      }
+    } else if (task.state === "queued" && task.queue) task.queue.tasks.remove(task);
+    this.#fail(task, { kind: "cancelled" });
+  }
+
+  processLost(processId: ProcessId, reason: DeathReason): void {
+    for (const task of this.#pump.lost(processId)) {
+      if (task.state === "done") continue;
+      this.#port.forget(task.returns.filter((ref) => ref.state === "pending").map((ref) => ref.id));
+      if (task.retriesLeft > 0) this.#again(task);
+      else this.#fail(task, { kind: "worker-crashed", reason, attempts: task.attempt + 1 });
+    }
+  }
+
+  actorChanged(id: ActorId, status: ActorStatus): void {
+    this.#actors.get(id)?.changed(status);
+  }
+
+  /** Settles a ref that no task here makes: a put, or one that came from elsewhere. */
+  settle(ref: ObjectRef, payload: Payload): void {
+    if (ref.state === "pending") this.#settle(ref, payload);
+  }
+
+  /** The bytes of a stored object are gone: it is made again if its task is known and may run again. */
+  lost(ref: ObjectRef, why: string): void {
+    const { task } = ref;
+    if (ref.state !== "ready" || ref.payload?.kind !== "stored") return;
+    if (!task || !task.queue || task.cancelled || task.retriesLeft <= 0) {
+      ref.state = "failed";
+      const failure: SystemFailure = { kind: "lost", objectId: ref.id, why };
+      ref.payload = task ? this.#port.failure(task, failure) : undefined;
+      return;
+    }
+    for (const each of task.returns) {
+      if (each.payload?.kind !== "stored") continue;
+      each.state = "pending";
+      each.payload = undefined;
+    }
+    this.open++;
+    task.retriesLeft--;
+    task.attempt++;
+    task.state = "waiting";
+    const failed = task.spec.refArgs ? this.#awaitArguments(task, task.spec.refArgs) : undefined;
+    if (failed) this.#failWith(task, failed.payload!);
+    else this.#place(task);
+  }
+
+  tick(): void {
+    this.#pump.tick();
+  }
+
+  dueIn(): number | undefined {
+    return this.#pump.dueIn();
+  }
+
+  /** Everything that is open fails with `failure`, and everything that comes later. */
+  close(failure: SystemFailure): void {
+    this.#closed = failure;
+    for (const task of this.#pump.close()) if (task.state !== "done") this.#fail(task, failure);
+    for (const actor of this.#actors.values()) {
+      for (const task of [...actor.channel.list(), ...actor.waiting]) if (task.state !== "done") this.#fail(task, failure);
+    }
+    this.#actors.clear();
+  }
+
+  check(): void {
+    this.#pump.check();
+    for (const actor of this.#actors.values()) actor.check();
+  }
+
+  #awaitArguments(task: Task, args: NonNullable<TaskSpec["refArgs"]>): ObjectRef | undefined {
+    for (const { ref } of args) {
+      if (ref.state === "failed") return ref;
+      if (ref.state === "ready") continue;
+      task.unready++;
+      (ref.waiters ??= []).push(task);
+    }
+    return undefined;
+  }
+
+  #place(task: Task): void {
+    if (task.actor) task.actor.enqueue(task);
+    else if (task.unready > 0) task.state = "waiting";
+    else this.#pump.enqueue(task);
+  }
+
+  #argumentReady(task: Task, failed: ObjectRef | undefined): void {
+    if (task.state === "done") return;
+    if (failed) {
+      this.#failWith(task, failed.payload!);
+      task.actor?.pump();
+    } else if (task.unready === 0) {
+      if (!task.actor) this.#pump.enqueue(task);
+      else {
+        task.state = "queued";
+        task.actor.pump();
+      }
+    }
+  }
+
+  #returned(task: Task, results: readonly Payload[]): void {
+    const { returns } = task;
+    if (results.length !== returns.length) {
+      return this.#fail(task, { kind: "num-returns", expected: returns.length, got: results.length });
+    }
+    this.#done(task);
+    let stored = false;
+    for (let i = 0; i < returns.length; i++) {
+      const payload = results[i]!;
+      stored ||= payload.kind === "stored";
+      this.#settle(returns[i]!, payload);
+    }
+    // Lineage: what is needed to make a stored result again is kept with it.
+    if (!stored) task.release();
+  }
+
+  #streamEnded(task: Task, length: number, error: Payload | undefined): void {
+    const stream = task.stream!;
+    this.#done(task);
+    stream.length = length;
+    stream.error = error;
+    task.release();
+    stream.changed();
+  }
+
+  #again(task: Task): void {
+    task.retriesLeft--;
+    task.attempt++;
+    if (task.actor) task.actor.enqueue(task);
+    else this.#pump.enqueue(task);
+  }
+
+  #fail(task: Task, failure: SystemFailure): void {
+    this.#failWith(task, this.#port.failure(task, failure));
+  }
+
+  #failWith(task: Task, error: Payload): void {
+    if (task.state === "done") return;
+    this.#done(task);
+    for (const ref of task.returns) if (ref.state === "pending") this.#settle(ref, error);
+    const { stream } = task;
+    if (stream) {
+      stream.length = stream.read + stream.items.length;
+      stream.error = error;
+      stream.changed();
+    }
+    task.release();
+  }
+
+  #done(task: Task): void {
+    task.state = "done";
+    this.open--;
+    this.#port.finished?.(task);
+  }
+
+  #settle(ref: ObjectRef, payload: Payload): void {
+    ref.payload = payload;
+    ref.state = payload.kind === "error" ? "failed" : "ready";
+    if (ref.shared || payload.kind === "stored" || payload.refs !== undefined) this.#port.sharedSettled(ref);
+    const { waiters } = ref;
+    if (!waiters) return;
+    ref.waiters = undefined;
+    for (const waiter of waiters) waiter.refSettled(ref);
+  }
+}
+
+function nothing(): void {}
+
+export type { ObjectId };

@@ -1,0 +1,56 @@
+/** What the Owner machine asks of the world. No method may call back into the machine. */
+import type { ActorId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { DeathReason, Failure, Payload, ResourceAmounts, WorkerAddress } from "../../protocol/messages.ts";
+import type { ActorClient } from "./actor-client.ts";
+import type { Lease, ShapeQueue } from "./leases.ts";
+import type { ObjectRef } from "./object-ref.ts";
+import type { Task } from "./task.ts";
+
+export interface Grant {
+  readonly requestId: LeaseRequestId;
+  readonly leaseId: LeaseId;
+  readonly worker: WorkerAddress;
+  readonly assigned: ResourceAmounts;
+  readonly gpuIds: readonly number[];
+}
+
+/** Why a task or a call fails that no user code failed. */
+export type SystemFailure =
+  | { readonly kind: "worker-crashed"; readonly reason: DeathReason; readonly attempts: number }
+  | { readonly kind: "actor-died"; readonly reason: DeathReason; readonly outcome: "not-executed" | "unknown"; readonly actorId: ActorId }
+  | { readonly kind: "actor-unavailable"; readonly reason: DeathReason; readonly outcome: "not-executed" | "unknown"; readonly actorId: ActorId }
+  | { readonly kind: "cancelled" }
+  | { readonly kind: "connection"; readonly message: string }
+  | { readonly kind: "rejected"; readonly failure: Failure; readonly reason: DeathReason | undefined }
+  | { readonly kind: "num-returns"; readonly expected: number; readonly got: number }
+  | { readonly kind: "lost"; readonly objectId: ObjectId; readonly why: string };
+
+export interface OwnerPort {
+  requestLease(requestId: LeaseRequestId, queue: ShapeQueue): void;
+  cancelLeaseRequest(requestId: LeaseRequestId): void;
+  /** Opens the way to the worker; pushes follow at once and wait for it. */
+  openLease(lease: Lease): void;
+  returnLease(lease: Lease, retire: boolean): void;
+  /** Sends a task, or an actor call, with the claim word set first where it has one. */
+  push(to: Lease | ActorClient, task: Task): void;
+  /**
+   * Takes a pushed call back by its claim word: "taken" if the worker had not begun and now never will, "claimed" if
+   * it has, "unknown" where there is no claim word.
+   */
+  takeBack(from: Lease | ActorClient, task: Task): "taken" | "claimed" | "unknown";
+  /** Tells the worker that a running call is cancelled. */
+  cancelPushed(at: Lease | ActorClient, task: Task): void;
+  kill(processId: ProcessId, leaseId: LeaseId, message: string): void;
+  /** The producer of a stream may go on: so many items were read. */
+  streamRead(at: Lease | ActorClient, task: Task, read: number): void;
+  /** Opens the way to an actor's worker; calls follow at once and wait for it. */
+  openActor(actor: ActorClient, worker: WorkerAddress): void;
+  /** The error that users will see, as a payload. */
+  failure(task: Task, failure: SystemFailure): Payload;
+  /** A ref settled that is stored, holds others, or is known to the node. */
+  sharedSettled(ref: ObjectRef): void;
+  /** Results of a call that failed: whatever its worker credited to us is void. */
+  forget(ids: ObjectId[]): void;
+  /** A task is over, whatever its end; for observers. */
+  finished?(task: Task): void;
+}
