@@ -223,6 +223,19 @@ export const definitions = {
   answer: def(61, "node", "owner", { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(64 * MIB)) }, { limit: 64 * MIB }),
   /** Spans for the timeline and counts for state listings, in batches; never on the path of a task. */
   events: def(62, "owner", "node", { events: list(obj({ name: str(256), category: str(64), startUs: num(), durationUs: num(), taskId: optional(taskId) }), 100_000) }, { limit: 16 * MIB }),
+
+  // ── owner and worker, on a connection of their own; calls and replies themselves are in direct.ts ─────
+  directHello: def(100, "owner", "worker", { processId, jobId, namespace: str(256) }),
+  /** A numbered way to a lease on this connection. `claims` is the owner's block of claim words, -1 for none. */
+  leaseOpen: def(101, "owner", "worker", { channel: uint(0xffff), leaseId, claims: num(-1), assigned: resources, gpuIds: list(uint()) }),
+  actorOpen: def(102, "owner", "worker", { channel: uint(0xffff), actorId, claims: num(-1) }),
+  channelClose: def(103, "owner", "worker", { channel: uint(0xffff) }),
+  /** A number for a function on this connection, before its first call. Actor methods have a name only. */
+  define: def(104, "owner", "worker", { index: uint(0xffff_ffff), functionId, name: str(256), definition: bytes() }, { limit: 256 * MIB }),
+  callCancel: def(105, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), recursive: bool }),
+  streamRead: def(106, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), read: uint() }),
+  /** The task waits for others: what was pushed behind it does not begin. */
+  callBlocked: def(107, "worker", "owner", { channel: uint(0xffff), seq: uint(0xffff_ffff) }),
 } as const satisfies Record<string, Definition>;
 
 export type Definitions = typeof definitions;
