@@ -3,7 +3,7 @@
  * then bytes. They carry integers that mean something only on their connection (channel, sequence number, function).
  *
  *   push        u16 channel, u32 seq, u32 function, u8 flags, u16 numReturns, u16 attempt, f64 task counter,
- *               u32 stream buffer, u8 length + group, u32 length + arguments, u16 count of (u32 place, payload)
+ *               u32 stream buffer, u8 length + group, u32 length + arguments, u32 count of (u32 place, payload)
  *   reply       u16 channel, u32 seq, u32 run time in us, u8 kind, then: returned: u16 count of payloads;
  *               threw: payload; stream ended: f64 length, u8 with error, payload
  *   stream item u16 channel, u32 seq, u32 index, payload
@@ -13,6 +13,16 @@
 import type { ActorId, ObjectId } from "./ids.ts";
 import type { Payload } from "./messages.ts";
 import { MalformedMessage } from "./schema.ts";
+
+declare global {
+  // Node has these on every Buffer, faster than `write` and `toString`; its types leave them out.
+  interface Buffer {
+    latin1Write(text: string, offset: number, length: number): number;
+    utf8Write(text: string, offset: number, length: number): number;
+    latin1Slice(start: number, end: number): string;
+    utf8Slice(start: number, end: number): string;
+  }
+}
 
 export const PUSH = 128;
 export const REPLY = 129;
@@ -97,7 +107,7 @@ function putPayload(out: Buffer, p: Payload, start: number): number {
 
 export function writePush(to: Out, p: Push): void {
   const group = p.group === "" ? 0 : Buffer.byteLength(p.group);
-  let size = PUSH_FIXED + 1 + group + 4 + p.args.byteLength + 2;
+  let size = PUSH_FIXED + 1 + group + 4 + p.args.byteLength + 4;
   for (const each of p.payloads) size += 4 + payloadSize(each.payload);
   let at = to.begin(PUSH, size);
   const out = to.buffer;
@@ -113,7 +123,7 @@ export function writePush(to: Out, p: Push): void {
   if (group > 0) at += out.utf8Write(p.group, at, group);
   at = out.writeUInt32LE(p.args.byteLength, at);
   out.set(p.args, at);
-  at = out.writeUInt16LE(p.payloads.length, at + p.args.byteLength);
+  at = out.writeUInt32LE(p.payloads.length, at + p.args.byteLength);
   for (const each of p.payloads) at = putPayload(out, each.payload, out.writeUInt32LE(each.index, at));
   to.commit();
 }
@@ -232,7 +242,7 @@ export class DirectReader {
     const groupAt = this.#need(groupLength);
     const group = groupLength === 0 ? "" : buffer.utf8Slice(groupAt, groupAt + groupLength);
     const args = this.#bytes();
-    const count = this.#u16();
+    const count = this.#u32();
     const payloads: Push["payloads"] = [];
     for (let i = 0; i < count; i++) payloads.push({ index: this.#u32(), payload: this.#payload() });
     const claim = (flags & CLAIM) !== 0;
