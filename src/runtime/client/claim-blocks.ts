@@ -1,0 +1,59 @@
+/**
+ * The claim words of this process: blocks of shared words, one block a channel. A word holds the number of the call in
+ * its slot and whether it is offered, claimed by the worker, or taken back by the owner; compare-and-swap decides.
+ */
+import { SLOTS } from "../../core/owner/channel.ts";
+
+const OFFERED = 1;
+const CLAIMED = 2;
+const TAKEN = 3;
+
+const word = (seq: number, state: number): number => (seq << 2) | state;
+
+/** Gives the words of a block that any process may see, or undefined where there is no shared memory. */
+export type BlockMapper = (block: number) => Int32Array | undefined;
+
+export class ClaimBlocks {
+  readonly #map: BlockMapper;
+  readonly #first: number;
+  readonly #count: number;
+  readonly #free: number[] = [];
+  #used = 0;
+
+  /** This process may use the blocks `first` to `first + count - 1`. */
+  constructor(map: BlockMapper, first: number, count: number) {
+    this.#map = map;
+    this.#first = first;
+    this.#count = count;
+  }
+
+  /** A block for a new channel: its number, and its words; -1 and undefined when there are none left. */
+  take(): { block: number; words: Int32Array | undefined } {
+    const index = this.#free.pop() ?? (this.#used < this.#count ? this.#used++ : undefined);
+    if (index === undefined) return { block: -1, words: undefined };
+    const block = this.#first + index;
+    const words = this.#map(block);
+    if (!words) return { block: -1, words: undefined };
+    words.fill(0);
+    return { block, words };
+  }
+
+  give(block: number): void {
+    if (block >= 0) this.#free.push(block - this.#first);
+  }
+}
+
+/** Owner: before the call is sent. */
+export function offer(words: Int32Array, seq: number): void {
+  Atomics.store(words, seq % SLOTS, word(seq, OFFERED));
+}
+
+/** Worker: before the call is run. False: the owner took it back. */
+export function claim(words: Int32Array, seq: number): boolean {
+  return Atomics.compareExchange(words, seq % SLOTS, word(seq, OFFERED), word(seq, CLAIMED)) === word(seq, OFFERED);
+}
+
+/** Owner: true when the worker had not begun, and now never will. */
+export function takeBack(words: Int32Array, seq: number): boolean {
+  return Atomics.compareExchange(words, seq % SLOTS, word(seq, OFFERED), word(seq, TAKEN)) === word(seq, OFFERED);
+}

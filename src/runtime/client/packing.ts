@@ -1,0 +1,92 @@
+/**
+ * Values to payloads and back: encodes, puts what is large into the store, credits whoever will hold the refs inside.
+ */
+import { SerializationError } from "../../errors/index.ts";
+import type { ReadableObject, StoreClient } from "../../memory/contract.ts";
+import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { Payload } from "../../protocol/messages.ts";
+import type { ValueCodec } from "../../values/codec.ts";
+import type { Encoded } from "../../values/contract.ts";
+import { openPacked, packedSize, packInline, writePacked } from "../../values/packed.ts";
+import { importModules } from "../../functions/modules.ts";
+import type { HeldId } from "./held-refs.ts";
+
+/** Larger values lie in the store; smaller ones travel inside messages. Bytes. */
+export const INLINE_MAX = 100 * 1024;
+
+/** Makes the refs inside a value known to the node, and gives their ids. */
+export type Escape = (refs: readonly object[]) => HeldId[];
+
+export class Packing {
+  readonly codec: ValueCodec;
+  readonly #store: () => StoreClient;
+  readonly #escape: Escape;
+
+  constructor(codec: ValueCodec, store: () => StoreClient, escape: Escape) {
+    this.codec = codec;
+    this.#store = store;
+    this.#escape = escape;
+  }
+
+  encode(value: unknown, path: string): Encoded {
+    return this.codec.encode(value, path);
+  }
+
+  /** Packs for a message, whatever the size. */
+  inline(encoded: Encoded): Uint8Array {
+    return packInline(encoded);
+  }
+
+  escape(encoded: Encoded): HeldId[] | undefined {
+    return encoded.refs.length > 0 ? this.#escape(encoded.refs) : undefined;
+  }
+
+  /** A payload for `holder`; a large value is stored under `id`, held by `holder`. Blocks while the store is full. */
+  pack(encoded: Encoded, id: () => ObjectId, holder: ProcessId): Payload {
+    const size = packedSize(encoded);
+    const refs = this.escape(encoded);
+    if (size <= INLINE_MAX) return { kind: "inline", bytes: packInline(encoded), refs };
+    const name = id();
+    const room = this.#store().create(name, size);
+    try {
+      writePacked(encoded, (offset, bytes) => room.write(offset, bytes));
+      room.seal(holder, refs ?? []);
+    } catch (error) {
+      room.abort();
+      throw error;
+    }
+    return { kind: "stored", id: name, size };
+  }
+
+  /** Decodes at once if nothing must be imported first, else later. */
+  unpack(bytes: Uint8Array, share: boolean): unknown {
+    const { inband, buffer, modules } = openPacked(bytes);
+    const read = share ? buffer : (index: number): Uint8Array => buffer(index).slice();
+    if (modules.length === 0) return this.codec.decode(inband, read);
+    return new Later(importModules(modules).then((moduleOf) => this.codec.decode(inband, read, moduleOf)));
+  }
+
+  /** The value of a payload that is not stored: itself, or `Later` when modules are imported first. */
+  open(payload: Payload & { kind: "inline" | "error" }): unknown {
+    return this.unpack(payload.bytes, false);
+  }
+
+  async read(id: ObjectId): Promise<unknown> {
+    const object: ReadableObject = await this.#store().read(id);
+    const value = this.unpack(object.bytes, true);
+    return value instanceof Later ? value.promise : value;
+  }
+}
+
+/** A value that is there once modules have been imported. A class of its own, so that a decoded promise-like is not mistaken. */
+export class Later {
+  readonly promise: Promise<unknown>;
+
+  constructor(promise: Promise<unknown>) {
+    this.promise = promise;
+  }
+}
+
+export function isSerializationError(error: unknown): boolean {
+  return error instanceof SerializationError;
+}
