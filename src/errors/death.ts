@@ -1,0 +1,104 @@
+/**
+ * How the end of a process is told to people, and the errors that come of it. Pure; the reason comes from whoever reaped
+ * the process, in the shape of the protocol's death reason.
+ */
+import { explain } from "./base.ts";
+import { ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, RuntimeEnvError, WorkerCrashedError } from "./classes.ts";
+import type { DeathDetails, Outcome } from "./classes.ts";
+
+/** Why a process ended. The protocol's `deathReason` fits. */
+export interface Death {
+  readonly cause: string;
+  readonly message: string;
+  readonly exitCode?: number;
+  readonly signal?: string;
+  readonly lastLines?: readonly string[];
+}
+
+/** The process, as far as it is known. */
+export interface DeadProcess {
+  readonly nodeId?: string;
+  readonly processId?: string;
+  readonly pid?: number;
+}
+
+/** What the process was doing. */
+export interface LostTask {
+  readonly taskId?: string;
+  readonly functionName?: string;
+  /** Executions that were lost, this one included. */
+  readonly attempts?: number;
+}
+
+/** The call that was lost with its actor, or came too late. */
+export interface LostCall {
+  readonly actorId?: string;
+  readonly taskId?: string;
+  readonly className?: string;
+  readonly method?: string;
+  readonly outcome?: Outcome;
+}
+
+/** One sentence and, below it, the last lines: "it was ended by signal SIGSEGV". */
+export function describeDeath(death: Death): string {
+  const how =
+    death.signal !== undefined
+      ? `it was ended by signal ${death.signal}`
+      : death.exitCode !== undefined
+        ? `it exited with code ${death.exitCode}`
+        : undefined;
+  const why = death.message === "" ? how : how === undefined || death.message.includes(how) ? death.message : `${death.message} (${how})`;
+  const lines = death.lastLines ?? [];
+  const tail = lines.length === 0 ? "" : `\nThe last that it wrote to stderr:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+  return `${why ?? `its end was: ${death.cause}`}${tail}`;
+}
+
+function details(death: Death, process: DeadProcess): DeathDetails {
+  const { exitCode, signal, lastLines } = death;
+  const { nodeId, processId, pid } = process;
+  return { nodeId, processId, pid, exitCode, signal, lastLines };
+}
+
+const processText = ({ pid }: DeadProcess): string => (pid === undefined ? "its worker process" : `its worker process ${pid}`);
+
+/** The error of a task whose worker ended under it. Its class follows from why the process ended. */
+export function taskLost(
+  task: LostTask, death: Death, process: DeadProcess = {},
+): WorkerCrashedError | OutOfMemoryError | NodeDiedError | RuntimeEnvError {
+  const { taskId, functionName, attempts = 1 } = task;
+  const name = functionName === undefined ? "A task" : `Task ${functionName}`;
+  const times = attempts > 1 ? ` ${attempts} times, so no retry is left` : "";
+  const where = { ...details(death, process), taskId, functionName };
+  const why = describeDeath(death);
+  switch (death.cause) {
+    case "out-of-memory":
+      return new OutOfMemoryError(explain(`${name} lost ${processText(process)}${times}: it ran out of memory`, why), where);
+    case "node-died":
+      return new NodeDiedError(explain(`${name} was lost with its node${times}`, why), { nodeId: process.nodeId, taskId });
+    case "start-failed":
+      return new RuntimeEnvError(explain(`${name} never ran: ${processText(process)} did not start`, why), details(death, process));
+    default:
+      return new WorkerCrashedError(explain(`${name} lost ${processText(process)}${times}`, why), where);
+  }
+}
+
+const callText = ({ className = "An actor", method }: LostCall): string => (method === undefined ? className : `${className}.${method}`);
+
+function outcomeText(outcome: Outcome | undefined): string {
+  if (outcome === "not-executed") return "This call was not executed.";
+  return outcome === "unknown" ? "Whether this call had an effect is unknown." : "";
+}
+
+/** The error of a call to an actor that does not come back. `error` is what its constructor threw, if that is why. */
+export function actorDied(call: LostCall, death: Death, process: DeadProcess = {}, error?: unknown): ActorDiedError {
+  const what = `${callText(call)} failed, because the actor is dead: ${describeDeath(death)}`;
+  const cause = error === undefined ? {} : { cause: error };
+  return new ActorDiedError(explain(what, outcomeText(call.outcome)), { ...details(death, process), ...call, ...cause });
+}
+
+/** The error of a call that was under way when its actor crashed, where the actor comes back. */
+export function actorUnavailable(call: LostCall, death: Death, process: DeadProcess = {}): ActorUnavailableError {
+  const what = `${callText(call)} failed, because the actor crashed and is being restarted: ${describeDeath(death)}`;
+  const todo = "Call again if it may run twice, or set maxTaskRetries.";
+  return new ActorUnavailableError(explain(what, outcomeText(call.outcome), todo), { ...details(death, process), ...call });
+}

@@ -1,0 +1,23 @@
+/**
+ * All errors of mobula, and what the other layers need to make them and send them on.
+ */
+export { MobulaError, errorBrand, explain } from "./base.ts";
+export type { ErrorDetails } from "./base.ts";
+export {
+  ActorDiedError, ActorNameTakenError, ActorNotFoundError, ActorUnavailableError, ConnectionError, GetTimeoutError,
+  InvalidOptionError, NodeDiedError, ObjectLostError, ObjectStoreFullError, OutOfMemoryError, OwnerDiedError,
+  PendingCallsLimitError, PlacementError, QueueEmptyError, QueueFullError, RuntimeEnvError, SerializationError,
+  TaskCancelledError, TaskError, WorkerCrashedError,
+} from "./classes.ts";
+export type {
+  ActorDiedDetails, ActorNameDetails, ConnectionDetails, DeathDetails, GetTimeoutDetails, InvalidOptionDetails, NodeDiedDetails,
+  ObjectDetails, OutOfMemoryDetails, Outcome, PendingCallsDetails, PlaceDetails, PlacementDetails, RuntimeEnvDetails,
+  SerializationDetails, StoreFullDetails, TaskCancelledDetails, TaskErrorDetails, WorkerCrashedDetails,
+} from "./classes.ts";
+export { fromData, toData } from "./data.ts";
+export type { ErrorData } from "./data.ts";
+export { actorDied, actorUnavailable, describeDeath, taskLost } from "./death.ts";
+export type { DeadProcess, Death, LostCall, LostTask } from "./death.ts";
+export { editDistance, nearest, suggest } from "./nearest.ts";
+export { errorEntry, errorRegistry } from "./registry.ts";
+export type { ErrorCode, ErrorEntry } from "./registry.ts";
