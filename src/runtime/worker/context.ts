@@ -32,11 +32,11 @@ export function currentContext(): CallContext | undefined {
 }
 
 /** Runs a function that is known to end at once. */
-export function runPlain<T>(context: CallContext, fn: () => T): T {
+export function runPlain(context: CallContext, fn: (...args: unknown[]) => unknown, self: unknown, args: unknown[]): unknown {
   const before = current;
   current = context;
   try {
-    return fn();
+    return fn.apply(self, args);
   } finally {
     current = before;
   }
@@ -51,4 +51,12 @@ export function runFollowed<T>(context: CallContext, fn: () => T): T {
 /** For a call that turned out to be asynchronous: the fallback until it ends, where no other runs beside it. */
 export function setFallback(context: CallContext | undefined): void {
   current = context;
+}
+
+/** Thrown by exitActor(): ends the call and, after its answer, the actor. */
+export class ActorExit extends Error {
+  constructor() {
+    super("exitActor() ends this actor. It must not be caught: let it pass.");
+    this.name = "ActorExit";
+  }
 }

@@ -1,0 +1,147 @@
+/**
+ * The actor of this worker: its instance, and the calls to it. With one call at a time they run in the order in which each
+ * caller sent them; above that, and in concurrency groups, they begin in that order and interleave.
+ */
+import { Deque } from "../../core/owner/deque.ts";
+import { InvalidOptionError, suggest } from "../../errors/index.ts";
+import type { Push } from "../../protocol/direct.ts";
+import type { Body } from "../../protocol/messages.ts";
+import { claim } from "../client/claim-blocks.ts";
+import { RunningCall } from "./call.ts";
+import type { Blocking, Channel } from "./call.ts";
+import type { CallRunner } from "./call-runner.ts";
+import { setFallback } from "./context.ts";
+import { loaded } from "./definitions.ts";
+import type { LoadedFunction } from "./definitions.ts";
+
+/** The event loop gets a turn after so long. */
+const TURN_MS = 8;
+
+interface Waiting {
+  readonly channel: Channel;
+  readonly push: Push;
+}
+
+/** Calls that share a limit. */
+class Group {
+  readonly limit: number;
+  running = 0;
+  readonly queue = new Deque<Waiting>();
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+}
+
+export class ActorHost implements Blocking {
+  readonly #runner: CallRunner;
+  readonly #start: Body<"actorStart">;
+  readonly #instance: object;
+  readonly #methods = new Map<string, LoadedFunction>();
+  readonly #groups = new Map<string, Group>();
+  readonly #alone: boolean;
+  #scheduled = false;
+  #ended = false;
+
+  constructor(runner: CallRunner, start: Body<"actorStart">, instance: object) {
+    this.#runner = runner;
+    this.#start = start;
+    this.#instance = instance;
+    const { maxConcurrency, concurrencyGroups } = start.options;
+    this.#groups.set("", new Group(maxConcurrency));
+    for (const [name, limit] of Object.entries(concurrencyGroups ?? {})) this.#groups.set(name, new Group(limit));
+    this.#alone = maxConcurrency === 1 && this.#groups.size === 1;
+  }
+
+  /** Moves what came in on a channel to the queues of its groups. */
+  arrived(channel: Channel): void {
+    for (let push = channel.queue.shift(); push; push = channel.queue.shift()) {
+      const group = this.#groups.get(push.group);
+      if (group) group.queue.push({ channel, push });
+      else this.#noGroup(channel, push);
+    }
+  }
+
+  drain(): void {
+    const turnEnd = performance.now() + TURN_MS;
+    for (const group of this.#groups.values()) {
+      while (group.running < group.limit && !this.#ended) {
+        const next = group.queue.shift();
+        if (!next) break;
+        this.#run(group, next);
+        if (performance.now() > turnEnd) return this.#later();
+      }
+    }
+  }
+
+  /** Nothing begins any more. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  // A call of an actor keeps what the actor holds while it waits.
+  suspend(): void {}
+
+  resume(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #run(group: Group, { channel, push }: Waiting): void {
+    if (channel.closed) return;
+    if (push.claim && channel.words && !claim(channel.words, push.seq)) return;
+    const name = channel.link.definitions.get(push.fn)?.name ?? "";
+    const call = new RunningCall(channel, push, `${this.#start.className}.${name}`, this);
+    channel.running.set(push.seq, call);
+    if (channel.skip.delete(push.seq)) return this.#runner.threw(call, call.cancelError());
+    const method = this.#method(name);
+    if (!method) return this.#runner.threw(call, this.#noMethod(name));
+    if (method.meanUs === undefined || method.meanUs > 500) channel.link.flush();
+    const ending = this.#runner.run(call, method, this.#instance);
+    const ran = call.ranUs(performance.now());
+    method.meanUs = method.meanUs === undefined ? ran : method.meanUs * 0.8 + ran * 0.2;
+    if (!ending) return;
+    group.running++;
+    void ending.then(() => {
+      group.running--;
+      if (this.#alone) setFallback(undefined);
+      this.#later();
+    });
+  }
+
+  #method(name: string): LoadedFunction | undefined {
+    const known = this.#methods.get(name);
+    if (known) return known;
+    const value: unknown = name === "constructor" ? undefined : Reflect.get(this.#instance, name);
+    if (typeof value !== "function") return undefined;
+    const method = loaded(name, value as (...args: unknown[]) => unknown);
+    // Where calls interleave, only their own context tells them apart.
+    if (!this.#alone) method.follow = true;
+    this.#methods.set(name, method);
+    return method;
+  }
+
+  #noMethod(name: string): InvalidOptionError {
+    const names: string[] = [];
+    for (let at: object | null = this.#instance; at && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+      names.push(...Object.getOwnPropertyNames(at).filter((key) => key !== "constructor"));
+    }
+    const { className } = this.#start;
+    return new InvalidOptionError(`${className} has no method ${JSON.stringify(name)}.${suggest(name, names)}`, { option: name });
+  }
+
+  #noGroup(channel: Channel, push: Push): void {
+    const call = new RunningCall(channel, push, this.#start.className, this);
+    const names = [...this.#groups.keys()].filter((name) => name !== "");
+    const what = `${this.#start.className} has no concurrency group ${JSON.stringify(push.group)}.${suggest(push.group, names)}`;
+    this.#runner.threw(call, new InvalidOptionError(what, { option: "concurrencyGroup", value: push.group }));
+  }
+
+  #later(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.drain();
+    });
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * Runs one call to its answer: arguments in, the function or method, results or error out, items of a generator one by one.
+ * A plain call whose values are all here is answered before `run` returns, without a promise.
+ */
+import { InvalidOptionError, MobulaError, TaskError } from "../../errors/index.ts";
+import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
+import { returnId } from "../../protocol/ids.ts";
+import { writeReply, writeStreamItem } from "../../protocol/direct.ts";
+import type { Push, ReplyBody } from "../../protocol/direct.ts";
+import type { Payload } from "../../protocol/messages.ts";
+import { Later } from "../client/packing.ts";
+import type { Packing } from "../client/packing.ts";
+import type { RunningCall } from "./call.ts";
+import { ActorExit, runFollowed, runPlain, setFallback } from "./context.ts";
+import type { LoadedFunction } from "./definitions.ts";
+
+export interface RunnerHost {
+  readonly packing: Packing;
+  /** Credits the owner with what is inside a result. */
+  credit(ids: readonly string[], holder: ProcessId): void;
+  /** exitActor() was called: the answer is out, the actor ends. */
+  actorExits(): void;
+}
+
+const NONE: readonly Payload[] = [];
+
+export class CallRunner {
+  readonly #host: RunnerHost;
+
+  constructor(host: RunnerHost) {
+    this.#host = host;
+  }
+
+  run(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>, self: unknown): Promise<void> | undefined {
+    if (target instanceof Promise) return this.#runLater(call, target, self);
+    let args: unknown[];
+    try {
+      const early = this.#arguments(call.push);
+      if (!early) return this.#runLater(call, target, self);
+      args = early;
+    } catch (error) {
+      this.threw(call, error);
+      return undefined;
+    }
+    return this.#invoke(call, target, self, args);
+  }
+
+  /** Answers with an error; what user code threw is wrapped in a TaskError. */
+  threw(call: RunningCall, error: unknown): void {
+    if (error instanceof ActorExit) {
+      this.#reply(call, { kind: "returned", results: call.push.numReturns === 1 ? [this.#pack(call, undefined, 0)] : NONE });
+      return this.#host.actorExits();
+    }
+    this.#reply(call, { kind: "threw", error: this.errorPayload(call, error) });
+  }
+
+  errorPayload(call: RunningCall, error: unknown): Payload {
+    const holder = call.channel.link.owner;
+    const { taskId, actorId } = call;
+    const wrapped = TaskError.wrap(error, { taskId, actorId, functionName: call.name, attempt: call.attempt, pid: process.pid });
+    return this.#error(wrapped, holder);
+  }
+
+  /** Arguments at once, or undefined when some must be read or imported first. */
+  #arguments(push: Push): unknown[] | undefined {
+    const { packing } = this.#host;
+    for (const { payload } of push.payloads) if (payload.kind === "stored") return undefined;
+    const args = packing.unpack(push.args, false);
+    if (args instanceof Later) return undefined;
+    for (const { index, payload } of push.payloads) {
+      const value = payload.kind === "stored" ? undefined : packing.open(payload);
+      if (value instanceof Later) return undefined;
+      (args as unknown[])[index] = value;
+    }
+    return args as unknown[];
+  }
+
+  async #argumentsLater(push: Push): Promise<unknown[]> {
+    const { packing } = this.#host;
+    const opened = packing.unpack(push.args, false);
+    const args = (opened instanceof Later ? await opened.promise : opened) as unknown[];
+    const places = push.payloads.map(async ({ index, payload }) => {
+      const value = payload.kind === "stored" ? await packing.read(payload.id) : packing.open(payload);
+      args[index] = value instanceof Later ? await value.promise : value;
+    });
+    await Promise.all(places);
+    return args;
+  }
+
+  async #runLater(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>, self: unknown): Promise<void> {
+    call.startedAt = performance.now();
+    let args: unknown[];
+    let fn: LoadedFunction;
+    try {
+      fn = await target;
+      args = await this.#argumentsLater(call.push);
+    } catch (error) {
+      return this.#failed(call, error);
+    }
+    await this.#invoke(call, fn, self, args);
+  }
+
+  #invoke(call: RunningCall, target: LoadedFunction, self: unknown, args: unknown[]): Promise<void> | undefined {
+    call.startedAt = performance.now();
+    const stream = call.push.streamBuffer !== undefined;
+    let value: unknown;
+    try {
+      value = target.follow ? runFollowed(call, () => target.fn.apply(self, args)) : runPlain(call, target.fn, self, args);
+    } catch (error) {
+      if (stream) this.#streamEnded(call, 0, error);
+      else this.threw(call, error);
+      return undefined;
+    }
+    if (stream) return this.#stream(call, value);
+    if (isThenable(value)) {
+      // From its next call on, the awaits of this function keep their context.
+      if (!target.follow) setFallback(call);
+      target.follow = true;
+      return this.#settle(call, value);
+    }
+    this.#returned(call, value);
+    return undefined;
+  }
+
+  async #settle(call: RunningCall, value: PromiseLike<unknown>): Promise<void> {
+    let result: unknown;
+    try {
+      result = await value;
+    } catch (error) {
+      await this.#regain(call);
+      return this.threw(call, error);
+    }
+    await this.#regain(call);
+    this.#returned(call, result);
+  }
+
+  /** A call that ends while something it did not await still waits has its resources back before it answers. */
+  async #regain(call: RunningCall): Promise<void> {
+    while (call.blocked) await call.unblock();
+  }
+
+  #returned(call: RunningCall, value: unknown): void {
+    const { numReturns } = call.push;
+    let results: Payload[] | readonly Payload[];
+    try {
+      if (numReturns === 1) results = [this.#pack(call, value, 0)];
+      else if (numReturns === 0) results = NONE;
+      else results = this.#several(call, value, numReturns);
+    } catch (error) {
+      return this.#failed(call, error);
+    }
+    this.#reply(call, { kind: "returned", results });
+  }
+
+  #several(call: RunningCall, value: unknown, numReturns: number): Payload[] {
+    if (!Array.isArray(value) || value.length !== numReturns) {
+      const got = Array.isArray(value) ? `an array of ${value.length}` : `${value === null ? "null" : typeof value}, not an array`;
+      throw new InvalidOptionError(
+        `${call.name} returned ${got}, but numReturns is ${numReturns}. Return an array of exactly ${numReturns} values, or change numReturns.`,
+        { option: "numReturns", value: numReturns },
+      );
+    }
+    return value.map((each, index) => this.#pack(call, each, index));
+  }
+
+  #pack(call: RunningCall, value: unknown, index: number): Payload {
+    const { packing } = this.#host;
+    const holder = call.channel.link.owner;
+    const payload = packing.pack(packing.encode(value, "return value"), () => this.#resultId(call, index), holder);
+    if (payload.kind === "inline" && payload.refs) this.#host.credit(payload.refs, holder);
+    return payload;
+  }
+
+  #resultId(call: RunningCall, index: number): ObjectId {
+    return returnId(call.taskId, index);
+  }
+
+  /** An error of ours, not of user code: it goes as it is. */
+  #failed(call: RunningCall, error: unknown): void {
+    if (!(error instanceof MobulaError)) return this.threw(call, error);
+    this.#reply(call, { kind: "threw", error: this.#error(error, call.channel.link.owner) });
+  }
+
+  #error(error: MobulaError, holder: ProcessId): Payload {
+    const { packing } = this.#host;
+    const encoded = packing.encode(error, "error");
+    const refs = packing.escape(encoded);
+    if (refs) this.#host.credit(refs, holder);
+    return { kind: "error", bytes: packing.inline(encoded), refs };
+  }
+
+  #reply(call: RunningCall, body: ReplyBody): void {
+    const { channel, push } = call;
+    channel.running.delete(push.seq);
+    const now = performance.now();
+    writeReply(channel.link.connection, { channel: channel.index, seq: push.seq, runUs: call.ranUs(now) }, body);
+    channel.link.answered(now);
+  }
+
+  async #stream(call: RunningCall, value: unknown): Promise<void> {
+    const items = iteratorOf(value);
+    if (!items) {
+      const error = new InvalidOptionError(`${call.name} was called as a generator but returned ${typeof value}, which cannot be iterated.`);
+      return this.#streamEnded(call, 0, error);
+    }
+    const limit = call.push.streamBuffer!;
+    let index = 0;
+    try {
+      for (;;) {
+        while (index - call.read >= limit && !call.cancelled) await this.#untilRead(call);
+        if (call.cancelled) {
+          await items.return?.();
+          break;
+        }
+        const next = await runFollowed(call, () => items.next());
+        if (next.done) break;
+        const payload = this.#pack(call, next.value, index);
+        writeStreamItem(call.channel.link.connection, call.channel.index, call.push.seq, index++, payload);
+        await undefined; // what was written goes out before the producer runs on
+      }
+    } catch (error) {
+      await this.#regain(call);
+      return this.#streamEnded(call, index, error);
+    }
+    await this.#regain(call);
+    this.#streamEnded(call, index, undefined);
+  }
+
+  /** The reader is behind: the producer gives its resources back meanwhile. */
+  async #untilRead(call: RunningCall): Promise<void> {
+    call.block();
+    await new Promise<void>((resolve) => (call.onRead = resolve));
+    call.onRead = undefined;
+    await call.unblock();
+  }
+
+  #streamEnded(call: RunningCall, length: number, error: unknown): void {
+    const payload = error === undefined ? undefined : this.errorPayload(call, error);
+    this.#reply(call, { kind: "stream-ended", length, error: payload });
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return value instanceof Promise || (typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function");
+}
+
+function iteratorOf(value: unknown): Iterator<unknown> | AsyncIterator<unknown> | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const source = value as Partial<AsyncIterable<unknown> & Iterable<unknown>>;
+  return source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]?.();
+}

@@ -1,0 +1,129 @@
+/**
+ * One call that a worker was given: its context while it runs, and its way to an answer.
+ */
+import type { Deque } from "../../core/owner/deque.ts";
+import { TaskCancelledError } from "../../errors/index.ts";
+import type { ActorId, LeaseId, TaskId } from "../../protocol/ids.ts";
+import { taskId } from "../../protocol/ids.ts";
+import type { Push } from "../../protocol/direct.ts";
+import type { ResourceAmounts, Strategy } from "../../protocol/messages.ts";
+import type { CallContext } from "./context.ts";
+import type { OwnerLink } from "./owner-link.ts";
+
+/** A numbered way from one owner to one lease, or to this worker's actor. */
+export interface Channel {
+  readonly index: number;
+  readonly link: OwnerLink;
+  readonly leaseId: LeaseId | undefined;
+  readonly actorId: ActorId | undefined;
+  readonly words: Int32Array | undefined;
+  readonly assigned: ResourceAmounts;
+  readonly gpuIds: readonly number[];
+  /** Pushed and not begun. */
+  readonly queue: Deque<Push>;
+  /** Cancelled before they began, where there are no claim words to take them back by. */
+  readonly skip: Set<number>;
+  readonly running: Map<number, RunningCall>;
+  /** Blocks of its lease so far; a late answer to an earlier one is told by it. */
+  turn: number;
+  /** The lease's task waits for others: nothing more of it begins. */
+  suspended: boolean;
+  closed: boolean;
+}
+
+/** What a call that waits needs from its executor. */
+export interface Blocking {
+  /** The call waits: another may run. */
+  suspend(call: RunningCall): void;
+  /** Settles when the call has its resources and the worker again. */
+  resume(call: RunningCall): Promise<void>;
+}
+
+export class RunningCall implements CallContext {
+  readonly channel: Channel;
+  readonly push: Push;
+  readonly name: string;
+  readonly childStrategy: Strategy | undefined = undefined;
+  startedAt = 0;
+  /** Time spent waiting for others, which is not run time. */
+  waitedMs = 0;
+  cancelled = false;
+  /** Items of its stream that the reader has taken, as far as known. */
+  read = 0;
+  onRead: (() => void) | undefined;
+  #blocks = 0;
+  #blockedAt = 0;
+  #abort: AbortController | undefined;
+  #children: Set<{ cancel(force: boolean): void }> | undefined;
+  readonly #blocking: Blocking;
+
+  constructor(channel: Channel, push: Push, name: string, blocking: Blocking) {
+    this.channel = channel;
+    this.push = push;
+    this.name = name;
+    this.#blocking = blocking;
+  }
+
+  get taskId(): TaskId {
+    return taskId(this.channel.link.owner, this.push.taskCounter);
+  }
+
+  get actorId(): ActorId | undefined {
+    return this.channel.actorId;
+  }
+
+  get attempt(): number {
+    return this.push.attempt;
+  }
+
+  get assigned(): ResourceAmounts {
+    return this.channel.assigned;
+  }
+
+  get gpuIds(): readonly number[] {
+    return this.channel.gpuIds;
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.cancelled && !this.#abort.signal.aborted) this.#abort.abort(this.cancelError());
+    return this.#abort.signal;
+  }
+
+  get children(): Set<{ cancel(force: boolean): void }> {
+    return (this.#children ??= new Set());
+  }
+
+  get blocked(): boolean {
+    return this.#blocks > 0;
+  }
+
+  block(): void {
+    if (this.#blocks++ > 0 || !this.channel.leaseId) return;
+    this.#blockedAt = performance.now();
+    this.#blocking.suspend(this);
+  }
+
+  async unblock(): Promise<void> {
+    if (--this.#blocks > 0 || !this.channel.leaseId) return;
+    await this.#blocking.resume(this);
+    this.waitedMs += performance.now() - this.#blockedAt;
+  }
+
+  cancel(recursive: boolean): void {
+    this.cancelled = true;
+    this.#abort?.abort(this.cancelError());
+    this.onRead?.();
+    if (recursive) for (const child of this.#children ?? []) child.cancel(false);
+  }
+
+  /** Microseconds that it ran. */
+  ranUs(now: number): number {
+    return Math.max(0, (now - this.startedAt - this.waitedMs) * 1000);
+  }
+
+  cancelError(): TaskCancelledError {
+    return new TaskCancelledError(`${this.name} was cancelled by its caller.`, { taskId: this.taskId, functionName: this.name });
+  }
+}
+

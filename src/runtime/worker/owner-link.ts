@@ -1,0 +1,137 @@
+/**
+ * The connection from one owner to this worker: what the owner opens, defines, pushes and cancels on it, and the answers.
+ */
+import type { Socket } from "node:net";
+import { Deque } from "../../core/owner/deque.ts";
+import type { ActorId, FunctionId, JobId, LeaseId, ProcessId } from "../../protocol/ids.ts";
+import { DirectReader, PUSH } from "../../protocol/direct.ts";
+import type { Push } from "../../protocol/direct.ts";
+import type { Between, Handlers, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
+import { MalformedMessage } from "../../protocol/schema.ts";
+import type { BlockMapper } from "../client/claim-blocks.ts";
+import { Connection } from "../transport/connection.ts";
+import type { Channel } from "./call.ts";
+
+/** Answers wait in the connection's buffer at most so long while the worker runs on. Milliseconds. */
+const ANSWER_WITHIN_MS = 1;
+
+export interface Definition {
+  readonly id: FunctionId;
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface LinkHost {
+  readonly blocks: BlockMapper;
+  /** A call came in on a channel's queue. */
+  arrived(channel: Channel): void;
+  /** After a batch of messages: run what arrived. */
+  drain(): void;
+  linkClosed(link: OwnerLink): void;
+}
+
+type Incoming = Between<"owner", "worker">;
+
+export class OwnerLink {
+  readonly connection: Connection;
+  owner = "" as ProcessId;
+  jobId = "" as JobId;
+  namespace = "";
+  readonly channels = new Map<number, Channel>();
+  readonly definitions = new Map<number, Definition>();
+  readonly #host: LinkHost;
+  readonly #reader = new DirectReader();
+  #flushedAt = 0;
+  readonly #handlers: Handlers<Incoming, undefined>;
+
+  constructor(socket: Socket, host: LinkHost) {
+    this.#host = host;
+    this.#handlers = {
+      directHello: (m) => this.#hello(m.processId, m.jobId, m.namespace),
+      leaseOpen: (m) => this.#open(m.channel, m.leaseId, undefined, m.claims, m.assigned, m.gpuIds),
+      actorOpen: (m) => this.#open(m.channel, undefined, m.actorId, m.claims, {}, []),
+      channelClose: (m) => this.#close(m.channel),
+      define: (m) => void this.definitions.set(m.index, { id: m.functionId, name: m.name, bytes: m.definition }),
+      callCancel: (m) => this.#cancel(m.channel, m.seq, m.recursive),
+      streamRead: (m) => this.#read(m.channel, m.seq, m.read),
+    };
+    this.connection = new Connection(socket, {
+      message: (name, body) => this.#message(name, body),
+      direct: (code, buffer, at, end) => this.#direct(code, buffer, at, end),
+      batchEnd: () => host.drain(),
+      closed: () => this.#closed(),
+    });
+  }
+
+  /** Writes answers that waited long enough; called between calls with the time. */
+  answered(now: number): void {
+    if (now - this.#flushedAt < ANSWER_WITHIN_MS) return;
+    this.#flushedAt = now;
+    this.connection.flush();
+  }
+
+  flush(): void {
+    this.connection.flush();
+  }
+
+  #message(name: MessageName, body: never): void {
+    const handler = (this.#handlers as unknown as Partial<Record<MessageName, (body: never, from: undefined) => void>>)[name];
+    if (!handler) throw new MalformedMessage("message", "one that an owner sends to a worker", name);
+    handler(body, undefined);
+  }
+
+  #direct(code: number, buffer: Buffer, at: number, end: number): void {
+    if (code !== PUSH) throw new MalformedMessage("code", "a push", code);
+    const push = this.#reader.push(buffer, at, end);
+    const channel = this.channels.get(push.channel);
+    // A channel that is closed here was closed by its owner, who knows that what it pushed since is void.
+    if (!channel) return;
+    channel.queue.push(push);
+    this.#host.arrived(channel);
+  }
+
+  #hello(owner: ProcessId, jobId: JobId, namespace: string): void {
+    this.owner = owner;
+    this.jobId = jobId;
+    this.namespace = namespace;
+  }
+
+  #open(
+    index: number, leaseId: LeaseId | undefined, actorId: ActorId | undefined, claims: number, assigned: ResourceAmounts, gpuIds: number[],
+  ): void {
+    const words = claims >= 0 ? this.#host.blocks(claims) : undefined;
+    const queue = new Deque<Push>();
+    const state = { turn: 0, suspended: false, closed: false };
+    this.channels.set(index, { index, link: this, leaseId, actorId, words, assigned, gpuIds, queue, running: new Map(), skip: new Set(), ...state });
+  }
+
+  #close(index: number): void {
+    const channel = this.channels.get(index);
+    if (!channel) return;
+    channel.closed = true;
+    this.channels.delete(index);
+  }
+
+  #cancel(index: number, seq: number, recursive: boolean): void {
+    const channel = this.channels.get(index);
+    const call = channel?.running.get(seq);
+    if (call) call.cancel(recursive);
+    else if (channel && [...channel.queue].some((push) => push.seq === seq)) channel.skip.add(seq);
+  }
+
+  #read(channel: number, seq: number, read: number): void {
+    const call = this.channels.get(channel)?.running.get(seq);
+    if (!call || read <= call.read) return;
+    call.read = read;
+    call.onRead?.();
+  }
+
+  #closed(): void {
+    for (const channel of this.channels.values()) {
+      channel.closed = true;
+      for (const call of channel.running.values()) call.cancel(true);
+    }
+    this.#host.linkClosed(this);
+  }
+}
+
