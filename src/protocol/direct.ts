@@ -3,7 +3,7 @@
  * then bytes. They carry integers that mean something only on their connection (channel, sequence number, function).
  *
  *   push        u16 channel, u32 seq, u32 function, u8 flags, u16 numReturns, u16 attempt, f64 task counter,
- *               u32 stream buffer, u8 length + group, u32 length + arguments, u32 count of (u32 place, payload)
+ *               u32 stream buffer, u8 length + group, payload of the arguments, u32 count of (u32 place, payload)
  *   reply       u16 channel, u32 seq, u32 run time in us, u8 kind, then: returned: u16 count of payloads;
  *               threw: payload; stream ended: f64 length, u8 with error, payload
  *   stream item u16 channel, u32 seq, u32 index, payload
@@ -43,6 +43,8 @@ export interface Out {
   commit(): void;
 }
 
+export type InlinePayload = Payload & { readonly kind: "inline" };
+
 export interface Push {
   channel: number;
   seq: number;
@@ -54,7 +56,7 @@ export interface Push {
   attempt: number;
   taskCounter: number;
   group: string;
-  args: Uint8Array;
+  args: InlinePayload;
   payloads: { index: number; payload: Payload }[];
 }
 
@@ -107,7 +109,7 @@ function putPayload(out: Buffer, p: Payload, start: number): number {
 
 export function writePush(to: Out, p: Push): void {
   const group = p.group === "" ? 0 : Buffer.byteLength(p.group);
-  let size = PUSH_FIXED + 1 + group + 4 + p.args.byteLength + 4;
+  let size = PUSH_FIXED + 1 + group + payloadSize(p.args) + 4;
   for (const each of p.payloads) size += 4 + payloadSize(each.payload);
   let at = to.begin(PUSH, size);
   const out = to.buffer;
@@ -121,9 +123,8 @@ export function writePush(to: Out, p: Push): void {
   at = out.writeUInt32LE(p.streamBuffer ?? 0, at);
   out[at++] = group;
   if (group > 0) at += out.utf8Write(p.group, at, group);
-  at = out.writeUInt32LE(p.args.byteLength, at);
-  out.set(p.args, at);
-  at = out.writeUInt32LE(p.payloads.length, at + p.args.byteLength);
+  at = putPayload(out, p.args, at);
+  at = out.writeUInt32LE(p.payloads.length, at);
   for (const each of p.payloads) at = putPayload(out, each.payload, out.writeUInt32LE(each.index, at));
   to.commit();
 }
@@ -241,7 +242,8 @@ export class DirectReader {
     const groupLength = this.#u8();
     const groupAt = this.#need(groupLength);
     const group = groupLength === 0 ? "" : buffer.utf8Slice(groupAt, groupAt + groupLength);
-    const args = this.#bytes();
+    const args = this.#payload();
+    if (args.kind !== "inline") throw new MalformedMessage("push", "inline arguments", args.kind);
     const count = this.#u32();
     const payloads: Push["payloads"] = [];
     for (let i = 0; i < count; i++) payloads.push({ index: this.#u32(), payload: this.#payload() });

@@ -231,7 +231,7 @@ export const definitions = {
   actorOpen: def(102, "owner", "worker", { channel: uint(0xffff), actorId, claims: num(-1) }),
   channelClose: def(103, "owner", "worker", { channel: uint(0xffff) }),
   /** A number for a function on this connection, before its first call. Actor methods have a name only. */
-  define: def(104, "owner", "worker", { index: uint(0xffff_ffff), functionId, name: str(256), definition: bytes() }, { limit: 256 * MIB }),
+  define: def(104, "owner", "worker", { index: uint(0xffff_ffff), functionId, name: str(256), definition: bytes(), /** credited to the worker */ refs: optional(list(str<ObjectId | ActorId>(128))) }, { limit: 256 * MIB }),
   callCancel: def(105, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), recursive: bool }),
   streamRead: def(106, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), read: uint() }),
   /** The task waits for others: what was pushed behind it does not begin. */

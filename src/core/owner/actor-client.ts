@@ -25,6 +25,8 @@ export class ActorClient {
   epoch = -1;
   worker: WorkerAddress | undefined;
   channel = new Channel();
+  /** The runtime's way to its worker. */
+  way: unknown = undefined;
   readonly waiting = new Deque<Task>();
   readonly #port: OwnerPort;
   readonly #fail: Fail;
@@ -136,6 +138,7 @@ export class ActorClient {
       } else this.#fail(task, { kind, reason, outcome, actorId: this.id });
     }
     for (let i = again.length - 1; i >= 0; i--) this.waiting.unshift(again[i]!);
+    if (this.epoch >= 0) this.#port.closeActor(this);
     this.channel = new Channel();
     this.epoch = -1;
     this.worker = undefined;

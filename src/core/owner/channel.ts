@@ -15,6 +15,15 @@ export class Channel {
   #oldest = 0;
   #count = 0;
 
+  /** Numbers go on from `first`, so that a block of claim words that is used again never sees a number twice. */
+  startAt(first: number): void {
+    this.#next = first;
+  }
+
+  get next(): number {
+    return this.#next;
+  }
+
   get count(): number {
     return this.#count;
   }

@@ -160,6 +160,7 @@ export class LeasePump {
       queue.drop(lease);
       this.#leases.delete(lease.id);
       const back: Task[] = [];
+      this.#port.closeLease(lease);
       for (const task of lease.channel.list()) {
         const fresh = this.#port.takeBack(lease, task) === "taken";
         this.#remove(lease, task);

@@ -26,6 +26,8 @@ export class Lease {
   readonly assigned: ResourceAmounts;
   readonly gpuIds: readonly number[];
   readonly channel = new Channel();
+  /** The runtime's way to its worker. */
+  way: unknown = undefined;
   /** Expected run time of what is in flight. */
   loadUs = 0;
   /** Calls pushed so far, for maxCalls. */

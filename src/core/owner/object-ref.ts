@@ -25,6 +25,10 @@ export class ObjectRef {
   shared = false;
   /** @internal Whether this process made it; else it came inside a value. */
   owned = true;
+  /** @internal Refs and handles that its value contains, held with it. */
+  inner: readonly object[] | undefined = undefined;
+  /** @internal The engine that it belongs to; set by the runtime. */
+  home: object | undefined = undefined;
   #id: ObjectId | undefined;
 
   constructor(id: ObjectId | undefined, task: Task | undefined, index: number) {
@@ -36,6 +40,11 @@ export class ObjectRef {
   /** Opaque; equal for every copy of this ref, in every process. */
   get id(): ObjectId {
     return (this.#id ??= this.task!.returnId(this.index));
+  }
+
+  /** Marks the class for every layer and every copy of the package. */
+  get [Symbol.for("mobula.ObjectRef") as never](): true {
+    return true;
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {

@@ -183,7 +183,7 @@ export class Owner {
     if (!task || !task.queue || task.cancelled || task.retriesLeft <= 0) {
       ref.state = "failed";
       const failure: SystemFailure = { kind: "lost", objectId: ref.id, why };
-      ref.payload = task ? this.#port.failure(task, failure) : undefined;
+      ref.payload = this.#port.failure(task, failure);
       return;
     }
     for (const each of task.returns) {

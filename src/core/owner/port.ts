@@ -31,6 +31,8 @@ export interface OwnerPort {
   /** Opens the way to the worker; pushes follow at once and wait for it. */
   openLease(lease: Lease): void;
   returnLease(lease: Lease, retire: boolean): void;
+  /** The worker of a lease is gone. Claim words can still be asked until this turn ends. */
+  closeLease(lease: Lease): void;
   /** Sends a task, or an actor call, with the claim word set first where it has one. */
   push(to: Lease | ActorClient, task: Task): void;
   /**
@@ -45,8 +47,10 @@ export interface OwnerPort {
   streamRead(at: Lease | ActorClient, task: Task, read: number): void;
   /** Opens the way to an actor's worker; calls follow at once and wait for it. */
   openActor(actor: ActorClient, worker: WorkerAddress): void;
+  /** The incarnation that the way led to is gone. */
+  closeActor(actor: ActorClient): void;
   /** The error that users will see, as a payload. */
-  failure(task: Task, failure: SystemFailure): Payload;
+  failure(task: Task | undefined, failure: SystemFailure): Payload;
   /** A ref settled that is stored, holds others, or is known to the node. */
   sharedSettled(ref: ObjectRef): void;
   /** Results of a call that failed: whatever its worker credited to us is void. */

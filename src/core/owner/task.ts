@@ -27,6 +27,8 @@ export interface TaskOptions {
   readonly maxRetries: number;
   /** Whether an error thrown by user code may be retried; which one is decided by the runtime. */
   readonly retryExceptions: boolean;
+  /** The rule itself, for the runtime. */
+  readonly retryRule: unknown;
   /** A generator: results come one by one; the number of unread items at which the producer waits. */
   readonly streamBuffer: number | undefined;
   /** The worker ends after so many calls of this function; 0 is never. */
@@ -37,7 +39,7 @@ export interface TaskOptions {
 export interface TaskSpec {
   readonly callable: Callable;
   /** Encoded arguments; places of refs hold undefined. */
-  readonly args: Uint8Array;
+  readonly args: Payload & { readonly kind: "inline" };
   /** Arguments that are refs themselves: the task runs with their values. Pairs of place and ref. */
   readonly refArgs: readonly { readonly index: number; readonly ref: ObjectRef }[] | undefined;
   /** Refs and handles inside arguments, held while the task may still run. */
@@ -58,7 +60,7 @@ export interface Stream {
   changed: () => void;
 }
 
-const NOTHING = new Uint8Array(0);
+const NOTHING = { kind: "inline", bytes: new Uint8Array(0), refs: undefined } as const;
 
 export class Task implements Waiter {
   readonly owner: ProcessId;
@@ -81,6 +83,8 @@ export class Task implements Waiter {
   seq = -1;
   /** Microseconds that it was expected to take when it was pushed. */
   expectedUs = 0;
+  /** What the runtime ties to it. */
+  parent: unknown = undefined;
   readonly #ready: (task: Task, failed: ObjectRef | undefined) => void;
 
   constructor(

@@ -17,7 +17,7 @@ export class ClaimBlocks {
   readonly #map: BlockMapper;
   readonly #first: number;
   readonly #count: number;
-  readonly #free: number[] = [];
+  readonly #free: ClaimBlock[] = [];
   #used = 0;
 
   /** This process may use the blocks `first` to `first + count - 1`. */
@@ -27,20 +27,30 @@ export class ClaimBlocks {
     this.#count = count;
   }
 
-  /** A block for a new channel: its number, and its words; -1 and undefined when there are none left. */
-  take(): { block: number; words: Int32Array | undefined } {
-    const index = this.#free.pop() ?? (this.#used < this.#count ? this.#used++ : undefined);
-    if (index === undefined) return { block: -1, words: undefined };
-    const block = this.#first + index;
+  /** A block for a new channel, if there is one left. */
+  take(): ClaimBlock | undefined {
+    const free = this.#free.pop();
+    if (free || this.#used >= this.#count) return free;
+    const block = this.#first + this.#used;
     const words = this.#map(block);
-    if (!words) return { block: -1, words: undefined };
+    if (!words) return undefined;
+    this.#used++;
     words.fill(0);
-    return { block, words };
+    return { block, words, next: 0 };
   }
 
-  give(block: number): void {
-    if (block >= 0) this.#free.push(block - this.#first);
+  /** Gives a block back; calls numbered from `next` on may use it. */
+  give(block: ClaimBlock, next: number): void {
+    block.next = next;
+    this.#free.push(block);
   }
+}
+
+export interface ClaimBlock {
+  readonly block: number;
+  readonly words: Int32Array;
+  /** First number that has not been used with it. */
+  next: number;
 }
 
 /** Owner: before the call is sent. */

@@ -94,7 +94,7 @@ export class ActorHost implements Blocking {
     channel.running.set(push.seq, call);
     if (channel.skip.delete(push.seq)) return this.#runner.threw(call, call.cancelError());
     const method = this.#method(name);
-    if (!method) return this.#runner.threw(call, this.#noMethod(name));
+    if (!method) return this.#runner.refused(call, this.#noMethod(name));
     if (method.meanUs === undefined || method.meanUs > 500) channel.link.flush();
     const ending = this.#runner.run(call, method, this.#instance);
     const ran = call.ranUs(performance.now());
@@ -126,14 +126,14 @@ export class ActorHost implements Blocking {
       names.push(...Object.getOwnPropertyNames(at).filter((key) => key !== "constructor"));
     }
     const { className } = this.#start;
-    return new InvalidOptionError(`${className} has no method ${JSON.stringify(name)}.${suggest(name, names)}`, { option: name });
+    return new InvalidOptionError(`${className} has no method ${JSON.stringify(name)}. ${suggest(name, names)}`, { option: name });
   }
 
   #noGroup(channel: Channel, push: Push): void {
     const call = new RunningCall(channel, push, this.#start.className, this);
     const names = [...this.#groups.keys()].filter((name) => name !== "");
-    const what = `${this.#start.className} has no concurrency group ${JSON.stringify(push.group)}.${suggest(push.group, names)}`;
-    this.#runner.threw(call, new InvalidOptionError(what, { option: "concurrencyGroup", value: push.group }));
+    const what = `${this.#start.className} has no concurrency group ${JSON.stringify(push.group)}. ${suggest(push.group, names)}`;
+    this.#runner.refused(call, new InvalidOptionError(what, { option: "concurrencyGroup", value: push.group }));
   }
 
   #later(): void {

@@ -65,7 +65,7 @@ export class CallRunner {
   #arguments(push: Push): unknown[] | undefined {
     const { packing } = this.#host;
     for (const { payload } of push.payloads) if (payload.kind === "stored") return undefined;
-    const args = packing.unpack(push.args, false);
+    const args = packing.open(push.args);
     if (args instanceof Later) return undefined;
     for (const { index, payload } of push.payloads) {
       const value = payload.kind === "stored" ? undefined : packing.open(payload);
@@ -77,7 +77,7 @@ export class CallRunner {
 
   async #argumentsLater(push: Push): Promise<unknown[]> {
     const { packing } = this.#host;
-    const opened = packing.unpack(push.args, false);
+    const opened = packing.open(push.args);
     const args = (opened instanceof Later ? await opened.promise : opened) as unknown[];
     const places = push.payloads.map(async ({ index, payload }) => {
       const value = payload.kind === "stored" ? await packing.read(payload.id) : packing.open(payload);
@@ -95,7 +95,7 @@ export class CallRunner {
       fn = await target;
       args = await this.#argumentsLater(call.push);
     } catch (error) {
-      return this.#failed(call, error);
+      return this.refused(call, error);
     }
     await this.#invoke(call, fn, self, args);
   }
@@ -147,7 +147,7 @@ export class CallRunner {
       else if (numReturns === 0) results = NONE;
       else results = this.#several(call, value, numReturns);
     } catch (error) {
-      return this.#failed(call, error);
+      return this.refused(call, error);
     }
     this.#reply(call, { kind: "returned", results });
   }
@@ -176,7 +176,7 @@ export class CallRunner {
   }
 
   /** An error of ours, not of user code: it goes as it is. */
-  #failed(call: RunningCall, error: unknown): void {
+  refused(call: RunningCall, error: unknown): void {
     if (!(error instanceof MobulaError)) return this.threw(call, error);
     this.#reply(call, { kind: "threw", error: this.#error(error, call.channel.link.owner) });
   }

@@ -3,7 +3,7 @@
  */
 import type { Socket } from "node:net";
 import { Deque } from "../../core/owner/deque.ts";
-import type { ActorId, FunctionId, JobId, LeaseId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, FunctionId, JobId, LeaseId, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { DirectReader, PUSH } from "../../protocol/direct.ts";
 import type { Push } from "../../protocol/direct.ts";
 import type { Between, Handlers, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
@@ -19,10 +19,14 @@ export interface Definition {
   readonly id: FunctionId;
   readonly name: string;
   readonly bytes: Uint8Array;
+  /** What it captured, held for as long as it can be called. */
+  readonly holds: readonly object[];
 }
 
 export interface LinkHost {
   readonly blocks: BlockMapper;
+  /** Takes over refs that the sender credited to this process. */
+  receive(ids: readonly (ObjectId | ActorId)[]): readonly object[];
   /** A call came in on a channel's queue. */
   arrived(channel: Channel): void;
   /** After a batch of messages: run what arrived. */
@@ -51,7 +55,7 @@ export class OwnerLink {
       leaseOpen: (m) => this.#open(m.channel, m.leaseId, undefined, m.claims, m.assigned, m.gpuIds),
       actorOpen: (m) => this.#open(m.channel, undefined, m.actorId, m.claims, {}, []),
       channelClose: (m) => this.#close(m.channel),
-      define: (m) => void this.definitions.set(m.index, { id: m.functionId, name: m.name, bytes: m.definition }),
+      define: (m) => this.#define(m.index, { id: m.functionId, name: m.name, bytes: m.definition, holds: host.receive(m.refs ?? []) }),
       callCancel: (m) => this.#cancel(m.channel, m.seq, m.recursive),
       streamRead: (m) => this.#read(m.channel, m.seq, m.read),
     };
@@ -94,6 +98,10 @@ export class OwnerLink {
     this.owner = owner;
     this.jobId = jobId;
     this.namespace = namespace;
+  }
+
+  #define(index: number, definition: Definition): void {
+    this.definitions.set(index, definition);
   }
 
   #open(

@@ -1,0 +1,240 @@
+/**
+ * The world of the Owner machine: carries out what it asks, by the connections to workers and to the node, and gives it
+ * the clock.
+ */
+import type { ActorClient } from "../../core/owner/actor-client.ts";
+import type { Lease, ShapeQueue } from "../../core/owner/leases.ts";
+import type { ObjectRef } from "../../core/owner/object-ref.ts";
+import { Owner } from "../../core/owner/owner.ts";
+import type { OwnerPort, SystemFailure } from "../../core/owner/port.ts";
+import type { Task } from "../../core/owner/task.ts";
+import type { Push } from "../../protocol/direct.ts";
+import type { JobId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { DeathReason, Payload, WorkerAddress } from "../../protocol/messages.ts";
+import { takeBack } from "./claim-blocks.ts";
+import type { ClaimBlocks } from "./claim-blocks.ts";
+import type { NodeSender } from "./held-refs.ts";
+import { WorkerWay } from "./worker-way.ts";
+import type { Lane, WayHost } from "./worker-way.ts";
+
+/** A worker whose connection broke and of whom the node says nothing is not left as it is. */
+const SILENT_MS = 2_000;
+/** A way without lanes is kept so long for the next lease on the same worker. */
+const IDLE_WAYS_MAX = 256;
+
+export interface WorldHost {
+  readonly node: NodeSender;
+  readonly process: ProcessId;
+  readonly jobId: JobId;
+  readonly namespace: string;
+  readonly blocks: ClaimBlocks;
+  credit(ids: readonly string[], holder: ProcessId): void;
+  failurePayload(task: Task | undefined, failure: SystemFailure): Payload;
+  sharedSettled(ref: ObjectRef): void;
+  finished(task: Task): void;
+  shouldRetry(task: Task, error: Payload): boolean;
+}
+
+export class OwnerWorld implements OwnerPort, WayHost {
+  readonly owner: Owner;
+  readonly #host: WorldHost;
+  readonly #ways = new Map<ProcessId, WorkerWay>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(host: WorldHost, claims: boolean) {
+    this.#host = host;
+    this.owner = new Owner(this, host.process, claims);
+  }
+
+  get blocks(): ClaimBlocks {
+    return this.#host.blocks;
+  }
+
+  get process(): ProcessId {
+    return this.#host.process;
+  }
+
+  get jobId(): JobId {
+    return this.#host.jobId;
+  }
+
+  get namespace(): string {
+    return this.#host.namespace;
+  }
+
+  // ── what ways report ──────────────────────────────────────────────────────────────────────────
+
+  credit(ids: readonly string[], holder: ProcessId): void {
+    this.#host.credit(ids, holder);
+  }
+
+  shouldRetry(task: Task, error: Payload): boolean {
+    return this.#host.shouldRetry(task, error);
+  }
+
+  tick(): void {
+    this.owner.now = performance.now();
+  }
+
+  /** To be called after events were given to the owner. */
+  batchEnd(): void {
+    if (this.#timer) return;
+    const dueIn = this.owner.dueIn();
+    if (dueIn === undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.tick();
+      this.owner.tick();
+      this.batchEnd();
+    }, dueIn);
+    this.#timer.unref();
+  }
+
+  wayClosed(way: WorkerWay): void {
+    const { processId } = way.address;
+    if (this.#ways.get(processId) !== way) return;
+    if (way.idle) {
+      this.#ways.delete(processId);
+      return;
+    }
+    setTimeout(() => {
+      if (this.#ways.get(processId) !== way) return;
+      this.#host.node.send("killProcess", { processId, message: "its connection broke" });
+    }, SILENT_MS).unref();
+  }
+
+  // ── what the node reports ────────────────────────────────────────────────────────────────────
+
+  processLost(processId: ProcessId, reason: DeathReason): void {
+    this.tick();
+    this.owner.processLost(processId, reason);
+    const way = this.#ways.get(processId);
+    this.#ways.delete(processId);
+    way?.destroy();
+    this.batchEnd();
+  }
+
+  // ── OwnerPort ────────────────────────────────────────────────────────────────────────────────
+
+  requestLease(requestId: LeaseRequestId, queue: ShapeQueue): void {
+    this.#host.node.send("leaseRequest", { requestId, jobId: this.#host.jobId, shape: queue.shape, backlog: queue.backlog });
+  }
+
+  cancelLeaseRequest(requestId: LeaseRequestId): void {
+    this.#host.node.send("leaseCancel", { requestId });
+  }
+
+  openLease(lease: Lease): void {
+    lease.way = this.#way(lease.worker).open(lease);
+  }
+
+  closeLease(lease: Lease): void {
+    this.#closeLane(lease);
+  }
+
+  returnLease(lease: Lease, retire: boolean): void {
+    this.#closeLane(lease);
+    this.#host.node.send("leaseReturn", { leaseId: lease.id, retire });
+  }
+
+  openActor(actor: ActorClient, worker: WorkerAddress): void {
+    actor.way = this.#way(worker).open(actor);
+  }
+
+  closeActor(actor: ActorClient): void {
+    this.#closeLane(actor);
+  }
+
+  push(to: Lease | ActorClient, task: Task): void {
+    const lane = to.way as Lane;
+    const { args, refArgs, options } = task.spec;
+    const receiver = lane.way.address.processId;
+    if (args.refs) this.#host.credit(args.refs, receiver);
+    const payloads: Push["payloads"] = refArgs ? this.#payloads(refArgs, receiver) : NO_PAYLOADS;
+    lane.way.push(lane, task, payloads, options.concurrencyGroup ?? "");
+  }
+
+  takeBack(from: Lease | ActorClient, task: Task): "taken" | "claimed" | "unknown" {
+    const lane = from.way as Lane | undefined;
+    if (!lane?.block || !from.channel.claimable(task)) return "unknown";
+    if (!takeBack(lane.block.words, task.seq)) return "claimed";
+    // What was credited to the worker with this push will never be dropped by it.
+    const receiver = lane.way.address.processId;
+    for (const id of task.spec.args.refs ?? []) this.#host.node.send("refAdd", { id, holder: receiver, count: -1 });
+    for (const { ref } of task.spec.refArgs ?? []) {
+      if (ref.payload?.kind !== "inline") continue;
+      for (const id of ref.payload.refs ?? []) this.#host.node.send("refAdd", { id, holder: receiver, count: -1 });
+    }
+    return "taken";
+  }
+
+  cancelPushed(at: Lease | ActorClient, task: Task): void {
+    const lane = at.way as Lane;
+    lane.way.cancel(lane, task, true);
+  }
+
+  kill(processId: ProcessId, leaseId: LeaseId, message: string): void {
+    this.#host.node.send("killProcess", { processId, leaseId, message });
+  }
+
+  streamRead(at: Lease | ActorClient, task: Task, read: number): void {
+    const lane = at.way as Lane | undefined;
+    lane?.way.streamRead(lane, task, read);
+  }
+
+  failure(task: Task | undefined, failure: SystemFailure): Payload {
+    return this.#host.failurePayload(task, failure);
+  }
+
+  sharedSettled(ref: ObjectRef): void {
+    this.#host.sharedSettled(ref);
+  }
+
+  forget(ids: ObjectId[]): void {
+    if (ids.length > 0) this.#host.node.send("refForget", { ids });
+  }
+
+  finished(task: Task): void {
+    this.#host.finished(task);
+  }
+
+  close(failure: SystemFailure): void {
+    clearTimeout(this.#timer);
+    this.owner.close(failure);
+    for (const way of this.#ways.values()) way.destroy();
+    this.#ways.clear();
+  }
+
+  #payloads(refArgs: NonNullable<Task["spec"]["refArgs"]>, receiver: ProcessId): Push["payloads"] {
+    return refArgs.map(({ index, ref }) => {
+      const payload = ref.payload!;
+      if (payload.kind === "inline" && payload.refs) this.#host.credit(payload.refs, receiver);
+      return { index, payload };
+    });
+  }
+
+  #way(worker: WorkerAddress): WorkerWay {
+    let way = this.#ways.get(worker.processId);
+    if (!way) {
+      if (this.#ways.size >= IDLE_WAYS_MAX) this.#dropIdleWay();
+      this.#ways.set(worker.processId, (way = new WorkerWay(worker, this)));
+    }
+    return way;
+  }
+
+  #dropIdleWay(): void {
+    for (const [processId, way] of this.#ways) {
+      if (!way.idle) continue;
+      this.#ways.delete(processId);
+      way.end();
+      return;
+    }
+  }
+
+  #closeLane(target: Lease | ActorClient): void {
+    const lane = target.way as Lane | undefined;
+    lane?.way.close(lane);
+  }
+}
+
+const NO_PAYLOADS: Push["payloads"] = [];
