@@ -98,16 +98,15 @@ export interface TaskSpec {
   readonly streamBuffer: number;
   /** After how many calls the worker is replaced; -1: never. */
   readonly maxCalls: number;
-  /** Cancels the task when it aborts; not aborted yet when the call is made. */
+  /** Cancels the task when it aborts; if it has aborted already, the ref is born cancelled. */
   readonly signal: AbortSignal | undefined;
 }
 
 /** An actor, but for its arguments. */
 export interface ActorSpec {
   readonly target: Target;
+  /** `methods` among them, as in `ActorCore`. `namespace` is "" for the job's own: the engine puts it in. */
   readonly options: WireActorOptions;
-  /** Names of its methods, as in `ActorCore`. */
-  readonly methods: readonly string[];
   /** What a worker must be to hold it: placement resources, strategy, environment. */
   readonly shape: LeaseShape;
   /** Default of its calls; -1: without bound. */
@@ -135,6 +134,8 @@ export interface ActorCore {
 /** A call of an actor's method, but for its arguments. */
 export interface CallSpec {
   readonly method: string;
+  /** Name for listings, logs and errors; undefined: Class.method. */
+  readonly name: string | undefined;
   readonly numReturns: number | "streaming";
   /** undefined: the actor's own `maxTaskRetries`. */
   readonly maxTaskRetries: number | undefined;
