@@ -74,7 +74,11 @@ type CheckLength<R, N extends NumReturns> =
   : "numReturns above 1 needs a function that returns an array";
 
 /** The call signature of a remote function: one for each overload, up to four. */
-export type RemoteCall<F, N extends NumReturns> = F extends {
+export type RemoteCall<F, N extends NumReturns> = [unknown] extends [Overloads<F, N>] ? LastCall<F, N> : Overloads<F, N>;
+
+type LastCall<F, N extends NumReturns> = F extends (...args: infer A) => infer R ? (...args: RemoteArgs<A>) => RemoteResult<R, N> : never;
+
+type Overloads<F, N extends NumReturns> = F extends {
   (...args: infer A1): infer R1; (...args: infer A2): infer R2; (...args: infer A3): infer R3; (...args: infer A4): infer R4;
 }
   ? OneCall<A1, R1, N> & OneCall<A2, R2, N> & OneCall<A3, R3, N> & OneCall<A4, R4, N>
@@ -82,8 +86,8 @@ export type RemoteCall<F, N extends NumReturns> = F extends {
     ? OneCall<A1, R1, N> & OneCall<A2, R2, N> & OneCall<A3, R3, N>
     : F extends { (...args: infer A1): infer R1; (...args: infer A2): infer R2 }
       ? OneCall<A1, R1, N> & OneCall<A2, R2, N>
-      : F extends (...args: infer A) => infer R ? (...args: RemoteArgs<A>) => RemoteResult<R, N> : never;
-// A function with fewer overloads than the pattern leaves the others at unknown[]: those add nothing.
+      : unknown;
+// A function with fewer overloads than the pattern leaves the others at unknown: those add nothing.
 type OneCall<A extends unknown[], R, N extends NumReturns> =
   unknown[] extends A ? ([unknown] extends [R] ? unknown : (...args: RemoteArgs<A>) => RemoteResult<R, N>)
   : (...args: RemoteArgs<A>) => RemoteResult<R, N>;
@@ -146,7 +150,7 @@ declare const instanceType: unique symbol;
  * also inside values. The actor ends when its last handle is gone, unless it is detached.
  */
 export type ActorHandle<T> = AnyActorHandle & { readonly [instanceType]?: T } & {
-  readonly [K in keyof T as MethodKey<T, K>]: ActorMethod<Extract<NonNullable<T[K]>, AnyFunction>>;
+  readonly [K in keyof T as MethodKey<T, K>]-?: ActorMethod<Extract<NonNullable<T[K]>, AnyFunction>>;
 };
 // `then` would make a handle look like a promise.
 type MethodKey<T, K extends keyof T> =
