@@ -60,9 +60,14 @@ export function captures(given: Raw): Readonly<Record<string, unknown>> | undefi
   return given["captures"] === undefined ? undefined : record("captures", given["captures"], (_option, value) => value);
 }
 
+/** Resources that have options of their own. */
+const ownOptions = new Map([["cpu", "numCpus"], ["gpu", "numGpus"], ["memory", "memory"]]);
+/** How these are written in a bundle. */
+const bundleNames = new Map([["cpu", "CPU"], ["numcpus", "CPU"], ["gpu", "GPU"], ["numgpus", "GPU"], ["memory", "memory"]]);
+
 function customResources(value: unknown, option = "resources"): Record<string, number> {
   return record(option, value, (path, item, name) => {
-    const own = { cpu: "numCpus", gpu: "numGpus", memory: "memory" }[name.toLowerCase()];
+    const own = ownOptions.get(name.toLowerCase());
     if (own !== undefined) {
       throw new InvalidOptionError(`${path} is not a custom resource. Use the option ${own}.`, { option: path, value: item });
     }
@@ -245,16 +250,12 @@ export function initSettings(options: unknown): { readonly engine: EngineOptions
   const given = checkNames("init", options, initNames);
   const optional = <T>(name: string, check: (option: string, value: unknown) => T): T | undefined =>
     given[name] === undefined ? undefined : check(name, given[name]);
-  const resources: Record<string, number> = {};
-  for (const [name, units] of Object.entries(optional("resources", (_, value) => customResources(value)) ?? {})) {
-    resources[name] = units / AMOUNT_UNIT;
-  }
   return {
     engine: {
       address: optional("address", (option, value) => text(option, value, 4096)),
       numCpus: optional("numCpus", (option, value) => amount(option, value) / AMOUNT_UNIT),
       numGpus: optional("numGpus", (option, value) => integer(option, value, 0, 10_000)),
-      resources,
+      resources: naturalAmounts(optional("resources", (_, value) => customResources(value)) ?? {}),
       objectStoreMemory: optional("objectStoreMemory", (option, value) => bytes(option, value, 1)),
       namespace: optional("namespace", text),
       envVars: envVarsOf(given["runtimeEnv"]),
@@ -319,7 +320,7 @@ function bundleOf(option: string, value: unknown): ResourceAmounts {
   const out = compact(record(option, value, (path, item, name) => {
     if (name === "memory") return bytes(path, item) * AMOUNT_UNIT;
     if (name === "GPU") return gpus(path, item);
-    const right = { numcpus: "CPU", cpu: "CPU", numgpus: "GPU", gpu: "GPU", memory: "memory" }[name.toLowerCase()];
+    const right = bundleNames.get(name.toLowerCase());
     if (right !== undefined && name !== right) {
       throw new InvalidOptionError(`${path}: in a bundle, resources go by their names. Write ${right}.`, { option: path, value: item });
     }
@@ -345,7 +346,5 @@ export function groupSettings(bundles: unknown, options: unknown): GroupSpec {
 
 /** Amounts in natural units, as users read them. */
 export function naturalAmounts(amounts: ResourceAmounts): Record<string, number> {
-  const out: Record<string, number> = {};
-  for (const [name, units] of Object.entries(amounts)) out[name] = units / AMOUNT_UNIT;
-  return out;
+  return Object.fromEntries(Object.entries(amounts).map(([name, units]) => [name, units / AMOUNT_UNIT]));
 }

@@ -121,7 +121,7 @@ export const errorRegistry = [
     type: SerializationError, name: "SerializationError", code: "SERIALIZATION_FAILED",
     fields: ["path", "kind"],
     meaning: "A value or function cannot cross to another process.",
-    todo: "`path` leads to the part. Make it inside the task, send plain data in its place, or give its class `serialize` and `deserialize`.",
+    todo: "`path` leads to the part. Make it inside the task, send plain data, or give its class `serialize` and `deserialize`.",
   },
   {
     type: ConnectionError, name: "ConnectionError", code: "CONNECTION_FAILED",
