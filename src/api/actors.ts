@@ -81,6 +81,7 @@ export function exitActor(): never {
   const current = openEngine();
   if (current !== undefined) return current.exitActor();
   throw new InvalidOptionError("exitActor() was called outside an actor. Call it in a method of one; kill(handle) ends one from outside.", {
-    option: "exitActor", value: undefined,
+    option: "exitActor",
+    value: undefined,
   });
 }

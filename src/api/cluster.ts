@@ -166,4 +166,3 @@ export async function timeline(file?: string): Promise<TimelineEvent[]> {
 export function getRuntimeContext(): RuntimeContext {
   return engine().context();
 }
-

@@ -256,8 +256,17 @@ export interface GroupRecord {
 }
 
 export type TypedArray =
-  | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
-  | Float32Array | Float64Array | BigInt64Array | BigUint64Array;
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** A class of typed arrays. */
 export interface TypedArrayClass<A extends TypedArray = TypedArray> {
@@ -308,7 +317,10 @@ export interface Engine {
   get(refs: readonly ObjectRef<unknown>[], request: GetRequest): Promise<unknown[]>;
   /** Indices of `refs` that are ready, ascending, at most numReturns; refs are distinct. A timeout is no error here. */
   wait(refs: readonly ObjectRef<unknown>[], request: WaitRequest): Promise<readonly number[]>;
-  cancel(ref: ObjectRef<unknown> | ObjectRefStream<unknown>, options: { readonly force: boolean; readonly recursive: boolean }): Promise<void>;
+  cancel(
+    ref: ObjectRef<unknown> | ObjectRefStream<unknown>,
+    options: { readonly force: boolean; readonly recursive: boolean },
+  ): Promise<void>;
 
   nodes(): Promise<readonly NodeInfo[]>;
   clusterResources(): Promise<ResourceAmounts>;
@@ -335,4 +347,3 @@ export interface ApiHooks {
 
 /** Starts an engine. Gives it at once, before it is connected. */
 export type EngineFactory = (options: EngineOptions, hooks: ApiHooks) => Engine;
-

@@ -42,7 +42,7 @@ export class GraphNode implements LazyNode<unknown> {
       const result = results.get(arg);
       if (isObjectRef(result)) return result;
       throw new InvalidOptionError(
-        `Argument ${i} of ${this.#label} is a node that gives several refs or a stream (${arg.#label}). Only one that gives one ref can be bound.`,
+        `Argument ${i} of ${this.#label} is ${arg.#label}, a node that gives several refs or a stream. Bind a node that gives one ref.`,
         { option: `args[${i}]`, value: arg },
       );
     });

@@ -128,9 +128,14 @@ function makeMethod(core: ActorCore, name: string, streams: boolean, given: Raw)
   const label = `${core.className}.${name}`;
   const send = sender(core, spec);
   const method = (): never => {
-    throw new InvalidOptionError(explain(
-      `${label} was called directly`, "The actor lives in another process", `Write handle.${name}.remote(...) for the ref of its result`,
-    ), { option: name, value: "a direct call" });
+    throw new InvalidOptionError(
+      explain(
+        `${label} was called directly`,
+        "The actor lives in another process",
+        `Write handle.${name}.remote(...) for the ref of its result`,
+      ),
+      { option: name, value: "a direct call" },
+    );
   };
   const fixed = {
     name: { value: name },

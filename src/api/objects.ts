@@ -26,7 +26,8 @@ export type ObjectRef<T> = Ref<T>;
 export const ObjectRef: { readonly name: string; [Symbol.hasInstance](value: unknown): value is Ref<unknown> } = class ObjectRef {
   constructor() {
     throw new InvalidOptionError("An ObjectRef cannot be constructed. put(value) makes one, and every remote call does.", {
-      option: "ObjectRef", value: "new",
+      option: "ObjectRef",
+      value: "new",
     });
   }
   static [Symbol.hasInstance](value: unknown): value is Ref<unknown> {
@@ -38,13 +39,17 @@ function whyNoRef(value: unknown): string {
   if (value instanceof Promise) return "It is a promise: await it first";
   if (isStream(value)) return "It is a stream: read its refs with for await";
   if (Array.isArray(value)) return "Refs in an array within the array are not followed: flatten it";
-  if (typeof value === "object" && value !== null && actorCoreKey in value) return "It is an actor handle: call one of its methods with .remote()";
+  if (typeof value === "object" && value !== null && actorCoreKey in value)
+    return "It is an actor handle: call one of its methods with .remote()";
   return "Refs come from put(...) and from .remote(...)";
 }
 
 function requireRef(what: string, value: unknown, option: string): Ref<unknown> {
   if (isObjectRef(value)) return value;
-  throw new InvalidOptionError(explain(`${what} needs ObjectRefs, but ${option} is ${shown(value)}`, "", whyNoRef(value)), { option, value });
+  throw new InvalidOptionError(explain(`${what} needs ObjectRefs, but ${option} is ${shown(value)}`, "", whyNoRef(value)), {
+    option,
+    value,
+  });
 }
 
 /**
@@ -65,9 +70,13 @@ function requireRef(what: string, value: unknown, option: string): Ref<unknown> 
  */
 export function put<T>(value: T): Ref<T> {
   if (isObjectRef(value)) {
-    throw new InvalidOptionError(explain("put() was given an ObjectRef", "Its value is an object already", "Use the ref itself, or put([ref])"), {
-      option: "value", value,
-    });
+    throw new InvalidOptionError(
+      explain("put() was given an ObjectRef", "Its value is an object already", "Use the ref itself, or put([ref])"),
+      {
+        option: "value",
+        value,
+      },
+    );
   }
   return engine().put(value) as Ref<T>;
 }
@@ -95,7 +104,8 @@ export async function createBuffer(length: number, ArrayType: TypedArrayClass = 
   const element: unknown = typeof ArrayType === "function" ? ArrayType.BYTES_PER_ELEMENT : undefined;
   if (typeof element !== "number") {
     throw new InvalidOptionError(`ArrayType must be a class of typed arrays, such as Float64Array, got ${shown(ArrayType)}.`, {
-      option: "ArrayType", value: ArrayType,
+      option: "ArrayType",
+      value: ArrayType,
     });
   }
   integer("length", length, 0, Math.floor(Number.MAX_SAFE_INTEGER / element));
@@ -177,7 +187,10 @@ function checkWaitList(refs: unknown): Ref<unknown>[] {
   const seen = new Set<string>();
   for (const [i, ref] of list.entries()) {
     if (seen.has(ref.id)) {
-      throw new InvalidOptionError(`wait() needs distinct refs, but refs[${i}] (${ref.id}) is there twice.`, { option: `refs[${i}]`, value: ref });
+      throw new InvalidOptionError(`wait() needs distinct refs, but refs[${i}] (${ref.id}) is there twice.`, {
+        option: `refs[${i}]`,
+        value: ref,
+      });
     }
     seen.add(ref.id);
   }

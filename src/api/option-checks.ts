@@ -74,7 +74,9 @@ export function choice<const T extends string>(option: string, value: unknown, a
 /** An AbortSignal, of any realm. */
 export function abortSignal(option: string, value: unknown): AbortSignal {
   const fits = typeof value === "object" && value !== null && "aborted" in value && "addEventListener" in value;
-  return fits ? (value as AbortSignal) : refuse(option, value, "an AbortSignal", value instanceof AbortController ? "Pass its signal" : undefined);
+  return fits
+    ? (value as AbortSignal)
+    : refuse(option, value, "an AbortSignal", value instanceof AbortController ? "Pass its signal" : undefined);
 }
 
 /** A resource amount in ten-thousandths. What is finer is cut off, so that thirds fit into one; below 0.0001 nothing is left. */

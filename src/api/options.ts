@@ -7,7 +7,22 @@ import type { NodeId, PlacementGroupId } from "../protocol/ids.ts";
 import type { ActorOptions as WireActorOptions, LeaseShape, ResourceAmounts, Strategy } from "../protocol/messages.ts";
 import type { ActorSpec, CallSpec, EngineOptions, GetRequest, GroupSpec, RetryRule, TaskSpec, WaitRequest } from "./engine.ts";
 import {
-  abortSignal, amount, AMOUNT_UNIT, bool, bytes, checkNames, choice, count, envVar, finite, gpus, integer, labelQuery, record, refuse, text,
+  abortSignal,
+  amount,
+  AMOUNT_UNIT,
+  bool,
+  bytes,
+  checkNames,
+  choice,
+  count,
+  envVar,
+  finite,
+  gpus,
+  integer,
+  labelQuery,
+  record,
+  refuse,
+  text,
 } from "./option-checks.ts";
 import type { Raw } from "./option-checks.ts";
 
@@ -15,8 +30,18 @@ const placing = ["numCpus", "numGpus", "memory", "resources", "runtimeEnv", "sch
 const calling = ["name", "numReturns", "retryExceptions", "signal", "streamBuffer"];
 const taskNames = [...placing, ...calling, "maxRetries", "maxCalls", "captures"];
 const actorNames = [
-  ...placing, "name", "namespace", "lifetime", "getIfExists", "maxRestarts", "maxTaskRetries", "maxConcurrency", "concurrencyGroups",
-  "maxPendingCalls", "checkpoint", "captures",
+  ...placing,
+  "name",
+  "namespace",
+  "lifetime",
+  "getIfExists",
+  "maxRestarts",
+  "maxTaskRetries",
+  "maxConcurrency",
+  "concurrencyGroups",
+  "maxPendingCalls",
+  "checkpoint",
+  "captures",
 ];
 const methodNames = [...calling, "concurrencyGroup", "maxTaskRetries"];
 
@@ -50,7 +75,8 @@ export const checkMethodNames = (options: unknown): Raw => checkNames("an actor 
 export function refuseCaptures(given: Raw): void {
   if ("captures" in given) {
     throw new InvalidOptionError("captures cannot be changed by .options(). Give them to remote(fn, { captures }).", {
-      option: "captures", value: given["captures"],
+      option: "captures",
+      value: given["captures"],
     });
   }
 }
@@ -61,9 +87,19 @@ export function captures(given: Raw): Readonly<Record<string, unknown>> | undefi
 }
 
 /** Resources that have options of their own. */
-const ownOptions = new Map([["cpu", "numCpus"], ["gpu", "numGpus"], ["memory", "memory"]]);
+const ownOptions = new Map([
+  ["cpu", "numCpus"],
+  ["gpu", "numGpus"],
+  ["memory", "memory"],
+]);
 /** How these are written in a bundle. */
-const bundleNames = new Map([["cpu", "CPU"], ["numcpus", "CPU"], ["gpu", "GPU"], ["numgpus", "GPU"], ["memory", "memory"]]);
+const bundleNames = new Map([
+  ["cpu", "CPU"],
+  ["numcpus", "CPU"],
+  ["gpu", "GPU"],
+  ["numgpus", "GPU"],
+  ["memory", "memory"],
+]);
 
 function customResources(value: unknown, option = "resources"): Record<string, number> {
   return record(option, value, (path, item, name) => {
@@ -100,9 +136,17 @@ function strategyOf(value: unknown): Strategy {
   const given = value as Raw;
   switch (given["kind"]) {
     case "affinity":
-      return { kind: "affinity", nodeId: text("nodeAffinity.nodeId", given["nodeId"], 64) as NodeId, soft: bool("nodeAffinity.soft", given["soft"]) };
+      return {
+        kind: "affinity",
+        nodeId: text("nodeAffinity.nodeId", given["nodeId"], 64) as NodeId,
+        soft: bool("nodeAffinity.soft", given["soft"]),
+      };
     case "labels":
-      return { kind: "labels", hard: record("nodeLabels.hard", given["hard"], labelQuery), soft: record("nodeLabels.soft", given["soft"], labelQuery) };
+      return {
+        kind: "labels",
+        hard: record("nodeLabels.hard", given["hard"], labelQuery),
+        soft: record("nodeLabels.soft", given["soft"], labelQuery),
+      };
     case "group":
       return {
         kind: "group",
@@ -141,8 +185,14 @@ function retryRule(value: unknown): RetryRule {
   if (typeof value === "function" && !isClass(value)) return value as (error: unknown) => boolean;
   const classes = Array.isArray(value) ? (value as unknown[]) : [value];
   const known = classes.map((type, i) =>
-    typeof type === "function" ? type : refuse(Array.isArray(value) ? `retryExceptions[${i}]` : "retryExceptions", type,
-      "true, false, a list of error classes, or a predicate"));
+    typeof type === "function"
+      ? type
+      : refuse(
+          Array.isArray(value) ? `retryExceptions[${i}]` : "retryExceptions",
+          type,
+          "true, false, a list of error classes, or a predicate",
+        ),
+  );
   return (error) => known.some((type) => error instanceof type);
 }
 
@@ -196,10 +246,14 @@ function wireActorOptions(given: Raw, methods: readonly string[]): WireActorOpti
     detached: lifetime === "detached",
     getIfExists: getIfExists === undefined ? false : bool("getIfExists", getIfExists),
     maxRestarts: given["maxRestarts"] === undefined ? 0 : count("maxRestarts", given["maxRestarts"], 0),
-    maxConcurrency: bounded(given["maxConcurrency"] === undefined ? 1 : count("maxConcurrency", given["maxConcurrency"], 1, UNBOUNDED_CALLS)),
-    ...(groups === undefined ? {} : {
-      concurrencyGroups: record("concurrencyGroups", groups, (option, value) => bounded(count(option, value, 1, UNBOUNDED_CALLS))),
-    }),
+    maxConcurrency: bounded(
+      given["maxConcurrency"] === undefined ? 1 : count("maxConcurrency", given["maxConcurrency"], 1, UNBOUNDED_CALLS),
+    ),
+    ...(groups === undefined
+      ? {}
+      : {
+          concurrencyGroups: record("concurrencyGroups", groups, (option, value) => bounded(count(option, value, 1, UNBOUNDED_CALLS))),
+        }),
     resources,
     placementResources: given["numCpus"] === undefined ? { ...resources, CPU: AMOUNT_UNIT } : resources,
     methods: [...methods],
@@ -231,7 +285,17 @@ export function callSettings(given: Raw, method: string, generator: boolean): Ca
 }
 
 const initNames = [
-  "address", "numCpus", "numGpus", "resources", "objectStoreMemory", "namespace", "runtimeEnv", "token", "job", "logToDriver", "dashboard",
+  "address",
+  "numCpus",
+  "numGpus",
+  "resources",
+  "objectStoreMemory",
+  "namespace",
+  "runtimeEnv",
+  "token",
+  "job",
+  "logToDriver",
+  "dashboard",
   "ignoreReinitError",
 ];
 
@@ -317,15 +381,17 @@ export function namespaceSetting(options: unknown): string | undefined {
 }
 
 function bundleOf(option: string, value: unknown): ResourceAmounts {
-  const out = compact(record(option, value, (path, item, name) => {
-    if (name === "memory") return bytes(path, item) * AMOUNT_UNIT;
-    if (name === "GPU") return gpus(path, item);
-    const right = bundleNames.get(name.toLowerCase());
-    if (right !== undefined && name !== right) {
-      throw new InvalidOptionError(`${path}: in a bundle, resources go by their names. Write ${right}.`, { option: path, value: item });
-    }
-    return amount(path, item);
-  }));
+  const out = compact(
+    record(option, value, (path, item, name) => {
+      if (name === "memory") return bytes(path, item) * AMOUNT_UNIT;
+      if (name === "GPU") return gpus(path, item);
+      const right = bundleNames.get(name.toLowerCase());
+      if (right !== undefined && name !== right) {
+        throw new InvalidOptionError(`${path}: in a bundle, resources go by their names. Write ${right}.`, { option: path, value: item });
+      }
+      return amount(path, item);
+    }),
+  );
   return Object.keys(out).length > 0 ? out : refuse(option, value, "a bundle with at least one resource above 0");
 }
 
@@ -338,7 +404,8 @@ export function groupSettings(bundles: unknown, options: unknown): GroupSpec {
   if (given["lifetime"] !== undefined) choice("lifetime", given["lifetime"], ["detached"]);
   return {
     bundles: bundles.map((bundle, i) => bundleOf(`bundles[${i}]`, bundle)),
-    strategy: given["strategy"] === undefined ? "PACK" : choice("strategy", given["strategy"], ["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]),
+    strategy:
+      given["strategy"] === undefined ? "PACK" : choice("strategy", given["strategy"], ["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]),
     name: given["name"] === undefined ? undefined : text("name", given["name"]),
     detached: given["lifetime"] === "detached",
   };

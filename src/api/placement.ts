@@ -43,7 +43,9 @@ export class PlacementGroup {
   /** Whether all bundles are reserved within `timeoutMs`. Rejects as `ready` does. */
   async wait(timeoutMs: number): Promise<boolean> {
     const limit = timeoutArgument(timeoutMs);
-    const ready = engineOf("PlacementGroup.wait()").groupReady(this.id as PlacementGroupId).then(() => true);
+    const ready = engineOf("PlacementGroup.wait()")
+      .groupReady(this.id as PlacementGroupId)
+      .then(() => true);
     if (limit === undefined) return ready;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<boolean>((resolve) => {

@@ -21,12 +21,19 @@ type IsAny<T> = 0 extends 1 & T ? true : false;
 
 /** What a generator yields, or `NotAStream` if R is no generator. Arrays, strings, maps and sets are values, not streams. */
 export type StreamItem<R> =
-  IsAny<R> extends true ? NotAStream
-  : [R] extends [never] ? NotAStream
-  : [R] extends [AsyncIterable<infer T>] ? T
-  : [R] extends [Iterator<infer T, unknown, never>] ? T
-  : [R] extends [Iterable<infer T>] ? ([Iterable<T>] extends [R] ? T : NotAStream)
-  : NotAStream;
+  IsAny<R> extends true
+    ? NotAStream
+    : [R] extends [never]
+      ? NotAStream
+      : [R] extends [AsyncIterable<infer T>]
+        ? T
+        : [R] extends [Iterator<infer T, unknown, never>]
+          ? T
+          : [R] extends [Iterable<infer T>]
+            ? [Iterable<T>] extends [R]
+              ? T
+              : NotAStream
+            : NotAStream;
 declare const notAStream: unique symbol;
 /** Stands for "this function makes a value, not a stream". */
 export interface NotAStream {
@@ -34,24 +41,37 @@ export interface NotAStream {
 }
 
 /** A tuple of N times T; an array where N is not known. */
-export type Repeat<T, N extends number, Out extends readonly T[] = []> =
-  number extends N ? T[] : Out["length"] extends N ? Out : Out["length"] extends 64 ? T[] : Repeat<T, N, [...Out, T]>;
+export type Repeat<T, N extends number, Out extends readonly T[] = []> = number extends N
+  ? T[]
+  : Out["length"] extends N
+    ? Out
+    : Out["length"] extends 64
+      ? T[]
+      : Repeat<T, N, [...Out, T]>;
 
 type Refs<T extends readonly unknown[]> = { -readonly [K in keyof T]: ObjectRef<T[K]> };
 
 /** Refs for a function that returns an array of N: a tuple keeps the type of each place. */
 type ManyRefs<R, N extends number> =
-  IsAny<R> extends true ? Repeat<ObjectRef<R>, N>
-  : R extends readonly unknown[] ? (number extends R["length"] ? Repeat<ObjectRef<R[number]>, N> : Refs<R>)
-  : Repeat<ObjectRef<unknown>, N>;
+  IsAny<R> extends true
+    ? Repeat<ObjectRef<R>, N>
+    : R extends readonly unknown[]
+      ? number extends R["length"]
+        ? Repeat<ObjectRef<R[number]>, N>
+        : Refs<R>
+      : Repeat<ObjectRef<unknown>, N>;
 
 type StreamOf<R> = [StreamItem<R>] extends [NotAStream] ? ObjectRefStream<unknown> : ObjectRefStream<Awaited<StreamItem<R>>>;
 
 /** What a call gives for a function that returns R: a ref, a tuple of refs, or a stream of refs. */
-export type RemoteResult<R, N extends NumReturns> =
-  [N] extends ["streaming"] ? StreamOf<R>
+export type RemoteResult<R, N extends NumReturns> = [N] extends ["streaming"]
+  ? StreamOf<R>
   : [StreamItem<R>] extends [NotAStream]
-    ? [N] extends [1] ? ObjectRef<Awaited<R>> : [N] extends [number] ? ManyRefs<Awaited<R>, N> : never
+    ? [N] extends [1]
+      ? ObjectRef<Awaited<R>>
+      : [N] extends [number]
+        ? ManyRefs<Awaited<R>, N>
+        : never
     : StreamOf<R>;
 
 type ReturnOf<F> = F extends (...args: never[]) => infer R ? R : never;
@@ -60,18 +80,29 @@ type ReturnOf<F> = F extends (...args: never[]) => infer R ? R : never;
  * Whether `numReturns: N` fits: a tuple must have N places, and another return type must be an array. The string is what the
  * compiler shows.
  */
-export type CheckReturns<R, N extends NumReturns> =
-  [N] extends ["streaming"] ? N
-  : [N] extends [1] ? N
-  : IsAny<R> extends true ? N
-  : [StreamItem<R>] extends [NotAStream] ? CheckLength<Awaited<R>, N>
-  : "numReturns does not go with a generator: it gives a stream";
+export type CheckReturns<R, N extends NumReturns> = [N] extends ["streaming"]
+  ? N
+  : [N] extends [1]
+    ? N
+    : IsAny<R> extends true
+      ? N
+      : [StreamItem<R>] extends [NotAStream]
+        ? CheckLength<Awaited<R>, N>
+        : "numReturns does not go with a generator: it gives a stream";
 type CheckLength<R, N extends NumReturns> =
-  IsAny<R> extends true ? N
-  : [unknown] extends [R] ? N
-  : R extends readonly unknown[] ? (number extends N ? N : number extends R["length"] ? N : R["length"] extends N ? N
-    : "numReturns must be the length of the tuple that the function returns")
-  : "numReturns above 1 needs a function that returns an array";
+  IsAny<R> extends true
+    ? N
+    : [unknown] extends [R]
+      ? N
+      : R extends readonly unknown[]
+        ? number extends N
+          ? N
+          : number extends R["length"]
+            ? N
+            : R["length"] extends N
+              ? N
+              : "numReturns must be the length of the tuple that the function returns"
+        : "numReturns above 1 needs a function that returns an array";
 
 /** The call signature of a remote function: one for each overload, up to four. */
 export type RemoteCall<F, N extends NumReturns> = [unknown] extends [Overloads<F, N>] ? LastCall<F, N> : Overloads<F, N>;
@@ -79,7 +110,10 @@ export type RemoteCall<F, N extends NumReturns> = [unknown] extends [Overloads<F
 type LastCall<F, N extends NumReturns> = F extends (...args: infer A) => infer R ? (...args: RemoteArgs<A>) => RemoteResult<R, N> : never;
 
 type Overloads<F, N extends NumReturns> = F extends {
-  (...args: infer A1): infer R1; (...args: infer A2): infer R2; (...args: infer A3): infer R3; (...args: infer A4): infer R4;
+  (...args: infer A1): infer R1;
+  (...args: infer A2): infer R2;
+  (...args: infer A3): infer R3;
+  (...args: infer A4): infer R4;
 }
   ? OneCall<A1, R1, N> & OneCall<A2, R2, N> & OneCall<A3, R3, N> & OneCall<A4, R4, N>
   : F extends { (...args: infer A1): infer R1; (...args: infer A2): infer R2; (...args: infer A3): infer R3 }
@@ -88,12 +122,15 @@ type Overloads<F, N extends NumReturns> = F extends {
       ? OneCall<A1, R1, N> & OneCall<A2, R2, N>
       : unknown;
 // A function with fewer overloads than the pattern leaves the others at unknown: those add nothing.
-type OneCall<A extends unknown[], R, N extends NumReturns> =
-  unknown[] extends A ? ([unknown] extends [R] ? unknown : (...args: RemoteArgs<A>) => RemoteResult<R, N>)
+type OneCall<A extends unknown[], R, N extends NumReturns> = unknown[] extends A
+  ? [unknown] extends [R]
+    ? unknown
+    : (...args: RemoteArgs<A>) => RemoteResult<R, N>
   : (...args: RemoteArgs<A>) => RemoteResult<R, N>;
 
-type BindCall<F, N extends NumReturns> =
-  F extends (...args: infer A) => infer R ? (...args: BindArgs<A>) => LazyNode<RemoteResult<R, N>> : never;
+type BindCall<F, N extends NumReturns> = F extends (...args: infer A) => infer R
+  ? (...args: BindArgs<A>) => LazyNode<RemoteResult<R, N>>
+  : never;
 
 /** A node of a lazy graph: nothing runs before `execute`. As an argument of another node it stands for its result. */
 export interface LazyNode<out Result> {
@@ -153,10 +190,15 @@ export type ActorHandle<T> = AnyActorHandle & { readonly [instanceType]?: T } & 
   readonly [K in keyof T as MethodKey<T, K>]-?: ActorMethod<Extract<NonNullable<T[K]>, AnyFunction>>;
 };
 // `then` would make a handle look like a promise.
-type MethodKey<T, K extends keyof T> =
-  K extends "then" ? never
-  : K extends string ? (IsAny<T[K]> extends true ? never : [NonNullable<T[K]>] extends [AnyFunction] ? K : never)
-  : never;
+type MethodKey<T, K extends keyof T> = K extends "then"
+  ? never
+  : K extends string
+    ? IsAny<T[K]> extends true
+      ? never
+      : [NonNullable<T[K]>] extends [AnyFunction]
+        ? K
+        : never
+    : never;
 
 /** A handle whose class is not known to the compiler: any method, any arguments, unknown results. */
 export type UntypedActorHandle = AnyActorHandle & { readonly [method: string]: ActorMethod<(...args: unknown[]) => unknown> };

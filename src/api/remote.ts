@@ -66,9 +66,11 @@ function deriveCalls(self: RemoteFunctionObject): Calls {
   const { target, given } = self;
   const spec: TaskSpec = { target, ...taskSettings(given, target.name, isGenerator(target.fn)) };
   const submit =
-    spec.numReturns === 1 ? (args: readonly unknown[]) => engine().submit(spec, args)
-    : spec.numReturns === "streaming" ? (args: readonly unknown[]) => engine().submitStream(spec, args)
-    : (args: readonly unknown[]) => engine().submitMany(spec, args);
+    spec.numReturns === 1
+      ? (args: readonly unknown[]) => engine().submit(spec, args)
+      : spec.numReturns === "streaming"
+        ? (args: readonly unknown[]) => engine().submitStream(spec, args)
+        : (args: readonly unknown[]) => engine().submitMany(spec, args);
   const calls: Calls = {
     spec,
     remote: (...args) => submit(args),
@@ -80,9 +82,19 @@ function deriveCalls(self: RemoteFunctionObject): Calls {
 
 function frontOfFunction(object: RemoteFunctionObject): RemoteFunctionObject {
   const { name } = object.target;
-  return inFrontOf(object, name, () => new InvalidOptionError(explain(
-    `The remote function ${name} was called directly`, "It runs elsewhere, as a task", `Write ${name}.remote(...) for the ref of its result`,
-  ), { option: name, value: "a direct call" }));
+  return inFrontOf(
+    object,
+    name,
+    () =>
+      new InvalidOptionError(
+        explain(
+          `The remote function ${name} was called directly`,
+          "It runs elsewhere, as a task",
+          `Write ${name}.remote(...) for the ref of its result`,
+        ),
+        { option: name, value: "a direct call" },
+      ),
+  );
 }
 
 /** The class behind `ActorClass`. */
@@ -124,10 +136,19 @@ function specOf(self: ActorClassObject): ActorSpec {
 
 function frontOfClass(object: ActorClassObject): ActorClassObject {
   const { name } = object.target;
-  return inFrontOf(object, name, () => new InvalidOptionError(explain(
-    `The actor class ${name} was called or constructed directly`, "Its instances live in processes of their own",
-    `Write ${name}.remote(...) for a handle, without new`,
-  ), { option: name, value: "a direct call" }));
+  return inFrontOf(
+    object,
+    name,
+    () =>
+      new InvalidOptionError(
+        explain(
+          `The actor class ${name} was called or constructed directly`,
+          "Its instances live in processes of their own",
+          `Write ${name}.remote(...) for a handle, without new`,
+        ),
+        { option: name, value: "a direct call" },
+      ),
+  );
 }
 
 function targetOf(fn: Function, given: Raw, fallback: string): Target {
@@ -162,17 +183,26 @@ function without(given: Raw, name: string): Raw {
  */
 export function remote<C extends AnyClass>(type: C, options?: ActorOptions): ActorClass<C>;
 export function remote<F extends AnyFunction, const N extends NumReturns = 1>(
-  fn: F, options?: TaskOptions<N> & { readonly numReturns?: CheckReturns<F extends (...args: never[]) => infer R ? R : never, N> },
+  fn: F,
+  options?: TaskOptions<N> & { readonly numReturns?: CheckReturns<F extends (...args: never[]) => infer R ? R : never, N> },
 ): RemoteFunction<F, N>;
 export function remote(fn: unknown, options?: unknown): unknown {
   const object = behind(fn);
   if (object instanceof RemoteFunctionObject || object instanceof ActorClassObject) {
-    throw new InvalidOptionError(explain(
-      `remote() was given ${object.target.name}, which is remote already`, "", `Write ${object.target.name}.options({ ... }) for other options`,
-    ), { option: "fn", value: fn });
+    throw new InvalidOptionError(
+      explain(
+        `remote() was given ${object.target.name}, which is remote already`,
+        "",
+        `Write ${object.target.name}.options({ ... }) for other options`,
+      ),
+      { option: "fn", value: fn },
+    );
   }
   if (typeof fn !== "function") {
-    throw new InvalidOptionError(explain(`remote() needs a function or a class, got ${shown(fn)}`, "", todoFor(fn)), { option: "fn", value: fn });
+    throw new InvalidOptionError(explain(`remote() needs a function or a class, got ${shown(fn)}`, "", todoFor(fn)), {
+      option: "fn",
+      value: fn,
+    });
   }
   if (isClass(fn)) {
     const given = checkActorNames(options);

@@ -83,9 +83,13 @@ export function nodeLabels(labels: {
  * ```
  */
 export function inPlacementGroup(
-  group: PlacementGroup, options: { readonly bundleIndex?: number; readonly captureChildTasks?: boolean } = {},
+  group: PlacementGroup,
+  options: { readonly bundleIndex?: number; readonly captureChildTasks?: boolean } = {},
 ): InPlacementGroup {
   return {
-    kind: "group", groupId: group.id, bundleIndex: options.bundleIndex ?? -1, captureChildTasks: options.captureChildTasks ?? false,
+    kind: "group",
+    groupId: group.id,
+    bundleIndex: options.bundleIndex ?? -1,
+    captureChildTasks: options.captureChildTasks ?? false,
   };
 }

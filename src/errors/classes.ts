@@ -457,8 +457,26 @@ export class InvalidOptionError extends MobulaError {
 
 // By key, not by `Class.name`: a minifier renames classes, not the keys of an object.
 const classes = {
-  TaskError, WorkerCrashedError, ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, ObjectStoreFullError,
-  OutOfMemoryError, NodeDiedError, GetTimeoutError, QueueFullError, QueueEmptyError, TaskCancelledError, PendingCallsLimitError,
-  RuntimeEnvError, SerializationError, ConnectionError, ActorNotFoundError, ActorNameTakenError, PlacementError, InvalidOptionError,
+  TaskError,
+  WorkerCrashedError,
+  ActorDiedError,
+  ActorUnavailableError,
+  ObjectLostError,
+  OwnerDiedError,
+  ObjectStoreFullError,
+  OutOfMemoryError,
+  NodeDiedError,
+  GetTimeoutError,
+  QueueFullError,
+  QueueEmptyError,
+  TaskCancelledError,
+  PendingCallsLimitError,
+  RuntimeEnvError,
+  SerializationError,
+  ConnectionError,
+  ActorNotFoundError,
+  ActorNameTakenError,
+  PlacementError,
+  InvalidOptionError,
 };
 for (const [name, type] of Object.entries(classes)) brand(name, type);

@@ -63,7 +63,9 @@ const processText = ({ pid }: DeadProcess): string => (pid === undefined ? "its 
 
 /** The error of a task whose worker ended under it. Its class follows from why the process ended. */
 export function taskLost(
-  task: LostTask, death: Death, process: DeadProcess = {},
+  task: LostTask,
+  death: Death,
+  process: DeadProcess = {},
 ): WorkerCrashedError | OutOfMemoryError | NodeDiedError | RuntimeEnvError {
   const { taskId, functionName, attempts = 1 } = task;
   const name = functionName === undefined ? "A task" : `Task ${functionName}`;

@@ -13,6 +13,8 @@ interface Job<H> {
   readonly done: Promise<void>;
   readonly settle: (result: Settled) => void;
   result: Settled | undefined;
+  /** Someone waits for this one in `next`. */
+  claimed: boolean;
 }
 
 /** Options of `next` and `nextUnordered`. */
@@ -43,17 +45,20 @@ export class ActorPool<H extends object> {
   readonly #idle: H[];
   readonly #waiting: Job<H>[] = [];
   readonly #jobs = new Map<number, Job<H>>();
-  #finished = new Mailbox<Job<H>>();
-  #takers: Promise<unknown> = Promise.resolve();
+  /** Done and claimed by nobody, in the order in which they were done. */
+  readonly #finished = new Set<Job<H>>();
+  /** Who waits in `nextUnordered`. */
+  readonly #readers = new Set<(job: Job<H>) => void>();
   #size: number;
   #submitted = 0;
-  #next = 0;
+  #claims = 0;
   #lastDeath: unknown;
 
   constructor(actors: Iterable<H>) {
     this.#idle = [...actors];
     this.#size = this.#idle.length;
-    if (this.#size === 0) throw new InvalidOptionError("An ActorPool needs at least one actor handle.", { option: "actors", value: actors });
+    if (this.#size === 0)
+      throw new InvalidOptionError("An ActorPool needs at least one actor handle.", { option: "actors", value: actors });
   }
 
   /** Whether a result of `submit` has not been taken yet. */
@@ -89,21 +94,39 @@ export class ActorPool<H extends object> {
    * does not come in time, and it can be asked for again; with InvalidOptionError when nothing is left.
    */
   async next<R = unknown>(options: NextOptions = {}): Promise<R> {
-    while (!this.#jobs.has(this.#next) && this.#next < this.#submitted) this.#next++;
-    const job = this.#jobs.get(this.#next);
+    this.#requireLeft();
+    let job: Job<H> | undefined;
+    for (job of this.#jobs.values()) if (!job.claimed) break;
     if (job === undefined) throw nothingLeft();
-    await within(job.done, options.timeoutMs);
+    this.#claim(job, true);
+    this.#finished.delete(job);
+    if (!(await within(job.done, options.timeoutMs))) {
+      this.#claim(job, false);
+      if (job.result !== undefined) this.#offer(job);
+      throw tooLate(options.timeoutMs);
+    }
+    this.#claim(job, false);
     this.#jobs.delete(job.index);
     return outcome<R>(job);
   }
 
   /** The next result that is there, of any `submit`. Rejects as `next` does. */
   async nextUnordered<R = unknown>(options: NextOptions = {}): Promise<R> {
-    if (this.#jobs.size === 0) throw nothingLeft();
-    // One reader after another, so that two calls at once get two results.
-    const turn = this.#takers.then(() => this.#takeFinished(options.timeoutMs));
-    this.#takers = turn.catch(() => undefined);
-    return outcome<R>(await turn);
+    this.#requireLeft();
+    for (const job of this.#finished) return outcome<R>(this.#take(job));
+    let reader: (job: Job<H>) => void = () => undefined;
+    let taken: Job<H> | undefined;
+    const offered = new Promise<void>((resolve) => {
+      reader = (job) => {
+        taken = this.#take(job);
+        resolve();
+      };
+    });
+    this.#readers.add(reader);
+    await within(offered, options.timeoutMs);
+    this.#readers.delete(reader);
+    if (taken === undefined) throw tooLate(options.timeoutMs);
+    return outcome<R>(taken);
   }
 
   /** Results of `fn` for all values, in their order. Leaving the loop early leaves what has started to its end. */
@@ -123,7 +146,11 @@ export class ActorPool<H extends object> {
   async *mapUnordered<V, R>(fn: (actor: H, value: V) => ObjectRef<R>, values: Iterable<V>): AsyncGenerator<R, void, undefined> {
     const mail = new Mailbox<Job<H>>();
     const jobs = [...values].map((value) => this.#submit(fn, value, true));
-    for (const job of jobs) job.done.then(() => mail.push(job), () => undefined);
+    for (const job of jobs)
+      job.done.then(
+        () => mail.push(job),
+        () => undefined,
+      );
     try {
       for (let left = jobs.length; left > 0; left--) yield outcome<R>(await mail.take());
     } finally {
@@ -149,9 +176,10 @@ export class ActorPool<H extends object> {
       settle: (result) => {
         job.result = result;
         wake();
-        if (!own) this.#finished.push(job);
+        if (!own && !job.claimed) this.#offer(job);
       },
       result: undefined,
+      claimed: false,
     };
     if (!own) this.#jobs.set(job.index, job);
     this.#waiting.push(job);
@@ -201,30 +229,29 @@ export class ActorPool<H extends object> {
     this.#dispatch();
   }
 
-  async #takeFinished(timeoutMs: number | undefined): Promise<Job<H>> {
-    const { signal, stop } = timer(timeoutMs);
-    try {
-      for (;;) {
-        // Jobs that `next` took meanwhile are passed over.
-        if (this.#finished.length === 0 && this.#jobs.size === 0) throw nothingLeft();
-        const job = await Promise.race([this.#finished.take(), signal]);
-        if (job === undefined) {
-          // The reader that gave up must not take what comes later.
-          this.#finished = refill(this.#jobs.values());
-          throw tooLate(timeoutMs);
-        }
-        if (this.#jobs.delete(job.index)) return job;
-      }
-    } finally {
-      stop();
-    }
+  #requireLeft(): void {
+    if (this.#jobs.size - this.#claims - this.#readers.size <= 0) throw nothingLeft();
   }
-}
 
-function refill<H>(jobs: Iterable<Job<H>>): Mailbox<Job<H>> {
-  const mail = new Mailbox<Job<H>>();
-  for (const job of jobs) if (job.result !== undefined) mail.push(job);
-  return mail;
+  #claim(job: Job<H>, claimed: boolean): void {
+    job.claimed = claimed;
+    this.#claims += claimed ? 1 : -1;
+  }
+
+  #take(job: Job<H>): Job<H> {
+    this.#finished.delete(job);
+    this.#jobs.delete(job.index);
+    return job;
+  }
+
+  /** To the reader who waits longest, or kept for the next one. */
+  #offer(job: Job<H>): void {
+    for (const reader of this.#readers) {
+      this.#readers.delete(reader);
+      return reader(job);
+    }
+    this.#finished.add(job);
+  }
 }
 
 function outcome<R>(job: { readonly result: Settled | undefined }): R {
@@ -235,7 +262,8 @@ function outcome<R>(job: { readonly result: Settled | undefined }): R {
 
 function nothingLeft(): InvalidOptionError {
   return new InvalidOptionError("This ActorPool has no result to wait for. Submit first, and take as many results as were submitted.", {
-    option: "next", value: undefined,
+    option: "next",
+    value: undefined,
   });
 }
 
@@ -243,21 +271,17 @@ function tooLate(timeoutMs: number | undefined): GetTimeoutError {
   return new GetTimeoutError(`No result of the ActorPool came within ${timeoutMs} ms. The calls go on; ask again.`, { timeoutMs });
 }
 
-function timer(timeoutMs: number | undefined): { readonly signal: Promise<undefined>; readonly stop: () => void } {
-  let handle: NodeJS.Timeout | undefined;
-  const signal = new Promise<undefined>((resolve) => {
-    if (timeoutMs !== undefined) handle = setTimeout(() => resolve(undefined), timeoutMs);
+/** Whether it is done within that time. */
+async function within(done: Promise<void>, timeoutMs: number | undefined): Promise<boolean> {
+  const came = done.then(() => true);
+  if (timeoutMs === undefined) return came;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, false);
   });
-  return { signal, stop: () => clearTimeout(handle) };
-}
-
-async function within(done: Promise<void>, timeoutMs: number | undefined): Promise<void> {
-  if (timeoutMs === undefined) return done;
-  const { signal, stop } = timer(timeoutMs);
   try {
-    const first = await Promise.race([done.then(() => true), signal]);
-    if (first === undefined) throw tooLate(timeoutMs);
+    return await Promise.race([came, late]);
   } finally {
-    stop();
+    clearTimeout(timer);
   }
 }

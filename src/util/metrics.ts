@@ -62,21 +62,40 @@ const families = new Map<string, Family>();
 /** The family of this name. A second metric of the same name and kind adds to the first: a task may make its metrics anew each time. */
 function family(name: string, kind: Family["kind"], options: HistogramOptions): Family {
   if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name)) {
-    throw new InvalidOptionError(`name must be letters, digits and _, and not begin with a digit, got ${JSON.stringify(name)}.`, { option: "name", value: name });
+    throw new InvalidOptionError(`name must be letters, digits and _, and not begin with a digit, got ${JSON.stringify(name)}.`, {
+      option: "name",
+      value: name,
+    });
   }
   const boundaries = options.boundaries ?? SECONDS;
-  if (boundaries.length === 0 || boundaries.some((bound, i) => !Number.isFinite(bound) || bound <= (boundaries[i - 1] ?? Number.NEGATIVE_INFINITY))) {
-    throw new InvalidOptionError("boundaries must be finite numbers, each above the one before.", { option: "boundaries", value: boundaries });
+  if (
+    boundaries.length === 0 ||
+    boundaries.some((bound, i) => !Number.isFinite(bound) || bound <= (boundaries[i - 1] ?? Number.NEGATIVE_INFINITY))
+  ) {
+    throw new InvalidOptionError("boundaries must be finite numbers, each above the one before.", {
+      option: "boundaries",
+      value: boundaries,
+    });
   }
   const tagKeys = options.tagKeys ?? [];
   const known = families.get(name);
   if (known === undefined) {
-    const made: Family = { name, kind, description: options.description ?? "", tagKeys: [...tagKeys], boundaries: [...boundaries], series: new Map() };
+    const made: Family = {
+      name,
+      kind,
+      description: options.description ?? "",
+      tagKeys: [...tagKeys],
+      boundaries: [...boundaries],
+      series: new Map(),
+    };
     families.set(name, made);
     return made;
   }
   if (known.kind !== kind || known.tagKeys.join() !== tagKeys.join() || known.boundaries.join() !== boundaries.join()) {
-    throw new InvalidOptionError(`There is a ${known.kind} named ${name} already, with other tags or boundaries. Choose another name.`, { option: "name", value: name });
+    throw new InvalidOptionError(`There is a ${known.kind} named ${name} already, with other tags or boundaries. Choose another name.`, {
+      option: "name",
+      value: name,
+    });
   }
   return known;
 }
@@ -84,7 +103,10 @@ function family(name: string, kind: Family["kind"], options: HistogramOptions): 
 function seriesOf(of: Family, tags: Tags): Series {
   for (const key of Object.keys(tags)) {
     if (!of.tagKeys.includes(key)) {
-      throw new InvalidOptionError(`${of.name} has no tag "${key}". ${suggest(key, of.tagKeys)}`, { option: `tags.${key}`, value: tags[key] });
+      throw new InvalidOptionError(`${of.name} has no tag "${key}". ${suggest(key, of.tagKeys)}`, {
+        option: `tags.${key}`,
+        value: tags[key],
+      });
     }
   }
   const values = of.tagKeys.map((key) => tags[key] ?? "");
@@ -92,7 +114,7 @@ function seriesOf(of: Family, tags: Tags): Series {
   let series = of.series.get(id);
   if (series === undefined) {
     const named = Object.fromEntries(of.tagKeys.map((key, i) => [key, values[i] ?? ""]));
-    series = { tags: named, value: 0, count: 0, buckets: of.kind === "histogram" ? new Array<number>(of.boundaries.length).fill(0) : [] };
+    series = { tags: named, value: 0, count: 0, buckets: of.kind === "histogram" ? of.boundaries.map(() => 0) : [] };
     of.series.set(id, series);
   }
   return series;
@@ -100,7 +122,10 @@ function seriesOf(of: Family, tags: Tags): Series {
 
 function number(value: unknown, min = Number.NEGATIVE_INFINITY): number {
   if (typeof value === "number" && !Number.isNaN(value) && value >= min) return value;
-  throw new InvalidOptionError(`value must be a number${min === 0 ? " of at least 0" : ""}, got ${String(value)}.`, { option: "value", value });
+  throw new InvalidOptionError(`value must be a number${min === 0 ? " of at least 0" : ""}, got ${String(value)}.`, {
+    option: "value",
+    value,
+  });
 }
 
 /**

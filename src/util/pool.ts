@@ -30,7 +30,7 @@ interface Chunk {
   readonly index: number;
   readonly items: ArrayLike<unknown>;
 }
-type Done = { readonly index: number; readonly values: unknown[] } | { readonly error: unknown };
+type Done = { readonly index: number; readonly values: unknown[] } | { readonly index?: number; readonly error: unknown };
 
 const CHUNKS_EACH = 8;
 const MAX_CHUNK = 16_384;
@@ -77,7 +77,11 @@ export class Pool implements AsyncDisposable {
   }
 
   /** As `map`, where each item is the list of arguments. */
-  starmap<A extends readonly unknown[], R>(fn: (...args: A) => R, argumentLists: Iterable<A>, options: MapOptions = {}): Promise<Awaited<R>[]> {
+  starmap<A extends readonly unknown[], R>(
+    fn: (...args: A) => R,
+    argumentLists: Iterable<A>,
+    options: MapOptions = {},
+  ): Promise<Awaited<R>[]> {
     return this.#mapAll(this.#chunkTask(fn, runEachSpread), fn.name, argumentLists, options) as Promise<Awaited<R>[]>;
   }
 
@@ -111,10 +115,14 @@ export class Pool implements AsyncDisposable {
   }
 
   #chunkTask(fn: Function, run: Function): ChunkTask {
-    if (this.#closed) throw new InvalidOptionError("This pool is closed. Make a new one, or close it later.", { option: "pool", value: "closed" });
+    if (this.#closed)
+      throw new InvalidOptionError("This pool is closed. Make a new one, or close it later.", { option: "pool", value: "closed" });
     if (typeof fn !== "function") throw new InvalidOptionError(`fn must be a function, got ${typeof fn}.`, { option: "fn", value: fn });
     // Bound, so that `fn` is exported once with what it captures, and not with each chunk.
-    return remote(run.bind(undefined, fn) as () => unknown, { ...this.#options, name: fn.name === "" ? "Pool" : fn.name }) as unknown as ChunkTask;
+    return remote(run.bind(undefined, fn) as () => unknown, {
+      ...this.#options,
+      name: fn.name === "" ? "Pool" : fn.name,
+    }) as unknown as ChunkTask;
   }
 
   async #places(): Promise<number> {
@@ -192,7 +200,10 @@ async function* gather(items: Source<unknown>, size: number): AsyncGenerator<Chu
 
 /** Runs at most `places` chunks at once; gives their results as they come or, if `ordered`, in order. Leaving it early cancels. */
 async function* runChunks(
-  task: ChunkTask, chunks: Source<Chunk>, places: number, ordered: boolean,
+  task: ChunkTask,
+  chunks: Source<Chunk>,
+  places: number,
+  ordered: boolean,
 ): AsyncGenerator<{ readonly index: number; readonly values: unknown[] }, void, undefined> {
   const source = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
   const mail = new Mailbox<Done | { readonly chunk: Chunk | undefined }>();
@@ -211,14 +222,20 @@ async function* runChunks(
   const start = ({ index, items }: Chunk): void => {
     const ref = task.remote(items);
     running.set(index, ref);
-    get(ref).then((values) => mail.push({ index, values }), (error: unknown) => mail.push({ error }));
+    get(ref).then(
+      (values) => mail.push({ index, values }),
+      (error: unknown) => mail.push({ index, error }),
+    );
   };
   try {
     for (;;) {
       if (!ended && !reading && running.size < places && early.size < places * READ_AHEAD) read();
       if (ended && running.size === 0 && mail.length === 0) return;
       const message = await mail.take();
-      if ("error" in message) throw message.error;
+      if ("error" in message) {
+        if (message.index !== undefined) running.delete(message.index);
+        throw message.error;
+      }
       if ("chunk" in message) {
         reading = false;
         if (message.chunk === undefined) ended = true;

@@ -57,7 +57,10 @@ export class Queue<T = unknown> {
     }
     const maxSize = options.maxSize ?? -1;
     if (!Number.isSafeInteger(maxSize) || maxSize < -1) {
-      throw new InvalidOptionError(`maxSize must be a whole number, or -1 for no bound, got ${String(maxSize)}.`, { option: "maxSize", value: maxSize });
+      throw new InvalidOptionError(`maxSize must be a whole number, or -1 for no bound, got ${String(maxSize)}.`, {
+        option: "maxSize",
+        value: maxSize,
+      });
     }
     this.#maxSize = maxSize === 0 ? -1 : maxSize;
     this.#actor = remote(QueueActor, { numCpus: 0, maxConcurrency: -1 }).remote(this.#maxSize);
@@ -81,11 +84,14 @@ export class Queue<T = unknown> {
     const timeoutMs = timeoutArgument(options.timeoutMs);
     if (this.#maxSize !== -1 && items.length > this.#maxSize) {
       throw new InvalidOptionError(`putMany() was given ${items.length} items, but the queue never holds more than ${this.#maxSize}.`, {
-        option: "items", value: items,
+        option: "items",
+        value: items,
       });
     }
     if (items.length === 0 || (await get(this.#actor.put.remote(items, timeoutMs)))) return;
-    throw new QueueFullError(`The queue (at most ${this.#maxSize} items) had no room within ${timeoutMs} ms. Nothing was put.`, { timeoutMs });
+    throw new QueueFullError(`The queue (at most ${this.#maxSize} items) had no room within ${timeoutMs} ms. Nothing was put.`, {
+      timeoutMs,
+    });
   }
 
   /** Takes the item that was put first; waits for one. Rejects with QueueEmptyError when none comes in time. */

@@ -7,8 +7,22 @@ import { test } from "node:test";
 import { inspect } from "node:util";
 import * as errors from "../../src/errors/index.ts";
 import {
-  actorDied, actorUnavailable, editDistance, errorEntry, errorRegistry, fromData, GetTimeoutError, InvalidOptionError, MobulaError, nearest,
-  QueueEmptyError, suggest, TaskError, taskLost, toData, WorkerCrashedError,
+  actorDied,
+  actorUnavailable,
+  editDistance,
+  errorEntry,
+  errorRegistry,
+  fromData,
+  GetTimeoutError,
+  InvalidOptionError,
+  MobulaError,
+  nearest,
+  QueueEmptyError,
+  suggest,
+  TaskError,
+  taskLost,
+  toData,
+  WorkerCrashedError,
 } from "../../src/errors/index.ts";
 
 test("every exported error class is in the registry, and the other way round", () => {
@@ -22,7 +36,12 @@ test("every exported error class is in the registry, and the other way round", (
 
 test("docs/errors.md says what the registry says", () => {
   const page = readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8");
-  const sections = new Map(page.split(/^## /m).slice(1).map((text) => [text.slice(0, text.indexOf("\n")), text]));
+  const sections = new Map(
+    page
+      .split(/^## /m)
+      .slice(1)
+      .map((text) => [text.slice(0, text.indexOf("\n")), text]),
+  );
   for (const { name, code, meaning, todo, fields } of errorRegistry) {
     const section = sections.get(name);
     assert.ok(section !== undefined, `docs/errors.md has no section ${name}`);
@@ -53,7 +72,11 @@ test("each class has its code, name and fields, and comes back from data as itse
 });
 
 test("data cannot bring in fields that the class does not have", () => {
-  const error = fromData({ code: "GET_TIMEOUT", message: "m", fields: JSON.parse('{"timeoutMs":1,"__proto__":{"a":1},"code":"X","then":1}') });
+  const error = fromData({
+    code: "GET_TIMEOUT",
+    message: "m",
+    fields: JSON.parse('{"timeoutMs":1,"__proto__":{"a":1},"code":"X","then":1}'),
+  });
   assert.deepEqual({ ...error }, { code: "GET_TIMEOUT", timeoutMs: 1 });
   assert.equal(Object.getPrototypeOf(error), GetTimeoutError.prototype);
 });
@@ -105,7 +128,14 @@ test("TaskError wraps once, and says what was thrown", () => {
 });
 
 test("TaskError takes whatever was thrown", () => {
-  const hostile = new Proxy({}, { get() { throw new Error("no"); } });
+  const hostile = new Proxy(
+    {},
+    {
+      get() {
+        throw new Error("no");
+      },
+    },
+  );
   for (const thrown of [undefined, null, 0, "text", Symbol("s"), 10n, { a: 1 }, () => 1, Object.create(null), hostile]) {
     const error = TaskError.wrap(thrown);
     assert.equal(error.cause, thrown);
@@ -122,9 +152,18 @@ test("a lost task says how its process ended", () => {
   assert.equal(error.code, "WORKER_CRASHED");
   assert.match(error.message, /Task train lost its worker process 7 \(the last of 4 attempts\)\. It was ended by signal SIGSEGV/);
   assert.match(error.message, /\n {2}boom\n {2}bang/);
-  assert.deepEqual({ ...error }, {
-    code: "WORKER_CRASHED", nodeId: "n", pid: 7, signal: "SIGSEGV", lastLines: ["boom", "bang"], taskId: "t-1", functionName: "train",
-  });
+  assert.deepEqual(
+    { ...error },
+    {
+      code: "WORKER_CRASHED",
+      nodeId: "n",
+      pid: 7,
+      signal: "SIGSEGV",
+      lastLines: ["boom", "bang"],
+      taskId: "t-1",
+      functionName: "train",
+    },
+  );
   assert.equal(taskLost(task, { cause: "out-of-memory", message: "heap limit" }).code, "OUT_OF_MEMORY");
   assert.equal(taskLost(task, { cause: "node-died", message: "" }).code, "NODE_DIED");
   assert.equal(taskLost(task, { cause: "start-failed", message: "Cannot find module x", exitCode: 1 }).code, "RUNTIME_ENV_FAILED");

@@ -5,11 +5,31 @@
 import { setEngineFactory, closeEngine } from "../../src/api/session.ts";
 import { objectRefBrand, streamBrand } from "../../src/api/engine.ts";
 import type {
-  ActorCore, ActorSpec, ApiHooks, CallSpec, Engine, EngineOptions, GetRequest, GroupSpec, ObjectRef, ObjectRefStream, TaskSpec, TypedArray,
-  TypedArrayClass, WaitRequest, WritableBuffer,
+  ActorCore,
+  ActorSpec,
+  ApiHooks,
+  CallSpec,
+  Engine,
+  EngineOptions,
+  GetRequest,
+  GroupSpec,
+  ObjectRef,
+  ObjectRefStream,
+  TaskSpec,
+  TypedArray,
+  TypedArrayClass,
+  WaitRequest,
+  WritableBuffer,
 } from "../../src/api/engine.ts";
 import {
-  ActorDiedError, ActorNotFoundError, ConnectionError, GetTimeoutError, InvalidOptionError, PendingCallsLimitError, TaskCancelledError, TaskError,
+  ActorDiedError,
+  ActorNotFoundError,
+  ConnectionError,
+  GetTimeoutError,
+  InvalidOptionError,
+  PendingCallsLimitError,
+  TaskCancelledError,
+  TaskError,
 } from "../../src/errors/index.ts";
 import type { PlacementGroupId } from "../../src/protocol/ids.ts";
 
@@ -90,8 +110,16 @@ export class FakeEngine implements Engine {
 
   context() {
     return {
-      jobId: "job", nodeId: "node", workerId: "worker", taskId: undefined, actorId: undefined, namespace: "default", attempt: 0,
-      assignedResources: {}, isDriver: true, signal: new AbortController().signal,
+      jobId: "job",
+      nodeId: "node",
+      workerId: "worker",
+      taskId: undefined,
+      actorId: undefined,
+      namespace: "default",
+      attempt: 0,
+      assignedResources: {},
+      isDriver: true,
+      signal: new AbortController().signal,
     };
   }
 
@@ -147,11 +175,20 @@ export class FakeEngine implements Engine {
 
   createActor(spec: ActorSpec, args: readonly unknown[]): ActorCore {
     const { name } = spec.options;
-    const instance = this.#resolve(args).then((values) => ({ it: Reflect.construct(spec.target.fn, values) as Record<string, () => unknown> }));
+    const instance = this.#resolve(args).then((values) => ({
+      it: Reflect.construct(spec.target.fn, values) as Record<string, () => unknown>,
+    }));
     instance.catch(() => undefined);
     const actor: FakeActor = {
-      engine: this, actorId: `fake-${this.#ids++}-a`, className: spec.target.name, methods: spec.options.methods, spec,
-      instance, tail: Promise.resolve(), pending: 0, dead: false,
+      engine: this,
+      actorId: `fake-${this.#ids++}-a`,
+      className: spec.target.name,
+      methods: spec.options.methods,
+      spec,
+      instance,
+      tail: Promise.resolve(),
+      pending: 0,
+      dead: false,
     };
     if (name !== undefined) this.#actors.set(name, actor);
     return actor;
@@ -189,7 +226,9 @@ export class FakeEngine implements Engine {
   }
 
   callStream(actor: ActorCore, spec: CallSpec, args: readonly unknown[]): ObjectRefStream<unknown> {
-    return this.#stream(async () => (await (actor as FakeActor).instance).it[spec.method]!(...(await this.#resolve(args))) as Iterable<unknown>);
+    return this.#stream(
+      async () => (await (actor as FakeActor).instance).it[spec.method]!(...(await this.#resolve(args))) as Iterable<unknown>,
+    );
   }
 
   async getActor(name: string): Promise<ActorCore> {
@@ -218,11 +257,13 @@ export class FakeEngine implements Engine {
   async get(refs: readonly ObjectRef<unknown>[], request: GetRequest): Promise<unknown[]> {
     if (refs.some((ref) => fake(ref).engine !== this)) throw this.#left();
     let done = 0;
-    const all = Promise.all(refs.map(async (ref) => {
-      const value = await fake(ref).value;
-      request.onProgress?.(++done);
-      return value;
-    }));
+    const all = Promise.all(
+      refs.map(async (ref) => {
+        const value = await fake(ref).value;
+        request.onProgress?.(++done);
+        return value;
+      }),
+    );
     const { timeoutMs } = request;
     return untilStopped(all, timeoutMs, request.signal, () => {
       throw new GetTimeoutError("late", { timeoutMs });
@@ -282,7 +323,10 @@ export class FakeEngine implements Engine {
 }
 
 async function untilStopped<T>(
-  work: Promise<T>, timeoutMs: number | undefined, signal: AbortSignal | undefined, late: () => T | undefined,
+  work: Promise<T>,
+  timeoutMs: number | undefined,
+  signal: AbortSignal | undefined,
+  late: () => T | undefined,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const stop = new Promise<T>((resolve, reject) => {

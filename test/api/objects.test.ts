@@ -77,9 +77,11 @@ test("cancel reaches the engine, for refs and streams", async () => {
   const ref = never.remote();
   await ray.cancel(ref);
   await assert.rejects(ray.get(ref), { code: "TASK_CANCELLED" });
-  const stream = ray.remote(function* () {
-    yield 1;
-  }).remote();
+  const stream = ray
+    .remote(function* () {
+      yield 1;
+    })
+    .remote();
   await ray.cancel(stream);
   assert.deepEqual(lastEngine().cancelled, [ref.id, stream.id]);
   await assert.rejects(ray.cancel(1 as never), InvalidOptionError);
@@ -193,7 +195,10 @@ test("a progress bar draws on terminals only, within the width, and ends its lin
   bar.stop();
   assert.ok(text.endsWith("\n") && text.split("\n").length === 2);
   const last = text.slice(text.lastIndexOf("\r") + 1).replace("\u001b[K\n", "");
-  assert.equal(last, "files [#########---------] 50% 100/200 1.0s 100/s left 1.0s".replace("[#########---------]", last.slice(6, last.indexOf("]") + 1)));
+  assert.equal(
+    last,
+    "files [#########---------] 50% 100/200 1.0s 100/s left 1.0s".replace("[#########---------]", last.slice(6, last.indexOf("]") + 1)),
+  );
   assert.match(last, /\[#+-+\] 50%/);
   assert.ok(text.split("\r").length < 20, "not redrawn at each step");
   const quiet: string[] = [];
@@ -216,10 +221,15 @@ test("get with progress tells the bar, and is quiet without a terminal", async (
   const inner = engine.get.bind(engine);
   engine.get = (refs, request) => {
     const { onProgress } = request;
-    return inner(refs, { ...request, onProgress: onProgress && ((done) => {
-      seen.push(done);
-      onProgress(done);
-    }) });
+    return inner(refs, {
+      ...request,
+      onProgress:
+        onProgress &&
+        ((done) => {
+          seen.push(done);
+          onProgress(done);
+        }),
+    });
   };
   assert.deepEqual(await ray.get([ref, ray.put(2)], { progress: true }), [1, 2]);
   assert.deepEqual(seen, [1, 2]);

@@ -57,7 +57,13 @@ test("defaults of a task", () => {
 test("defaults of an actor: one CPU to be placed, none while it lives", () => {
   const { options, shape, ...rest } = actorSpec(undefined);
   assert.deepEqual(plain(options), {
-    namespace: "", detached: false, getIfExists: false, maxRestarts: 0, maxConcurrency: 1, resources: {}, placementResources: { CPU: 10_000 },
+    namespace: "",
+    detached: false,
+    getIfExists: false,
+    maxRestarts: 0,
+    maxConcurrency: 1,
+    resources: {},
+    placementResources: { CPU: 10_000 },
     methods: ["go"],
   });
   assert.deepEqual(plain(shape.resources), { CPU: 10_000 });
@@ -74,7 +80,14 @@ test("an actor holds what it was given for life", () => {
 });
 
 test("amounts are exact down to 0.0001; what is finer is cut off", () => {
-  for (const [numCpus, units] of [[0.0001, 1], [0.0029, 29], [0.1 + 0.2, 3_000], [1 / 3, 3_333], [64, 640_000], [1.23456, 12_345]] as const) {
+  for (const [numCpus, units] of [
+    [0.0001, 1],
+    [0.0029, 29],
+    [0.1 + 0.2, 3_000],
+    [1 / 3, 3_333],
+    [64, 640_000],
+    [1.23456, 12_345],
+  ] as const) {
     assert.equal(taskSpec({ numCpus }).shape.resources["CPU"], units, String(numCpus));
   }
   assert.deepEqual(plain(taskSpec({ numCpus: 0 }).shape.resources), {});
@@ -100,7 +113,14 @@ test("wrong amounts are refused, with option and value", () => {
 
 test("a resource may have any name, also one that objects have", () => {
   const { resources } = taskSpec({ resources: JSON.parse('{"__proto__": 1, "constructor": 2}') }).shape;
-  assert.deepEqual(Object.entries(resources).toSorted(), [["CPU", 10_000], ["__proto__", 10_000], ["constructor", 20_000]]);
+  assert.deepEqual(
+    Object.entries(resources).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    [
+      ["CPU", 10_000],
+      ["__proto__", 10_000],
+      ["constructor", 20_000],
+    ],
+  );
 });
 
 test("unknown names are refused with the nearest right one", () => {
@@ -115,7 +135,15 @@ test("unknown names are refused with the nearest right one", () => {
   refused(() => remoteTask([]), "the options of a remote function");
   refused(() => remoteTask(null), "the options of a remote function");
   refused(() => ray.remote(f).options({ numCpu: 1 } as never), "numCpu");
-  refused(() => ray.remote(Thing).remote().go.options({ maxRetries: 1 } as never), "maxRetries", /maxTaskRetries/);
+  refused(
+    () =>
+      ray
+        .remote(Thing)
+        .remote()
+        .go.options({ maxRetries: 1 } as never),
+    "maxRetries",
+    /maxTaskRetries/,
+  );
   assert.equal(taskSpec({ numCpus: undefined, maxRetries: undefined }).maxRetries, 3);
 });
 
@@ -171,7 +199,8 @@ test("strategies, labels and environment", () => {
   refused(() => remoteTask({ schedulingStrategy: { kind: "else" } }), "schedulingStrategy");
   refused(() => remoteTask({ schedulingStrategy: ray.nodeAffinity("") }), "nodeAffinity.nodeId");
   refused(() => remoteTask({ schedulingStrategy: ray.inPlacementGroup(group, { bundleIndex: -2 }) }), "inPlacementGroup.bundleIndex");
-  for (const query of ["a", "!a", "in(a,b)", "!in(a)"]) assert.equal(taskSpec({ labelSelector: { k: query } }).shape.labelSelector?.["k"], query);
+  for (const query of ["a", "!a", "in(a,b)", "!in(a)"])
+    assert.equal(taskSpec({ labelSelector: { k: query } }).shape.labelSelector?.["k"], query);
   for (const query of ["", "in()", "in(a", "!", "a,b", 1]) refused(() => remoteTask({ labelSelector: { k: query } }), "labelSelector.k");
   assert.deepEqual(plain(taskSpec({ runtimeEnv: { envVars: { A: "1" } } }).shape.envVars), { A: "1" });
   refused(() => remoteTask({ runtimeEnv: { envVars: { A: 1 } } }), "runtimeEnv.envVars.A");
@@ -204,16 +233,43 @@ test("options() adds to the options before it, and leaves the original alone", (
 
 test("options of init", () => {
   const { engine, ignoreReinitError } = initSettings({
-    address: "auto", numCpus: 2, numGpus: 1, resources: { a: 0.5 }, objectStoreMemory: 1_000, namespace: "n", token: "t", logToDriver: false,
-    runtimeEnv: { envVars: { A: "1" } }, job: { weight: 2, priority: 1, maxCpus: 1.5 }, dashboard: true, ignoreReinitError: true,
+    address: "auto",
+    numCpus: 2,
+    numGpus: 1,
+    resources: { a: 0.5 },
+    objectStoreMemory: 1_000,
+    namespace: "n",
+    token: "t",
+    logToDriver: false,
+    runtimeEnv: { envVars: { A: "1" } },
+    job: { weight: 2, priority: 1, maxCpus: 1.5 },
+    dashboard: true,
+    ignoreReinitError: true,
   });
   assert.deepEqual(plain(engine), {
-    address: "auto", numCpus: 2, numGpus: 1, resources: { a: 0.5 }, objectStoreMemory: 1_000, namespace: "n", envVars: { A: "1" }, token: "t",
-    job: { weight: 2, priority: 1, maxCpus: 1.5 }, logToDriver: false, dashboard: true,
+    address: "auto",
+    numCpus: 2,
+    numGpus: 1,
+    resources: { a: 0.5 },
+    objectStoreMemory: 1_000,
+    namespace: "n",
+    envVars: { A: "1" },
+    token: "t",
+    job: { weight: 2, priority: 1, maxCpus: 1.5 },
+    logToDriver: false,
+    dashboard: true,
   });
   assert.equal(ignoreReinitError, true);
   for (const [option, value] of Object.entries({
-    numCpus: -1, numGpus: 0.5, resources: 1, objectStoreMemory: 0, namespace: "", token: 1, logToDriver: "no", dashboard: 1, address: "",
+    numCpus: -1,
+    numGpus: 0.5,
+    resources: 1,
+    objectStoreMemory: 0,
+    namespace: "",
+    token: 1,
+    logToDriver: "no",
+    dashboard: 1,
+    address: "",
   })) {
     refused(() => initSettings({ [option]: value }), option);
   }

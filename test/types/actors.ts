@@ -60,6 +60,7 @@ class Counter extends Base {
   pair(): [number, string] {
     return [1, "a"];
   }
+  // oxlint-disable-next-line unicorn/no-thenable -- a handle must not show it
   then(): void {}
 }
 
@@ -100,39 +101,53 @@ counter.increment.remote("1");
 // @ts-expect-error methods are not called directly
 counter.increment(1);
 // @ts-expect-error no such method
-counter.decrement;
+void counter.decrement;
 // @ts-expect-error a field is no method
-counter.start;
+void counter.start;
 // @ts-expect-error an accessor is no method
-counter.level;
+void counter.level;
 // @ts-expect-error a private method
-counter.secret;
+void counter.secret;
 // @ts-expect-error a protected method
-counter.hidden;
+void counter.hidden;
 // @ts-expect-error a static method
-counter.total;
+void counter.total;
 // @ts-expect-error would make a handle a promise
-counter.then;
+void counter.then;
 // @ts-expect-error the tuple has two places
 counter.pair.options({ numReturns: 3 });
 // @ts-expect-error an option of tasks
 counter.increment.options({ maxRetries: 1 });
 // @ts-expect-error handles are not changed
-counter.increment = counter.increment;
+counter.increment = RemoteCounter.remote(2).increment;
 type Methods = Exclude<keyof ActorHandle<Counter>, symbol>;
 type Wanted = "increment" | "slow" | "inherited" | "arrow" | "maybe" | "items" | "later" | "over" | "pair";
 export type OnlyMethods = Expect<Equal<Methods, Wanted>>;
 
 export async function awaited(): Promise<void> {
   // Neither handles nor refs are promises.
+  // oxlint-disable-next-line typescript/await-thenable -- that is the point
   exactly<ActorHandle<Counter>>()(await counter);
+  // oxlint-disable-next-line typescript/await-thenable -- that is the point
   exactly<ObjectRef<number>>()(await counter.increment.remote());
 }
 
 // ── options ────────────────────────────────────────────────────────────────────────────────────
 ray.remote(Counter, {
-  numCpus: 0.5, name: "x", namespace: "y", lifetime: "detached", getIfExists: true, maxRestarts: -1, maxTaskRetries: 1, maxConcurrency: 4,
-  concurrencyGroups: { io: 2 }, maxPendingCalls: 10, checkpoint: true, schedulingStrategy: "SPREAD", runtimeEnv: {}, captures: {},
+  numCpus: 0.5,
+  name: "x",
+  namespace: "y",
+  lifetime: "detached",
+  getIfExists: true,
+  maxRestarts: -1,
+  maxTaskRetries: 1,
+  maxConcurrency: 4,
+  concurrencyGroups: { io: 2 },
+  maxPendingCalls: 10,
+  checkpoint: true,
+  schedulingStrategy: "SPREAD",
+  runtimeEnv: {},
+  captures: {},
 });
 // @ts-expect-error an option of tasks
 ray.remote(Counter, { maxRetries: 1 });
@@ -151,7 +166,12 @@ class Box<T> {
     return this.#value;
   }
 }
-exactly<ObjectRef<string>>()(ray.remote(Box<string>).remote("a").read.remote());
+exactly<ObjectRef<string>>()(
+  ray
+    .remote(Box<string>)
+    .remote("a")
+    .read.remote(),
+);
 class Plain {
   run(x: number): number {
     return x;
@@ -174,9 +194,9 @@ export async function untyped(): Promise<void> {
 }
 exactly<Promise<void>>()(ray.kill(counter, { noRestart: false }));
 // @ts-expect-error no handle
-ray.kill(numberRef);
+void ray.kill(numberRef);
 // @ts-expect-error no handle
-ray.kill({});
+void ray.kill({});
 export function ends(): number {
   // Nothing comes after it, so no return is missing.
   ray.exitActor();

@@ -60,7 +60,13 @@ export function generic<T>(value: T, ref: ObjectRef<T>): ObjectRef<T[]>[] {
 exactly<ObjectRef<number>>()(ray.remote(async () => 1).remote());
 exactly<ObjectRef<void>>()(ray.remote(() => {}).remote());
 exactly<ObjectRef<undefined>>()(ray.remote(() => undefined).remote());
-exactly<ObjectRef<never>>()(ray.remote((): never => { throw new Error("x"); }).remote());
+exactly<ObjectRef<never>>()(
+  ray
+    .remote((): never => {
+      throw new Error("x");
+    })
+    .remote(),
+);
 exactly<ObjectRef<unknown>>()(ray.remote((): unknown => 1).remote());
 exactly<ObjectRef<ObjectRef<number>>>()(ray.remote(() => numberRef).remote());
 exactly<ObjectRef<ObjectRef<number>>>()(ray.remote(async () => numberRef).remote());
@@ -80,12 +86,27 @@ const three = ray.remote(() => [1, 2, 3], { numReturns: 3 });
 exactly<[ObjectRef<number>, ObjectRef<number>, ObjectRef<number>]>()(three.remote());
 const asynchronous = ray.remote(async (): Promise<[boolean, Date]> => [true, new Date()], { numReturns: 2 });
 exactly<[ObjectRef<boolean>, ObjectRef<Date>]>()(asynchronous.remote());
-exactly<[ObjectRef<number>, ObjectRef<number>]>()(ray.remote(() => [1, 2]).options({ numReturns: 2 }).remote());
+exactly<[ObjectRef<number>, ObjectRef<number>]>()(
+  ray
+    .remote(() => [1, 2])
+    .options({ numReturns: 2 })
+    .remote(),
+);
 exactly<ObjectRef<number[]>>()(three.options({ numReturns: 1 }).remote());
 exactly<[ObjectRef<number>, ObjectRef<string>]>()(pair.options({ maxRetries: 1 }).remote());
 declare const some: number;
-exactly<ObjectRef<number>[]>()(ray.remote(() => [1, 2]).options({ numReturns: some }).remote());
-exactly<[]>()(ray.remote((): number[] => []).options({ numReturns: 0 }).remote());
+exactly<ObjectRef<number>[]>()(
+  ray
+    .remote(() => [1, 2])
+    .options({ numReturns: some })
+    .remote(),
+);
+exactly<[]>()(
+  ray
+    .remote((): number[] => [])
+    .options({ numReturns: 0 })
+    .remote(),
+);
 exactly<[ObjectRef<unknown>, ObjectRef<unknown>]>()(ray.remote((): unknown => [1, 2], { numReturns: 2 }).remote());
 const readonlyPair = ray.remote((): readonly [number, string] => [1, "a"], { numReturns: 2 });
 exactly<[ObjectRef<number>, ObjectRef<string>]>()(readonlyPair.remote());
@@ -95,8 +116,11 @@ ray.remote((): [number, string] => [1, "a"], { numReturns: 3 });
 ray.remote(() => 1, { numReturns: 2 });
 // @ts-expect-error a number is no array
 square.options({ numReturns: 2 });
+function* yields(): Generator<number> {
+  yield 1;
+}
 // @ts-expect-error a generator gives a stream
-ray.remote(function* () { yield 1; }, { numReturns: 2 });
+ray.remote(yields, { numReturns: 2 });
 
 // ── streams ────────────────────────────────────────────────────────────────────────────────────
 const count = ray.remote(function* (n: number) {
@@ -105,12 +129,49 @@ const count = ray.remote(function* (n: number) {
 exactly<ObjectRefStream<number>>()(count.remote(3));
 exactly<ObjectRefStream<number>>()(count.remote(numberRef));
 exactly<ObjectRefStream<number>>()(count.options({ streamBuffer: 2 }).remote(3));
-exactly<ObjectRefStream<string>>()(ray.remote(async function* () { yield "a"; }).remote());
-exactly<ObjectRefStream<number>>()(ray.remote(async function* (): AsyncIterable<number> { yield 1; }).remote());
-exactly<ObjectRefStream<number>>()(ray.remote(function* (): Iterable<number> { yield 1; }).remote());
-exactly<ObjectRefStream<number>>()(ray.remote(function* (): IterableIterator<number> { yield 1; }).remote());
-exactly<ObjectRefStream<number>>()(ray.remote(function* (): Generator<number, string, boolean> { yield 1; return "x"; }).remote());
-exactly<ObjectRefStream<[number, string]>>()(ray.remote(function* (): Generator<[number, string]> { yield [1, "a"]; }).remote());
+exactly<ObjectRefStream<string>>()(
+  ray
+    .remote(async function* () {
+      yield "a";
+    })
+    .remote(),
+);
+exactly<ObjectRefStream<number>>()(
+  ray
+    .remote(async function* (): AsyncIterable<number> {
+      yield 1;
+    })
+    .remote(),
+);
+exactly<ObjectRefStream<number>>()(
+  ray
+    .remote(function* (): Iterable<number> {
+      yield 1;
+    })
+    .remote(),
+);
+exactly<ObjectRefStream<number>>()(
+  ray
+    .remote(function* (): IterableIterator<number> {
+      yield 1;
+    })
+    .remote(),
+);
+exactly<ObjectRefStream<number>>()(
+  ray
+    .remote(function* (): Generator<number, string, boolean> {
+      yield 1;
+      return "x";
+    })
+    .remote(),
+);
+exactly<ObjectRefStream<[number, string]>>()(
+  ray
+    .remote(function* (): Generator<[number, string]> {
+      yield [1, "a"];
+    })
+    .remote(),
+);
 export async function readStream(): Promise<void> {
   for await (const ref of count.remote(3)) exactly<number>()(await ray.get(ref));
   // @ts-expect-error a stream is no ref
@@ -142,8 +203,8 @@ function withThis(this: Date, x: number): number {
 exactly<ObjectRef<number>>()(ray.remote(withThis.bind(new Date())).remote(1));
 exactly<ObjectRef<number>>()(ray.remote(Math.max).remote(1, 2));
 
-declare const loose: (...args: any[]) => any;
-exactly<(...args: any[]) => ObjectRef<any>>()(ray.remote(loose).remote);
+declare const loose: (...args: any[]) => ReturnType<typeof JSON.parse>;
+exactly<(...args: any[]) => ObjectRef<ReturnType<typeof JSON.parse>>>()(ray.remote(loose).remote);
 declare const unknowns: (...args: unknown[]) => unknown;
 exactly<(...args: unknown[]) => ObjectRef<unknown>>()(ray.remote(unknowns).remote);
 
@@ -170,9 +231,21 @@ ray.remote(() => 1, { retryExceptions: [1] });
 ray.remote(() => 1, { retryExceptions: [RangeError, ray.GetTimeoutError] });
 ray.remote(() => 1, { retryExceptions: (error) => error instanceof RangeError });
 ray.remote(() => 1, {
-  numCpus: 0.5, numGpus: 0, memory: 1, resources: { a: 1 }, maxRetries: -1, retryExceptions: true, runtimeEnv: { envVars: { A: "1" } },
-  schedulingStrategy: ray.nodeAffinity("x", { soft: true }), labelSelector: { zone: "a" }, priority: 1, name: "n", maxCalls: 3,
-  signal: new AbortController().signal, streamBuffer: 4, captures: { a: 1 },
+  numCpus: 0.5,
+  numGpus: 0,
+  memory: 1,
+  resources: { a: 1 },
+  maxRetries: -1,
+  retryExceptions: true,
+  runtimeEnv: { envVars: { A: "1" } },
+  schedulingStrategy: ray.nodeAffinity("x", { soft: true }),
+  labelSelector: { zone: "a" },
+  priority: 1,
+  name: "n",
+  maxCalls: 3,
+  signal: new AbortController().signal,
+  streamBuffer: 4,
+  captures: { a: 1 },
 });
 
 // ── lazy graphs ────────────────────────────────────────────────────────────────────────────────

@@ -25,9 +25,10 @@ void new ray.ObjectRef();
 declare const anything: unknown;
 if (anything instanceof ray.ObjectRef) exactly<ObjectRef<unknown>>()(anything);
 export async function notThenable(): Promise<void> {
+  // oxlint-disable-next-line typescript/await-thenable -- that is the point
   exactly<ObjectRef<number>>()(await a);
   // @ts-expect-error refs have no then
-  a.then;
+  void a.then;
 }
 const returnsRef = async (): Promise<ObjectRef<number>> => a;
 exactly<Promise<ObjectRef<number>>>()(returnsRef());
@@ -42,23 +43,33 @@ exactly<Promise<[]>>()(ray.get([]));
 exactly<Promise<number>>()(ray.get(a, { timeoutMs: 5, signal: AbortSignal.timeout(1), progress: true }));
 exactly<Promise<number[]>>()(ray.get([1, 2].map((x) => ray.put(x))));
 // @ts-expect-error no ref
-ray.get(1);
+void ray.get(1);
 // @ts-expect-error a value among the refs
-ray.get([a, 1]);
+void ray.get([a, 1]);
 // @ts-expect-error a promise of a ref
-ray.get(Promise.resolve(a));
+void ray.get(Promise.resolve(a));
 // @ts-expect-error unknown option
-ray.get(a, { timeout: 5 });
+void ray.get(a, { timeout: 5 });
 
 // ── wait, cancel, put ──────────────────────────────────────────────────────────────────────────
 exactly<Promise<[ready: ObjectRef<Date>[], pending: ObjectRef<Date>[]]>>()(ray.wait(many, { numReturns: 2 }));
-exactly<Promise<[ready: (ObjectRef<number> | ObjectRef<string>)[], pending: (ObjectRef<number> | ObjectRef<string>)[]]>>()(ray.wait([a, b]));
+exactly<Promise<[ready: (ObjectRef<number> | ObjectRef<string>)[], pending: (ObjectRef<number> | ObjectRef<string>)[]]>>()(
+  ray.wait([a, b]),
+);
 // @ts-expect-error one ref is no array
-ray.wait(a);
+void ray.wait(a);
 exactly<Promise<void>>()(ray.cancel(a, { force: true, recursive: false }));
-exactly<Promise<void>>()(ray.cancel(ray.remote(function* () { yield 1; }).remote()));
+exactly<Promise<void>>()(
+  ray.cancel(
+    ray
+      .remote(function* () {
+        yield 1;
+      })
+      .remote(),
+  ),
+);
 // @ts-expect-error no ref
-ray.cancel(1);
+void ray.cancel(1);
 exactly<ObjectRef<number>>()(ray.put<number>(1));
 exactly<ObjectRef<{ a: number }>>()(ray.put({ a: 1 }));
 
@@ -79,7 +90,7 @@ export async function buffers(): Promise<void> {
 // ── cluster ────────────────────────────────────────────────────────────────────────────────────
 exactly<Promise<Cluster>>()(ray.init({ numCpus: 2, job: { weight: 2 }, runtimeEnv: { envVars: { A: "b" } }, dashboard: false }));
 // @ts-expect-error unknown option
-ray.init({ cpus: 2 });
+void ray.init({ cpus: 2 });
 exactly<Promise<void>>()(ray.shutdown());
 exactly<boolean>()(ray.isInitialized());
 exactly<Promise<Record<string, number>>>()(ray.clusterResources());
@@ -126,16 +137,24 @@ const pool = new Pool(4, { numCpus: 0.5 });
 exactly<Promise<string[]>>()(pool.map((x: number) => String(x), [1, 2], { chunkSize: 3, progress: true }));
 exactly<Promise<number[]>>()(pool.map(async (x) => x + 1, [1, 2]));
 exactly<Promise<number[]>>()(pool.map((x: number) => x, new Float64Array(2)));
-exactly<Promise<boolean[]>>()(pool.starmap((x: number, y: string) => x === y.length, [[1, "a"], [2, "b"]]));
+exactly<Promise<boolean[]>>()(
+  pool.starmap(
+    (x: number, y: string) => x === y.length,
+    [
+      [1, "a"],
+      [2, "b"],
+    ],
+  ),
+);
 exactly<Promise<number>>()(pool.apply((x: number) => x, [1]));
 exactly<Promise<number>>()(pool.apply(async () => 1));
 exactly<AsyncGenerator<number, void, undefined>>()(pool.imap((x: string) => x.length, ["a"]));
 // @ts-expect-error the items do not fit
-pool.map((x: number) => x, ["a"]);
+void pool.map((x: number) => x, ["a"]);
 // @ts-expect-error the arguments do not fit
-pool.starmap((x: number, y: string) => x + y, [[1, 2]]);
+void pool.starmap((x: number, y: string) => x + y, [[1, 2]]);
 // @ts-expect-error an argument is missing
-pool.apply((x: number) => x, []);
+void pool.apply((x: number) => x, []);
 
 class Doubler {
   double(x: number): number {
@@ -155,7 +174,7 @@ exactly<Promise<string>>()(queue.get());
 exactly<Promise<string[]>>()(queue.getMany(3));
 exactly<Promise<boolean>>()(queue.full());
 // @ts-expect-error the items are strings
-queue.put(1);
+void queue.put(1);
 ray.remote((q: Queue<string>) => q.get()).remote(queue);
 
 export async function completed(): Promise<void> {
