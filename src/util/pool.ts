@@ -73,7 +73,7 @@ export class Pool implements AsyncDisposable {
 
   /** The results of `fn` for all items, in their order. `fn` is given the item alone. */
   map<T, R>(fn: (item: T) => R, items: Iterable<T>, options: MapOptions = {}): Promise<Awaited<R>[]> {
-    return this.#mapAll(this.#chunkTask(fn, runEach), fn.name, items, options) as Promise<Awaited<R>[]>;
+    return this.#track(this.#mapAll(fn, runEach, items, options)) as Promise<Awaited<R>[]>;
   }
 
   /** As `map`, where each item is the list of arguments. */
@@ -82,7 +82,7 @@ export class Pool implements AsyncDisposable {
     argumentLists: Iterable<A>,
     options: MapOptions = {},
   ): Promise<Awaited<R>[]> {
-    return this.#mapAll(this.#chunkTask(fn, runEachSpread), fn.name, argumentLists, options) as Promise<Awaited<R>[]>;
+    return this.#track(this.#mapAll(fn, runEachSpread, argumentLists, options)) as Promise<Awaited<R>[]>;
   }
 
   /** One call. */
@@ -130,25 +130,23 @@ export class Pool implements AsyncDisposable {
     return this.#size ?? 2 * Math.max(1, Math.floor((await clusterResources())["CPU"] ?? 1));
   }
 
-  #mapAll(task: ChunkTask, label: string, items: Iterable<unknown>, options: MapOptions): Promise<unknown[]> {
+  async #mapAll(fn: Function, run: Function, items: Iterable<unknown>, options: MapOptions): Promise<unknown[]> {
+    const task = this.#chunkTask(fn, run);
     const given = chunkSizeOf(options.chunkSize);
     const all = indexable(items);
-    const run = async (): Promise<unknown[]> => {
-      const places = await this.#places();
-      const size = given ?? Math.min(MAX_CHUNK, Math.max(1, Math.ceil(all.length / (places * CHUNKS_EACH))));
-      const parts: unknown[][] = [];
-      const bar = options.progress === true ? new ProgressBar({ total: all.length, label }) : undefined;
-      try {
-        for await (const { index, values } of runChunks(task, slices(all, size), places, false)) {
-          parts[index] = values;
-          bar?.step(values.length);
-        }
-      } finally {
-        bar?.stop();
+    const places = await this.#places();
+    const size = given ?? Math.min(MAX_CHUNK, Math.max(1, Math.ceil(all.length / (places * CHUNKS_EACH))));
+    const parts: unknown[][] = [];
+    const bar = options.progress === true ? new ProgressBar({ total: all.length, label: fn.name }) : undefined;
+    try {
+      for await (const { index, values } of runChunks(task, slices(all, size), places, false)) {
+        parts[index] = values;
+        bar?.step(values.length);
       }
-      return parts.flat();
-    };
-    return this.#track(run());
+    } finally {
+      bar?.stop();
+    }
+    return parts.flat();
   }
 
   async *#stream(fn: Function, items: Source<unknown>, options: ImapOptions, ordered: boolean): AsyncGenerator<unknown, void, undefined> {
@@ -172,12 +170,10 @@ function chunkSizeOf(value: number | undefined): number | undefined {
 
 type Indexable = ArrayLike<unknown> & { slice(from: number, to: number): ArrayLike<unknown> };
 
+/** A copy, because what the caller changes after the call must not show. Typed arrays are sent as such; a DataView has no items. */
 function indexable(items: Iterable<unknown>): Indexable {
-  if (Array.isArray(items)) return items;
-  // Typed arrays are sent as they are; a DataView has no items.
-  if (ArrayBuffer.isView(items) && "length" in items) return items as unknown as Indexable;
-  if (typeof items === "object" && items !== null && Symbol.iterator in items) return [...items];
-  if (typeof items === "string") return [...(items as string)];
+  if (ArrayBuffer.isView(items) && "length" in items) return (items as unknown as Uint8Array).slice() as unknown as Indexable;
+  if (typeof items === "string" || (typeof items === "object" && items !== null && Symbol.iterator in items)) return [...items];
   throw new InvalidOptionError("items must be iterable, such as an array.", { option: "items", value: items });
 }
 

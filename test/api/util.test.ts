@@ -186,9 +186,15 @@ test("Pool refuses wrong sizes, options, functions; closed, it waits for what is
   for (const size of [0, -1, 1.5, Number.NaN, "2"]) assert.throws(() => new Pool(size as never), InvalidOptionError);
   assert.throws(() => new Pool(1, { numCpus: -1 }), InvalidOptionError);
   const pool = new Pool(1, { numCpus: 0.5 });
-  assert.throws(() => pool.map((x: number) => x, [1], { chunkSize: 0 }), InvalidOptionError);
-  assert.throws(() => pool.map(1 as never, [1]), InvalidOptionError);
-  assert.throws(() => pool.map((x: number) => x, 5 as never), InvalidOptionError);
+  const same = (x: number): number => x;
+  await assert.rejects(pool.map(same, [1], { chunkSize: 0 }), InvalidOptionError);
+  await assert.rejects(pool.map(1 as never, [1]), InvalidOptionError);
+  await assert.rejects(pool.map(same, 5 as never), InvalidOptionError);
+  const items = [1, 2];
+  const taken = pool.map(same, items);
+  items[0] = 9;
+  assert.deepEqual(await taken, [1, 2], "later changes do not show");
+  lastEngine().tasks.length = 0;
   const open = gate<number>();
   const work = pool.map(() => open.promise, [1]);
   let isClosed = false;
@@ -200,7 +206,7 @@ test("Pool refuses wrong sizes, options, functions; closed, it waits for what is
   open.open(7);
   assert.deepEqual(await work, [7]);
   await closing;
-  assert.throws(() => pool.map((x: number) => x, [1]), /closed/);
+  await assert.rejects(pool.map(same, [1]), /closed/);
   await pool[Symbol.asyncDispose]();
   assert.equal(lastEngine().tasks[0]!.spec.shape.resources["CPU"], 5_000);
 });
