@@ -98,16 +98,15 @@ export interface TaskSpec {
   readonly streamBuffer: number;
   /** After how many calls the worker is replaced; -1: never. */
   readonly maxCalls: number;
-  /** Cancels the task when it aborts; not aborted yet when the call is made. */
+  /** Cancels the task when it aborts; if it has aborted already, the ref is born cancelled. */
   readonly signal: AbortSignal | undefined;
 }
 
 /** An actor, but for its arguments. */
 export interface ActorSpec {
   readonly target: Target;
+  /** `methods` among them, as in `ActorCore`. `namespace` is "" for the job's own: the engine puts it in. */
   readonly options: WireActorOptions;
-  /** Names of its methods, as in `ActorCore`. */
-  readonly methods: readonly string[];
   /** What a worker must be to hold it: placement resources, strategy, environment. */
   readonly shape: LeaseShape;
   /** Default of its calls; -1: without bound. */
@@ -135,6 +134,8 @@ export interface ActorCore {
 /** A call of an actor's method, but for its arguments. */
 export interface CallSpec {
   readonly method: string;
+  /** Name for listings, logs and errors; undefined: Class.method. */
+  readonly name: string | undefined;
   readonly numReturns: number | "streaming";
   /** undefined: the actor's own `maxTaskRetries`. */
   readonly maxTaskRetries: number | undefined;
@@ -255,8 +256,17 @@ export interface GroupRecord {
 }
 
 export type TypedArray =
-  | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
-  | Float32Array | Float64Array | BigInt64Array | BigUint64Array;
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** A class of typed arrays. */
 export interface TypedArrayClass<A extends TypedArray = TypedArray> {
@@ -307,7 +317,10 @@ export interface Engine {
   get(refs: readonly ObjectRef<unknown>[], request: GetRequest): Promise<unknown[]>;
   /** Indices of `refs` that are ready, ascending, at most numReturns; refs are distinct. A timeout is no error here. */
   wait(refs: readonly ObjectRef<unknown>[], request: WaitRequest): Promise<readonly number[]>;
-  cancel(ref: ObjectRef<unknown> | ObjectRefStream<unknown>, options: { readonly force: boolean; readonly recursive: boolean }): Promise<void>;
+  cancel(
+    ref: ObjectRef<unknown> | ObjectRefStream<unknown>,
+    options: { readonly force: boolean; readonly recursive: boolean },
+  ): Promise<void>;
 
   nodes(): Promise<readonly NodeInfo[]>;
   clusterResources(): Promise<ResourceAmounts>;
@@ -334,4 +347,3 @@ export interface ApiHooks {
 
 /** Starts an engine. Gives it at once, before it is connected. */
 export type EngineFactory = (options: EngineOptions, hooks: ApiHooks) => Engine;
-

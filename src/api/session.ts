@@ -37,14 +37,25 @@ export function adoptEngine(engine: Engine | undefined): void {
 }
 
 const defaults: EngineOptions = {
-  address: undefined, numCpus: undefined, numGpus: undefined, resources: {}, objectStoreMemory: undefined, namespace: undefined,
-  envVars: undefined, token: undefined, job: { weight: 1, priority: 0, maxCpus: undefined }, logToDriver: true, dashboard: false,
+  address: undefined,
+  numCpus: undefined,
+  numGpus: undefined,
+  resources: {},
+  objectStoreMemory: undefined,
+  namespace: undefined,
+  envVars: undefined,
+  token: undefined,
+  job: { weight: 1, priority: 0, maxCpus: undefined },
+  logToDriver: true,
+  dashboard: false,
 };
 
 /** Starts an engine with these options. The caller has made sure that there is none. */
 export function startEngine(options: EngineOptions = defaults): Engine {
   if (state.factory === undefined) {
-    throw new ConnectionError(explain("No engine can be started here", "nothing has said how", "Import mobula, not one of its inner files"));
+    throw new ConnectionError(
+      explain("No engine can be started here", "nothing has said how", "Import mobula, not one of its inner files"),
+    );
   }
   const engine = state.factory(options, apiHooks());
   state.engine = engine;
@@ -66,11 +77,13 @@ export function openEngine(): Engine | undefined {
 export function engineOf(what: string): Engine {
   const current = openEngine();
   if (current !== undefined) return current;
-  throw new ConnectionError(explain(
-    `${what} failed: this program is not connected to a cluster`,
-    "It was shut down, or the connection broke, since the ref or handle was made",
-    "Call init() again, or any remote function, and make refs and handles anew",
-  ));
+  throw new ConnectionError(
+    explain(
+      `${what} failed: this program is not connected to a cluster`,
+      "It was shut down, or the connection broke, since the ref or handle was made",
+      "Call init() again, or any remote function, and make refs and handles anew",
+    ),
+  );
 }
 
 /** Closes the current engine, if there is one. Idempotent; a second call waits for the first. */
@@ -92,9 +105,12 @@ export async function closed(): Promise<void> {
 
 /** The refusal of a second `init`. */
 export function alreadyInitialised(): InvalidOptionError {
-  return new InvalidOptionError(explain(
-    "init() failed: this program is connected already",
-    "init() was called before, or a remote call did it",
-    "Call init() first and once, call shutdown() before, or pass ignoreReinitError: true",
-  ), { option: "ignoreReinitError", value: false });
+  return new InvalidOptionError(
+    explain(
+      "init() failed: this program is connected already",
+      "init() was called before, or a remote call did it",
+      "Call init() first and once, call shutdown() before, or pass ignoreReinitError: true",
+    ),
+    { option: "ignoreReinitError", value: false },
+  );
 }

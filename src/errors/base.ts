@@ -72,6 +72,6 @@ brand("MobulaError", MobulaError);
 export function explain(what: string, why?: string, todo?: string): string {
   return [what, why, todo]
     .filter((part): part is string => part !== undefined && part !== "")
-    .map((part) => (/[.!?:)]$/.test(part) ? part : `${part}.`))
+    .map((part) => (/[.!?:]$/.test(part) ? part : `${part}.`))
     .join(" ");
 }

@@ -71,7 +71,7 @@ export class TaskError extends MobulaError {
     // undefined may be thrown too.
     if ("cause" in details && !Object.hasOwn(this, "cause")) hide(this, "cause", undefined);
     // The frames of the engine say nothing; those of the user's code do.
-    if (details.remoteStack !== undefined) hide(this, "stack", `TaskError: ${message}\n${framesOf(details.remoteStack)}`);
+    if (typeof details.remoteStack === "string") hide(this, "stack", `TaskError: ${message}\n${framesOf(details.remoteStack)}`);
   }
 
   /** The TaskError for what user code threw; what is one already stays as it is. Never throws, whatever was thrown. */
@@ -457,8 +457,26 @@ export class InvalidOptionError extends MobulaError {
 
 // By key, not by `Class.name`: a minifier renames classes, not the keys of an object.
 const classes = {
-  TaskError, WorkerCrashedError, ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, ObjectStoreFullError,
-  OutOfMemoryError, NodeDiedError, GetTimeoutError, QueueFullError, QueueEmptyError, TaskCancelledError, PendingCallsLimitError,
-  RuntimeEnvError, SerializationError, ConnectionError, ActorNotFoundError, ActorNameTakenError, PlacementError, InvalidOptionError,
+  TaskError,
+  WorkerCrashedError,
+  ActorDiedError,
+  ActorUnavailableError,
+  ObjectLostError,
+  OwnerDiedError,
+  ObjectStoreFullError,
+  OutOfMemoryError,
+  NodeDiedError,
+  GetTimeoutError,
+  QueueFullError,
+  QueueEmptyError,
+  TaskCancelledError,
+  PendingCallsLimitError,
+  RuntimeEnvError,
+  SerializationError,
+  ConnectionError,
+  ActorNotFoundError,
+  ActorNameTakenError,
+  PlacementError,
+  InvalidOptionError,
 };
 for (const [name, type] of Object.entries(classes)) brand(name, type);

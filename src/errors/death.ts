@@ -63,13 +63,16 @@ const processText = ({ pid }: DeadProcess): string => (pid === undefined ? "its 
 
 /** The error of a task whose worker ended under it. Its class follows from why the process ended. */
 export function taskLost(
-  task: LostTask, death: Death, process: DeadProcess = {},
+  task: LostTask,
+  death: Death,
+  process: DeadProcess = {},
 ): WorkerCrashedError | OutOfMemoryError | NodeDiedError | RuntimeEnvError {
   const { taskId, functionName, attempts = 1 } = task;
   const name = functionName === undefined ? "A task" : `Task ${functionName}`;
-  const times = attempts > 1 ? ` ${attempts} times, so no retry is left` : "";
+  const times = attempts > 1 ? ` (the last of ${attempts} attempts)` : "";
   const where = { ...details(death, process), taskId, functionName };
-  const why = describeDeath(death);
+  const told = describeDeath(death);
+  const why = `${told.charAt(0).toUpperCase()}${told.slice(1)}`;
   switch (death.cause) {
     case "out-of-memory":
       return new OutOfMemoryError(explain(`${name} lost ${processText(process)}${times}: it ran out of memory`, why), where);

@@ -114,6 +114,8 @@ export const actorOptions = obj({
   resources,
   /** Needed to be placed, then given back. */
   placementResources: resources,
+  /** Names of its methods, generator methods with `*` in front: what a handle from `getActor` must know. */
+  methods: optional(list(str(256), 10_000)),
 });
 export type ActorOptions = Static<typeof actorOptions>;
 

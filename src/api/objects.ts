@@ -1,0 +1,222 @@
+/**
+ * Objects: put, createBuffer, get, wait, cancel. Each checks what it was given and hands it to the engine.
+ */
+import { InvalidOptionError, explain } from "../errors/index.ts";
+import { actorCoreKey, isObjectRef, isStream, objectRefBrand } from "./engine.ts";
+import type { ObjectRef as Ref, ObjectRefStream, TypedArray, TypedArrayClass, WritableBuffer } from "./engine.ts";
+import { flags, getSettings, waitSettings } from "./options.ts";
+import { integer, shown } from "./option-checks.ts";
+import type { CancelOptions, GetOptions, WaitOptions } from "./option-types.ts";
+import { ProgressBar } from "./progress.ts";
+import { engine, engineOf } from "./session.ts";
+
+export type ObjectRef<T> = Ref<T>;
+
+/**
+ * For `instanceof`: whether a value is an object ref. Refs are made by `put` and by remote calls, never with `new`.
+ *
+ * @example
+ * ```ts
+ * import * as ray from "mobula";
+ *
+ * console.log(ray.put(1) instanceof ray.ObjectRef); // true
+ * await ray.shutdown();
+ * ```
+ */
+export const ObjectRef: { readonly name: string; [Symbol.hasInstance](value: unknown): value is Ref<unknown> } = class ObjectRef {
+  constructor() {
+    throw new InvalidOptionError("An ObjectRef cannot be constructed. put(value) makes one, and every remote call does.", {
+      option: "ObjectRef",
+      value: "new",
+    });
+  }
+  static [Symbol.hasInstance](value: unknown): value is Ref<unknown> {
+    return typeof value === "object" && value !== null && objectRefBrand in value;
+  }
+};
+
+function whyNoRef(value: unknown): string {
+  if (value instanceof Promise) return "It is a promise: await it first";
+  if (isStream(value)) return "It is a stream: read its refs with for await";
+  if (Array.isArray(value)) return "Refs in an array within the array are not followed: flatten it";
+  if (typeof value === "object" && value !== null && actorCoreKey in value)
+    return "It is an actor handle: call one of its methods with .remote()";
+  return "Refs come from put(...) and from .remote(...)";
+}
+
+function requireRef(what: string, value: unknown, option: string): Ref<unknown> {
+  if (isObjectRef(value)) return value;
+  throw new InvalidOptionError(explain(`${what} needs ObjectRefs, but ${option} is ${shown(value)}`, "", whyNoRef(value)), {
+    option,
+    value,
+  });
+}
+
+/**
+ * Stores a value once, so that many tasks can take its ref. Large typed arrays go to shared memory, where tasks read them in place.
+ * The value is taken as it is now.
+ *
+ * Throws SerializationError when it cannot cross, ObjectStoreFullError, and InvalidOptionError for a ref.
+ *
+ * @example
+ * ```ts
+ * import * as ray from "mobula";
+ *
+ * const table = ray.put(new Float64Array(100_000).fill(1));
+ * const sum = ray.remote((values: Float64Array) => values.reduce((a, b) => a + b, 0));
+ * console.log(await ray.get(sum.remote(table))); // 100000
+ * await ray.shutdown();
+ * ```
+ */
+export function put<T>(value: T): Ref<T> {
+  if (isObjectRef(value)) {
+    throw new InvalidOptionError(
+      explain("put() was given an ObjectRef", "Its value is an object already", "Use the ref itself, or put([ref])"),
+      {
+        option: "value",
+        value,
+      },
+    );
+  }
+  return engine().put(value) as Ref<T>;
+}
+
+/**
+ * Space in the object store to write an array of `length` elements into: what is large is made where it stays, without a copy. `seal()`
+ * makes it an object; `get` of its ref gives the same array type. A buffer that is dropped unsealed is freed.
+ *
+ * Rejects with ObjectStoreFullError, and InvalidOptionError for a wrong length or type.
+ *
+ * @example
+ * ```ts
+ * import * as ray from "mobula";
+ *
+ * const { array, seal } = await ray.createBuffer(1_000, Float64Array);
+ * for (let i = 0; i < array.length; i++) array[i] = Math.sqrt(i);
+ * const ref = seal();
+ * console.log((await ray.get(ref))[4]); // 2
+ * await ray.shutdown();
+ * ```
+ */
+export function createBuffer(length: number): Promise<WritableBuffer<Uint8Array>>;
+export function createBuffer<A extends TypedArray>(length: number, ArrayType: TypedArrayClass<A>): Promise<WritableBuffer<A>>;
+export async function createBuffer(length: number, ArrayType: TypedArrayClass = Uint8Array): Promise<WritableBuffer<TypedArray>> {
+  const element: unknown = typeof ArrayType === "function" ? ArrayType.BYTES_PER_ELEMENT : undefined;
+  if (typeof element !== "number") {
+    throw new InvalidOptionError(`ArrayType must be a class of typed arrays, such as Float64Array, got ${shown(ArrayType)}.`, {
+      option: "ArrayType",
+      value: ArrayType,
+    });
+  }
+  integer("length", length, 0, Math.floor(Number.MAX_SAFE_INTEGER / element));
+  const buffer = await engine().createBuffer(length, ArrayType);
+  return { array: buffer.array, seal: () => buffer.seal() };
+}
+
+/** The values of a tuple or array of refs. */
+export type ValuesOf<R extends readonly unknown[]> = { -readonly [K in keyof R]: R[K] extends Ref<infer T> ? T : never };
+
+/**
+ * The value of a ref, or the values of a tuple or array of refs in their order. In a task, its CPUs are given back while it waits.
+ *
+ * Rejects with the error of the first that failed (TaskError with the user's error as `cause`, WorkerCrashedError, TaskCancelledError,
+ * ActorDiedError, ObjectLostError and so on); with GetTimeoutError after `timeoutMs`; with the signal's reason when it aborts, while the
+ * task goes on; with ConnectionError for refs from before a shutdown; with InvalidOptionError for what is no ref.
+ *
+ * @example
+ * ```ts
+ * import * as ray from "mobula";
+ *
+ * const double = ray.remote((x: number) => 2 * x);
+ * const values = await ray.get([double.remote(1), double.remote(2)], { timeoutMs: 30_000 });
+ * console.log(values); // [2, 4]
+ * await ray.shutdown();
+ * ```
+ */
+export function get<T>(ref: Ref<T>, options?: GetOptions): Promise<T>;
+export function get<const R extends readonly Ref<unknown>[]>(refs: R, options?: GetOptions): Promise<ValuesOf<R>>;
+export async function get(refs: unknown, options?: GetOptions): Promise<unknown> {
+  const { progress, ...request } = getSettings(options);
+  const many = Array.isArray(refs);
+  const list = many ? refs.map((ref, i) => requireRef("get()", ref, `refs[${i}]`)) : [requireRef("get()", refs, "ref")];
+  request.signal?.throwIfAborted();
+  if (list.length === 0) return [];
+  const bar = progress ? new ProgressBar({ total: list.length }) : undefined;
+  try {
+    const values = await engineOf("get()").get(list, { ...request, onProgress: bar && ((done) => bar.set(done)) });
+    bar?.set(list.length);
+    return many ? values : values[0];
+  } finally {
+    bar?.stop();
+  }
+}
+
+/**
+ * Waits until `numReturns` of the refs are ready, or `timeoutMs` have passed, and gives `[ready, pending]`, both in the order of the input
+ * and with at most `numReturns` in ready. Ready is what has a value or an error. A timeout is no error.
+ *
+ * Rejects with the signal's reason when it aborts; with InvalidOptionError for no refs, one ref twice, or a wrong option.
+ *
+ * @example
+ * ```ts
+ * import * as ray from "mobula";
+ *
+ * const work = ray.remote((x: number) => x);
+ * const [ready, pending] = await ray.wait([1, 2, 3].map((x) => work.remote(x)), { numReturns: 2 });
+ * console.log(ready.length, pending.length); // 2 1
+ * await ray.shutdown();
+ * ```
+ */
+export async function wait<R extends Ref<unknown>>(refs: readonly R[], options?: WaitOptions): Promise<[ready: R[], pending: R[]]> {
+  const list = checkWaitList(refs);
+  const request = waitSettings(options, list.length);
+  request.signal?.throwIfAborted();
+  const ready = await engineOf("wait()").wait(list, request);
+  if (ready.length === list.length) return [[...list] as R[], []];
+  const isReady = new Uint8Array(list.length);
+  for (const index of ready) isReady[index] = 1;
+  return [list.filter((_, i) => isReady[i] === 1) as R[], list.filter((_, i) => isReady[i] === 0) as R[]];
+}
+
+function checkWaitList(refs: unknown): Ref<unknown>[] {
+  if (!Array.isArray(refs) || refs.length === 0) {
+    throw new InvalidOptionError(`wait() needs an array of at least one ObjectRef, got ${shown(refs)}.`, { option: "refs", value: refs });
+  }
+  const list = refs.map((ref, i) => requireRef("wait()", ref, `refs[${i}]`));
+  if (list.length === 1) return list;
+  const seen = new Set<string>();
+  for (const [i, ref] of list.entries()) {
+    if (seen.has(ref.id)) {
+      throw new InvalidOptionError(`wait() needs distinct refs, but refs[${i}] (${ref.id}) is there twice.`, {
+        option: `refs[${i}]`,
+        value: ref,
+      });
+    }
+    seen.add(ref.id);
+  }
+  return list;
+}
+
+/**
+ * Cancels the task that makes a ref, or the producer of a stream. One that has not started never starts; one that runs sees
+ * `getRuntimeContext().signal` abort, and with `force` its worker is killed. `get` of its refs then rejects with TaskCancelledError. A
+ * task that is done is left as it is. `recursive` (default true) cancels the tasks that it submitted too.
+ *
+ * Rejects with InvalidOptionError for what is no ref, and for `force` on an actor's call.
+ *
+ * @example
+ * ```ts
+ * import * as ray from "mobula";
+ *
+ * const forever = ray.remote(() => new Promise<void>(() => {}));
+ * const ref = forever.remote();
+ * await ray.cancel(ref, { force: true });
+ * await ray.get(ref).catch((error) => console.log(error.code)); // TASK_CANCELLED
+ * await ray.shutdown();
+ * ```
+ */
+export async function cancel(ref: Ref<unknown> | ObjectRefStream<unknown>, options?: CancelOptions): Promise<void> {
+  const chosen = flags("cancel", options, { force: false, recursive: true });
+  const what = isStream(ref) ? ref : requireRef("cancel()", ref, "ref");
+  await engineOf("cancel()").cancel(what, chosen);
+}
