@@ -10,7 +10,10 @@ export interface WritableObject {
   readonly size: number;
   /** Copies bytes to an offset. */
   write(offset: number, bytes: Uint8Array): void;
-  /** A shared, writable view of a part: what is written there is in the object. Not to be used after `seal`. */
+  /**
+   * A writable view of a part: what is written there until `seal` is in the object. After `seal` (or `abort`) it is a private
+   * image: still there, and of no effect on the object.
+   */
   view(offset: number, length: number): ArrayBuffer;
   /** Makes it readable, held once by `holder`; it holds `contains` for as long as it lives. */
   seal(holder: ProcessId, contains: readonly (ObjectId | ActorId)[]): void;
@@ -32,5 +35,11 @@ export interface StoreClient {
   createAsync(id: ObjectId, size: number): Promise<WritableObject>;
   /** Pins and maps. A spilled object is restored first. Rejects with ObjectLostError. */
   read(id: ObjectId): Promise<ReadableObject>;
+  /**
+   * Claim words of the worker with that index (`leaseGrant.claims`), for Atomics between processes; undefined where the
+   * node has none (index -1, or the file backend).
+   */
+  claims(index: number): Int32Array | undefined;
+  /** What waits is rejected; what was read stays readable. */
   close(): void;
 }

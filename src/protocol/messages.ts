@@ -76,6 +76,13 @@ export const deathReason = obj({
 });
 export type DeathReason = Static<typeof deathReason>;
 
+/** A range of the node's arena; `slab`: to cut several objects from. */
+export const storeGrant = obj({ serial: uint(), offset: uint(), size: uint(), slab: bool });
+/** Why there is no space. `detail` is the reason of the disk. */
+export const storeRefusal = obj({
+  reason: literal("too-large", "full", "spill-failed"), capacity: uint(), used: uint(), pinned: uint(), detail: optional(str()),
+});
+
 export const strategy = oneOf({
   default: {},
   spread: {},
@@ -238,6 +245,32 @@ export const definitions = {
   streamRead: def(106, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), read: uint() }),
   /** The task waits for others: what was pushed behind it does not begin. */
   callBlocked: def(107, "worker", "owner", { channel: uint(0xffff), seq: uint(0xffff_ffff) }),
+  // ── the object store: space, and who reads what ─────────────────────────────────────────────────
+  /** Space without blocking; `slab`: the size of a slab that would be welcome instead. Answered by `storeAllocated`. */
+  storeAllocate: def(70, "owner", "node", { call: uint(), size: uint(), slab: uint(), /** how long it may wait */ timeoutMs: uint() }),
+  storeAllocated: def(71, "node", "owner", { call: uint(), grant: optional(storeGrant), refusal: optional(storeRefusal) }),
+  /** `seq` numbers what a process says of its space (sealed, released, unpinned): the store may have heard it by a faster way. */
+  storeSealed: def(72, "owner", "node", {
+    seq: uint(), id: objectId, serial: uint(), offset: uint(), size: uint(), /** the sender goes on reading it */ pin: bool,
+    holder: processId, contains: list(str<ObjectId | ActorId>(128)),
+  }, { key: "seq", limit: 64 * MIB }),
+  /** What is left of a grant goes back. */
+  storeReleased: def(73, "owner", "node", { seq: uint(), serial: uint() }, { key: "seq" }),
+  /** To read an object. Answered by `storePinned`; until `storeUnpin` its bytes stay where they are. */
+  storePin: def(74, "owner", "node", { call: uint(), id: objectId }),
+  storePinned: def(75, "node", "owner", {
+    call: uint(),
+    at: oneOf({
+      memory: { key: str(64), serial: uint(), offset: uint(), size: uint() },
+      disk: { key: str(64), file: str(), size: uint() },
+      lost: { reason: str() },
+    }),
+  }),
+  storeUnpin: def(76, "owner", "node", { seq: uint(), key: str(64) }, { key: "seq" }),
+  /** The store is short of space: collect garbage, and give idle slabs back. */
+  collectGarbage: def(77, "node", "owner", {}),
+  /** Every report up to this `seq` has been heard. Sent now and then. */
+  storeHeard: def(78, "node", "owner", { seq: uint() }),
 } as const satisfies Record<string, Definition>;
 
 export type Definitions = typeof definitions;

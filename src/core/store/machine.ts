@@ -1,0 +1,492 @@
+/**
+ * The object store of a node, as a pure machine: who has which bytes, who reads what, what goes to disk and what comes
+ * back, who waits. It moves no bytes itself: see its port, in types.ts.
+ *
+ * An object is resident -> spilling -> spilled -> restoring -> resident, and freed from any of these. One that was
+ * spilled keeps its file for as long as it lives: objects never change, so giving its memory up again costs nothing.
+ */
+import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
+import { Arena, GRAIN, PAGE, alignmentOf, roundUp } from "./arena.ts";
+import type { Segment } from "./arena.ts";
+import { checkStore } from "./check.ts";
+import { keyOf } from "./types.ts";
+import type { AllocateRequest, ObjectKey, Place, Refusal, SealRequest, StorePort, StoreStatistics } from "./types.ts";
+
+export type ObjectState = "resident" | "spilling" | "spilled" | "restoring";
+
+interface Waiter {
+  readonly call: number;
+  readonly process: ProcessId;
+  readonly deadline: number;
+}
+
+/** An object, sealed and not yet gone. */
+export class StoredObject {
+  readonly key: ObjectKey;
+  readonly id: ObjectId;
+  readonly size: number;
+  readonly copy: boolean;
+  state: ObjectState = "resident";
+  /** In memory: its bytes. */
+  segment: Segment<Holder> | undefined;
+  serial: number;
+  /** It has a file. */
+  onDisk = false;
+  /** Freed, and kept only for those who read it or for the disk operation under way. */
+  freed = false;
+  /** The process that sealed it, until its holders are known. */
+  unannouncedBy: ProcessId | undefined;
+  readonly pins = new Map<ProcessId, number>();
+  /** Calls that wait for it to be restored. */
+  waiters: Waiter[] = [];
+  constructor(request: SealRequest, segment: Segment<Holder>) {
+    this.key = keyOf(request.serial, request.offset);
+    this.id = request.id;
+    this.size = request.size;
+    this.copy = request.copy;
+    this.serial = request.serial;
+    this.segment = segment;
+    if (!request.announced) this.unannouncedBy = request.process;
+  }
+}
+
+/** Space that a process has been given and in which there is no sealed object yet. */
+export class GrantedSpace {
+  readonly serial: number;
+  readonly process: ProcessId;
+  readonly slab: boolean;
+  readonly segments = new Set<Segment<Holder>>();
+  constructor(serial: number, process: ProcessId, slab: boolean) {
+    this.serial = serial;
+    this.process = process;
+    this.slab = slab;
+  }
+}
+
+export type Holder = StoredObject | GrantedSpace;
+
+interface WaitingRequest extends AllocateRequest {
+  readonly deadline: number;
+}
+
+/** How long spilling rests after the disk refused. */
+const SPILL_RETRY_MS = 1000;
+
+export class StoreMachine {
+  readonly #port: StorePort;
+  readonly #arena: Arena<Holder>;
+  readonly #grants = new Map<number, GrantedSpace>();
+  readonly #objects = new Map<ObjectKey, StoredObject>();
+  readonly #byId = new Map<ObjectId, StoredObject>();
+  /** Resident and unpinned, least recently used first. Copies go before primaries do. */
+  readonly #idle = new Map<ObjectKey, StoredObject>();
+  readonly #idleCopies = new Map<ObjectKey, StoredObject>();
+  #queue: WaitingRequest[] = [];
+  /** Objects that wait for space to be restored in, in order. They come before the queue: what they free, others wait for. */
+  #restores: StoredObject[] = [];
+  #serial = 0;
+  #spillingBytes = 0;
+  #spilled = 0;
+  #spilledBytes = 0;
+  #restUntil = -Infinity;
+  #spillFailure: string | undefined;
+
+  constructor(capacity: number, port: StorePort) {
+    this.#arena = new Arena(capacity);
+    this.#port = port;
+  }
+
+  get capacity(): number {
+    return this.#arena.capacity;
+  }
+
+  get freshStart(): number {
+    return this.#arena.freshStart;
+  }
+
+  allocate(request: AllocateRequest, now: number): void {
+    if (this.#sizeFor(request.size) > this.capacity) return this.#port.refused(request.request, this.#refusal("too-large"));
+    const nobodyWaits = this.#queue.length === 0 && this.#restores.length === 0;
+    if (nobodyWaits && this.#grant(request)) return;
+    if (request.deadline === undefined) return this.#port.refused(request.request, this.#refusal("full"));
+    this.#queue.push(request as WaitingRequest);
+    this.#port.wantSpace();
+    this.#pump(now);
+  }
+
+  /** An object is complete. False: its process does not have that space (any more), and nothing happens. */
+  seal(request: SealRequest, now: number): boolean {
+    const grant = this.#grants.get(request.serial);
+    if (!grant || grant.process !== request.process) return false;
+    const place = this.#placeIn(grant, request);
+    if (!place) return false;
+    grant.segments.delete(place.segment);
+    const object = new StoredObject(request, place.segment);
+    const { taken, left } = this.#arena.carve(place.segment, request.offset, place.length, object);
+    object.segment = taken;
+    for (const rest of left) grant.segments.add(rest);
+    if (grant.segments.size === 0) this.#grants.delete(grant.serial);
+    this.#objects.set(object.key, object);
+    // A task that ran again made an object again that is there: who reads the first one goes on, and it stays.
+    const twin = this.#byId.get(request.id);
+    if (twin) {
+      object.freed = true;
+      object.unannouncedBy = undefined;
+    } else this.#byId.set(request.id, object);
+    if (request.pin) object.pins.set(request.process, 1);
+    this.#settle(object);
+    this.#pump(now);
+    return true;
+  }
+
+  /** The holders of a sealed object are known now. False: there is no such object. */
+  announce(id: ObjectId): boolean {
+    const object = this.#byId.get(id);
+    if (object) object.unannouncedBy = undefined;
+    return object !== undefined;
+  }
+
+  /** A process gives back what is left of a grant. */
+  release(process: ProcessId, serial: number, now: number): void {
+    const grant = this.#grants.get(serial);
+    if (!grant || grant.process !== process) return;
+    this.#dropGrant(grant);
+    this.#pump(now);
+  }
+
+  /** Until `deadline` a spilled object may wait for space; then it is offered on disk. */
+  pin(call: number, process: ProcessId, id: ObjectId, deadline: number, now: number): void {
+    const object = this.#byId.get(id);
+    if (!object) return this.#port.pinFailed(call, "the store does not have it");
+    if (object.state === "resident" || object.state === "spilling") return this.#pinResident(object, call, process);
+    object.waiters.push({ call, process, deadline });
+    if (object.state === "restoring") return;
+    object.state = "restoring";
+    this.#restores.push(object);
+    this.#pump(now);
+  }
+
+  unpin(process: ProcessId, key: ObjectKey, count: number, now: number): void {
+    const object = this.#objects.get(key);
+    const held = object?.pins.get(process);
+    if (!object || held === undefined) return;
+    if (held > count) object.pins.set(process, held - count);
+    else object.pins.delete(process);
+    this.#settle(object);
+    this.#pump(now);
+  }
+
+  free(id: ObjectId, now: number): void {
+    const object = this.#byId.get(id);
+    if (!object) return;
+    this.#byId.delete(id);
+    object.freed = true;
+    object.unannouncedBy = undefined;
+    this.#failWaiters(object, "it was freed");
+    this.#settle(object);
+    this.#pump(now);
+  }
+
+  spilled(key: ObjectKey, now: number): void {
+    const object = this.#inState(key, "spilling");
+    if (!object) return;
+    this.#spillingBytes -= object.segment!.size;
+    this.#spillFailure = undefined;
+    object.onDisk = true;
+    object.state = "resident";
+    if (object.pins.size === 0 && !object.freed) this.#giveUpMemory(object);
+    else this.#settle(object);
+    this.#pump(now);
+  }
+
+  /** The disk refused: it stays in memory, and spilling rests for a moment. */
+  spillFailed(key: ObjectKey, detail: string, now: number): void {
+    const object = this.#inState(key, "spilling");
+    if (!object) return;
+    this.#spillingBytes -= object.segment!.size;
+    this.#spillFailure = detail;
+    this.#restUntil = now + SPILL_RETRY_MS;
+    object.state = "resident";
+    this.#settle(object);
+    this.#pump(now);
+  }
+
+  restored(key: ObjectKey, now: number): void {
+    const object = this.#inState(key, "restoring");
+    if (!object?.segment) return;
+    object.state = "resident";
+    this.#spilled--;
+    this.#spilledBytes -= object.size;
+    const waiters = object.waiters;
+    object.waiters = [];
+    for (const waiter of waiters) this.#pinResident(object, waiter.call, waiter.process);
+    this.#settle(object);
+    this.#pump(now);
+  }
+
+  /** Its file cannot be read: the object is gone. */
+  restoreFailed(key: ObjectKey, reason: string, now: number): void {
+    const object = this.#inState(key, "restoring");
+    if (!object?.segment) return;
+    this.#arena.release(object.segment);
+    object.segment = undefined;
+    object.state = "spilled";
+    this.#failWaiters(object, reason);
+    if (!object.freed) {
+      this.#byId.delete(object.id);
+      object.freed = true;
+      object.unannouncedBy = undefined;
+      this.#port.lost(object.id, reason);
+    }
+    this.#settle(object);
+    this.#pump(now);
+  }
+
+  /** A process is gone: its space, its pins, what it waits for, and what it sealed that nobody has heard of. */
+  processLost(process: ProcessId, now: number): void {
+    this.#queue = this.#queue.filter((request) => request.process !== process);
+    for (const grant of this.#grants.values()) if (grant.process === process) this.#dropGrant(grant);
+    for (const object of this.#objects.values()) {
+      if (object.waiters.length > 0) object.waiters = object.waiters.filter((waiter) => waiter.process !== process);
+      const had = object.pins.delete(process);
+      if (object.unannouncedBy === process) {
+        object.unannouncedBy = undefined;
+        object.freed = true;
+        this.#byId.delete(object.id);
+        this.#failWaiters(object, "the process that made it is gone");
+      } else if (!had) continue;
+      this.#settle(object);
+    }
+    this.#pump(now);
+  }
+
+  /** To be called when the time of `nextDeadline` has come. */
+  tick(now: number): void {
+    if (now >= this.#restUntil) this.#restUntil = -Infinity;
+    const late = this.#queue.filter((request) => request.deadline <= now);
+    if (late.length > 0) {
+      this.#queue = this.#queue.filter((request) => request.deadline > now);
+      for (const request of late) this.#port.refused(request.request, this.#refusal(this.#spillFailure ? "spill-failed" : "full"));
+    }
+    for (const object of [...this.#restores]) {
+      const waiting = object.waiters.filter((waiter) => waiter.deadline > now);
+      for (const waiter of object.waiters) if (waiter.deadline <= now) this.#pinOnDisk(object, waiter);
+      object.waiters = waiting;
+    }
+    this.#pump(now);
+  }
+
+  nextDeadline(): number | undefined {
+    let next = Infinity;
+    for (const request of this.#queue) next = Math.min(next, request.deadline);
+    for (const object of this.#restores) for (const waiter of object.waiters) next = Math.min(next, waiter.deadline);
+    if (next !== Infinity && this.#restUntil > -Infinity) next = Math.min(next, this.#restUntil);
+    return next === Infinity ? undefined : next;
+  }
+
+  /** Whose bytes are still of use: serials of grants, and places of objects in memory (named like keys). */
+  livePlaces(): { grants: ReadonlySet<number>; objects: ReadonlySet<string> } {
+    const objects = new Set<string>();
+    for (const object of this.#objects.values()) if (object.segment) objects.add(keyOf(object.serial, object.segment.offset));
+    return { grants: new Set(this.#grants.keys()), objects };
+  }
+
+  stats(): StoreStatistics {
+    let reserved = 0;
+    for (const grant of this.#grants.values()) if (grant.slab) for (const segment of grant.segments) reserved += segment.size;
+    return {
+      capacity: this.capacity,
+      used: this.capacity - this.#arena.freeBytes - reserved,
+      reserved,
+      objects: this.#byId.size,
+      spilled: this.#spilled,
+      spilledBytes: this.#spilledBytes,
+      pinned: this.#pinnedBytes(),
+      waiting: this.#queue.length + this.#restores.length,
+    };
+  }
+
+  check(): void {
+    checkStore({
+      arena: this.#arena, grants: this.#grants, objects: this.#objects, byId: this.#byId, idle: this.#idle, idleCopies: this.#idleCopies,
+      restores: this.#restores, spillingBytes: this.#spillingBytes, spilled: this.#spilled, spilledBytes: this.#spilledBytes,
+    });
+  }
+
+  /** Whole pages: what a process gets can be mapped, and it may cut it as it likes. */
+  #sizeFor(size: number): number {
+    return roundUp(Math.max(size, 1), PAGE);
+  }
+
+  #grant(request: AllocateRequest): boolean {
+    const space = new GrantedSpace(this.#serial + 1, request.process, request.slab > 0);
+    let segment = request.slab > 0 ? this.#arena.allocate(this.#sizeFor(request.slab), PAGE, space) : undefined;
+    let granted = space;
+    if (!segment) {
+      granted = new GrantedSpace(space.serial, request.process, false);
+      segment = this.#arena.allocate(this.#sizeFor(request.size), PAGE, granted);
+    }
+    if (!segment) return false;
+    this.#serial = granted.serial;
+    granted.segments.add(segment);
+    this.#grants.set(granted.serial, granted);
+    this.#port.granted(request.request, { serial: granted.serial, offset: segment.offset, size: segment.size, slab: granted.slab });
+    return true;
+  }
+
+  /** Which segment of the grant the object lies in, and how much of it it takes; undefined if it does not fit there. */
+  #placeIn(grant: GrantedSpace, request: SealRequest): { segment: Segment<Holder>; length: number } | undefined {
+    const length = roundUp(Math.max(request.size, 1), GRAIN);
+    for (const segment of grant.segments) {
+      if (request.offset < segment.offset || request.offset + length > segment.offset + segment.size) continue;
+      if (request.offset % alignmentOf(request.size) !== 0) return undefined;
+      if (grant.slab) return { segment, length };
+      // What is given for one object is that object's, whole pages of it.
+      return request.offset === segment.offset ? { segment, length: segment.size } : undefined;
+    }
+    return undefined;
+  }
+
+  #dropGrant(grant: GrantedSpace): void {
+    for (const segment of grant.segments) this.#arena.release(segment);
+    this.#grants.delete(grant.serial);
+  }
+
+  #pinResident(object: StoredObject, call: number, process: ProcessId): void {
+    this.#idle.delete(object.key);
+    this.#idleCopies.delete(object.key);
+    object.pins.set(process, (object.pins.get(process) ?? 0) + 1);
+    this.#port.pinned(call, object.key, this.#place(object));
+  }
+
+  #pinOnDisk(object: StoredObject, waiter: Waiter): void {
+    object.pins.set(waiter.process, (object.pins.get(waiter.process) ?? 0) + 1);
+    this.#port.pinnedOnDisk(waiter.call, object.key, object.size);
+  }
+
+  #place(object: StoredObject): Place {
+    return { serial: object.serial, offset: object.segment!.offset, size: object.size };
+  }
+
+  #inState(key: ObjectKey, state: ObjectState): StoredObject | undefined {
+    const object = this.#objects.get(key);
+    return object?.state === state ? object : undefined;
+  }
+
+  #failWaiters(object: StoredObject, reason: string): void {
+    const waiters = object.waiters;
+    object.waiters = [];
+    for (const waiter of waiters) this.#port.pinFailed(waiter.call, reason);
+  }
+
+  /** After any change: puts the object into the list where it belongs, or lets it go. */
+  #settle(object: StoredObject): void {
+    const idle = object.copy ? this.#idleCopies : this.#idle;
+    idle.delete(object.key);
+    if (object.pins.size > 0 || object.state === "spilling") return;
+    if (object.state === "restoring") {
+      if (object.segment || object.waiters.length > 0) return;
+      this.#leaveRestores(object);
+    }
+    if (!object.freed) {
+      if (object.state === "resident") idle.set(object.key, object);
+      return;
+    }
+    this.#objects.delete(object.key);
+    if (object.state !== "resident") {
+      this.#spilled--;
+      this.#spilledBytes -= object.size;
+    }
+    if (object.segment) {
+      this.#port.discarded(this.#place(object));
+      this.#arena.release(object.segment);
+      object.segment = undefined;
+    }
+    if (object.onDisk) this.#port.deleteFile(object.key);
+  }
+
+  #leaveRestores(object: StoredObject): void {
+    this.#restores = this.#restores.filter((other) => other !== object);
+    object.state = "spilled";
+  }
+
+  /** Its file is complete and nobody reads it. */
+  #giveUpMemory(object: StoredObject): void {
+    this.#idle.delete(object.key);
+    this.#port.discarded(this.#place(object));
+    this.#arena.release(object.segment!);
+    object.segment = undefined;
+    object.state = "spilled";
+    this.#spilled++;
+    this.#spilledBytes += object.size;
+  }
+
+  /** Serves who waits, in order, as far as there is space; makes space for the first one that stays. */
+  #pump(now: number): void {
+    while (this.#restores.length > 0) {
+      const object = this.#restores[0]!;
+      if (object.waiters.length === 0) {
+        this.#leaveRestores(object);
+        this.#settle(object);
+        continue;
+      }
+      if (this.#startRestore(object)) continue;
+      if (!this.#makeSpace(this.#sizeFor(object.size), now)) return;
+    }
+    while (this.#queue.length > 0) {
+      const request = this.#queue[0]!;
+      if (this.#grant(request)) this.#queue.shift();
+      else if (!this.#makeSpace(this.#sizeFor(request.size), now)) return;
+    }
+  }
+
+  #startRestore(object: StoredObject): boolean {
+    const segment = this.#arena.allocate(this.#sizeFor(object.size), PAGE, object);
+    if (!segment) return false;
+    this.#restores.shift();
+    object.serial = ++this.#serial;
+    object.segment = segment;
+    this.#port.restore(object.key, this.#place(object));
+    return true;
+  }
+
+  /** Drops copies, then gives up primaries, least recently used first. True: some space is free at once, try again. */
+  #makeSpace(size: number, now: number): boolean {
+    for (const copy of this.#idleCopies.values()) {
+      this.#byId.delete(copy.id);
+      copy.freed = true;
+      copy.unannouncedBy = undefined;
+      this.#settle(copy);
+      this.#port.evicted(copy.id);
+      return true;
+    }
+    let started = false;
+    for (const object of this.#idle.values()) {
+      // What is on its way out is counted as free, until nothing is: then space is there but not in one piece.
+      if (this.#spillingBytes > 0 && this.#arena.freeBytes + this.#spillingBytes >= size) break;
+      if (object.onDisk) {
+        this.#giveUpMemory(object);
+        return true;
+      }
+      if (now < this.#restUntil) continue;
+      started = true;
+      this.#idle.delete(object.key);
+      object.state = "spilling";
+      this.#spillingBytes += object.segment!.size;
+      this.#port.spill(object.key, this.#place(object));
+    }
+    if (!started && this.#spillingBytes === 0) this.#port.wantSpace();
+    return false;
+  }
+
+  #pinnedBytes(): number {
+    let bytes = 0;
+    for (const object of this.#objects.values()) if (object.pins.size > 0) bytes += object.size;
+    return bytes;
+  }
+
+  #refusal(reason: Refusal["reason"]): Refusal {
+    const { capacity, used, pinned } = this.stats();
+    return { reason, capacity, used, pinned, detail: this.#spillFailure };
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * The arena as one process sees it: mapped once for writing, and once more, privately, for each object that is read in
+ * place. Knows addresses; not objects, and not who may use which range.
+ */
+import { constants } from "node:buffer";
+import { readFileSync } from "node:fs";
+import type { Libc } from "./ffi.ts";
+
+export const PAGE = 4096;
+const MIB = 2 ** 20;
+/** Pages are faulted in in steps of this before a copy: twice as fast as one by one, and only the first time. */
+const STEP = 4 * MIB;
+/** From here up the pages are faulted in ahead of a copy. */
+const POPULATE_FROM = 256 * 1024;
+
+/** No ArrayBuffer may be larger: above it Node aborts. */
+export const LARGEST_VIEW = constants.MAX_LENGTH;
+
+export class MappedArena {
+  readonly libc: Libc;
+  readonly capacity: number;
+  readonly #fd: number;
+  #base: number;
+  /** Steps whose pages this process has already. */
+  readonly #populated: Uint8Array;
+  #canPopulate = true;
+  #mappings = 0;
+  #mappingLimit: number | undefined;
+
+  constructor(libc: Libc, fd: number, capacity: number) {
+    this.libc = libc;
+    this.capacity = capacity;
+    this.#fd = fd;
+    this.#base = libc.map(fd, 0, capacity, "shared");
+    this.#populated = new Uint8Array(Math.ceil(capacity / STEP));
+  }
+
+  copyIn(offset: number, bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) return;
+    const base = this.#address(offset, bytes.byteLength);
+    if (bytes.byteLength < POPULATE_FROM || !this.#canPopulate) return this.libc.copyIn(base, bytes);
+    for (let at = 0; at < bytes.byteLength;) {
+      const end = Math.min((Math.floor((offset + at) / STEP) + 1) * STEP - offset, bytes.byteLength);
+      this.#populate(offset + at, offset + end);
+      this.libc.copyIn(base + at, bytes.subarray(at, end));
+      at = end;
+    }
+  }
+
+  copyOut(offset: number, bytes: Uint8Array): void {
+    if (bytes.byteLength > 0) this.libc.copyOut(bytes, this.#address(offset, bytes.byteLength));
+  }
+
+  /** A view of the arena itself, for the daemon's disk work. It must not outlive `close`. */
+  sharedView(offset: number, length: number): Uint8Array {
+    return new Uint8Array(this.libc.view(this.#address(offset, length), length));
+  }
+
+  /** Address of a mapping of its own, of whole pages from `offset`; undefined if the process has too many already. */
+  map(offset: number, length: number, mode: "shared" | "private"): number | undefined {
+    this.#mappingLimit ??= mappingLimit();
+    if (this.#mappings >= this.#mappingLimit) return undefined;
+    try {
+      const address = this.libc.map(this.#fd, offset, length, mode);
+      this.#mappings++;
+      return address;
+    } catch {
+      // ENOMEM: others in this process map as well. The caller copies.
+      return undefined;
+    }
+  }
+
+  /** What was mapped shared becomes a private image of the same bytes: writes to it are not seen by others any more. */
+  makePrivate(address: number, offset: number, length: number): void {
+    this.libc.map(this.#fd, offset, length, "private", address);
+  }
+
+  unmap(address: number, length: number): void {
+    this.libc.unmap(address, length);
+    this.#mappings--;
+  }
+
+  /** Asks the kernel for fresh pages ahead of their use, on another thread. */
+  populateInBackground(offset: number, length: number): Promise<boolean> {
+    return this.libc.populateInBackground(this.#address(offset, length), length);
+  }
+
+  /** Private mappings stay: someone may still read them. */
+  close(): void {
+    if (this.#base !== 0) this.libc.unmap(this.#base, this.capacity);
+    this.#base = 0;
+  }
+
+  #address(offset: number, length: number): number {
+    if (this.#base === 0) throw new Error("the arena is closed");
+    if (offset < 0 || offset + length > this.capacity) throw new RangeError(`[${offset}, ${offset + length}) is outside the arena`);
+    return this.#base + offset;
+  }
+
+  #populate(from: number, to: number): void {
+    const step = Math.floor(from / STEP);
+    if (this.#populated[step] === 1) return;
+    const start = Math.floor(from / PAGE) * PAGE;
+    this.#canPopulate = this.libc.populate(this.#base + start, Math.ceil(to / PAGE) * PAGE - start);
+    if (start % STEP === 0 && to - start === STEP) this.#populated[step] = 1;
+  }
+}
+
+/** Half of what the kernel allows a process: the rest is for everyone else in it. */
+function mappingLimit(): number {
+  try {
+    const limit = Number(readFileSync("/proc/sys/vm/max_map_count", "utf8"));
+    return Number.isInteger(limit) ? Math.floor(limit / 2) : 30_000;
+  } catch {
+    return 30_000;
+  }
+}
