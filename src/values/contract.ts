@@ -32,12 +32,18 @@ export type FunctionRecord =
       readonly properties: ReadonlyArray<readonly [PropertyKey, unknown]>;
       /** Modules that the code imports. */
       readonly modules: readonly string[];
+      /** Names of the captures, for the paths in errors. */
+      readonly captureNames?: readonly string[];
     };
 
 /** How functions cross; given by `src/functions`. */
 export interface FunctionCodec {
   /** Throws SerializationError, with `path` to the function in front, when it cannot be captured. */
   capture(fn: Function, path: string): FunctionRecord;
+  /** Whether the body of this class itself (not a base class) declares `#private` members. Absent: none does. */
+  hasPrivateFields?(cls: Function): boolean;
+  /** URL of the module whose namespace (or, for a built-in one, whose exports object) this is, or undefined. */
+  describeModule?(object: object): string | undefined;
   /**
    * Rebuilds in two steps so that cycles can be closed: `fn` exists at once, `fill` gives it its captures.
    * Modules have been imported before; `moduleOf(url)` gives the namespace.

@@ -1,0 +1,115 @@
+/**
+ * Functions and classes: by name, as a handle, by reference to a module, or by value with what they capture. How a function is
+ * taken apart is not known here: the FunctionCodec does it.
+ */
+import { types } from "node:util";
+import type { FunctionRecord } from "./contract.ts";
+import type { Encoder } from "./encoder.ts";
+import { writeHooked } from "./encode-special.ts";
+import * as tag from "./format.ts";
+import { globalName } from "./globals.ts";
+import { isClass } from "./identity.ts";
+import { serialize } from "./hooks.ts";
+import { PROXY, verbatim } from "./refusals.ts";
+
+type ByValue = FunctionRecord & { kind: "value" };
+
+/** `asClass`: an instance of it is part of the value. */
+export function writeFunction(encoder: Encoder, fn: Function, asClass = false): void {
+  if (encoder.writeIfKnown(fn)) return;
+  const text = encoder.refCodec.describe(fn);
+  if (text !== undefined) {
+    encoder.writeByte(tag.REF);
+    encoder.writeString(text);
+    encoder.add(fn);
+    encoder.refs.push(fn);
+    return;
+  }
+  if (types.isProxy(fn)) encoder.refuse(PROXY);
+  const name = globalName(fn);
+  if (name !== undefined) return encoder.writeGlobal(name);
+  // A callable object with a class of its own, such as a remote function.
+  const owner: unknown = fn.constructor;
+  if (typeof owner === "function" && owner !== Function && serialize in owner && writeHooked(encoder, fn, owner)) return;
+  writeRecord(encoder, fn, asClass || encoder.registry.has(fn) || isClass(fn));
+}
+
+function writeRecord(encoder: Encoder, fn: Function, identified: boolean): void {
+  const { registry } = encoder;
+  let record = registry.recordOf(fn);
+  if (record === undefined) {
+    record = encoder.functions.capture(fn, encoder.path());
+    if (record.kind === "reference") registry.keepReference(fn, record);
+    else if (identified) encoder.captured.push([fn, record]);
+  }
+  if (record.kind === "reference") return writeReference(encoder, fn, record);
+  const stateless = record.captures.length === 0 && record.properties.length === 0;
+  writeByValue(encoder, fn, record, identified || stateless ? registry.idOf(fn) : "");
+}
+
+function writeReference(encoder: Encoder, fn: Function, record: FunctionRecord & { kind: "reference" }): void {
+  encoder.writeByte(tag.FUNCTION_REFERENCE);
+  encoder.writeString(record.url);
+  encoder.writeUint(record.path.length);
+  for (const step of record.path) encoder.writeString(step);
+  encoder.add(fn);
+  addModule(encoder, record.url);
+}
+
+function addModule(encoder: Encoder, url: string): void {
+  if (!encoder.modules.includes(url)) encoder.modules.push(url);
+}
+
+function writeByValue(encoder: Encoder, fn: Function, record: ByValue, id: string): void {
+  encoder.writeByte(tag.FUNCTION);
+  encoder.writeString(id);
+  const known = encoder.codes.indexOf(record.code);
+  encoder.writeUint(known + 1);
+  if (known < 0) {
+    encoder.writeString(record.code);
+    encoder.codes.push(record.code);
+  }
+  encoder.add(fn);
+  encoder.writeUint(record.modules.length);
+  for (const url of record.modules) {
+    encoder.writeString(url);
+    addModule(encoder, url);
+  }
+  // What is evaluated while the function is completed must find its captures complete.
+  encoder.complete(() => {
+    encoder.writeUint(record.captures.length);
+    record.captures.forEach((value, i) => {
+      encoder.within(verbatim(`.(captured ${record.captureNames?.[i] ?? i})`), () => encoder.writeValue(value));
+    });
+  });
+  encoder.complete(() => writeProperties(encoder, record.properties));
+}
+
+function writeProperties(encoder: Encoder, properties: ByValue["properties"]): void {
+  const written = properties.flatMap(([key, value]) => {
+    const form = keyForm(key);
+    return form === undefined ? [] : [{ ...form, value }];
+  });
+  encoder.writeUint(written.length);
+  for (const { kind, name, value } of written) {
+    encoder.writeByte(kind);
+    encoder.writeString(name);
+    encoder.within(name, () => encoder.writeValue(value));
+  }
+}
+
+const wellKnown = new Map<symbol, string>(
+  Object.getOwnPropertyNames(Symbol).flatMap((name) => {
+    const value: unknown = Reflect.get(Symbol, name);
+    return typeof value === "symbol" ? [[value, name] as const] : [];
+  }),
+);
+
+/** A key as text. A symbol that only this process has names nothing elsewhere. */
+function keyForm(key: PropertyKey): { kind: number; name: string } | undefined {
+  if (typeof key !== "symbol") return { kind: tag.KEY_STRING, name: String(key) };
+  const registered = Symbol.keyFor(key);
+  if (registered !== undefined) return { kind: tag.KEY_REGISTERED_SYMBOL, name: registered };
+  const name = wellKnown.get(key);
+  return name === undefined ? undefined : { kind: tag.KEY_WELL_KNOWN_SYMBOL, name };
+}
