@@ -1,0 +1,152 @@
+/**
+ * What a whole script or module declares at its top level: imports, exports, variables that cannot be undefined once initialised, and
+ * where the code is strict. Made from the source that V8 compiled, so after any loader.
+ */
+import type { FunctionFacts, ThreadInspector } from "./inspector.ts";
+import { patternNames } from "./scope.ts";
+import { child, children, hasStrictDirective, isFunctionNode, nodes, parseScript, textOf } from "./syntax.ts";
+import type { SyntaxNode } from "./syntax.ts";
+
+export interface ImportDeclared {
+  readonly specifier: string;
+  /** `*` for the namespace. */
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, string>> | undefined;
+}
+
+export interface ExportDeclared {
+  readonly name: string;
+  /** The local variable behind it; undefined for an anonymous default export. */
+  readonly local: string | undefined;
+  /** Where the expression stands, for an anonymous default export. */
+  readonly range: readonly [number, number] | undefined;
+}
+
+const scripts = new Map<string, ScriptDeclarations>();
+
+/** The declarations of the script in which a function lies. */
+export function declarationsOf(inspector: ThreadInspector, facts: FunctionFacts): ScriptDeclarations {
+  let script = scripts.get(facts.scriptId);
+  if (script === undefined) {
+    script = new ScriptDeclarations(inspector.source(facts.scriptId), facts.inModule);
+    scripts.set(facts.scriptId, script);
+  }
+  return script;
+}
+
+export class ScriptDeclarations {
+  readonly imports = new Map<string, ImportDeclared>();
+  readonly exports: ExportDeclared[] = [];
+  /** Top-level classes, and constants whose initialiser cannot give undefined: undefined means not initialised yet. */
+  readonly neverUndefined = new Set<string>();
+  /** False when the source uses syntax that the parser does not know. */
+  readonly known: boolean;
+  readonly #tree: SyntaxNode | undefined;
+  readonly #lineStarts: readonly number[];
+  readonly #isModule: boolean;
+
+  constructor(source: string, isModule: boolean) {
+    this.#isModule = isModule;
+    this.#tree = parseScript(source, isModule);
+    this.known = this.#tree !== undefined;
+    const starts = [0];
+    for (const match of source.matchAll(/\r\n|[\n\r\u2028\u2029]/g)) starts.push(match.index + match[0].length);
+    this.#lineStarts = starts;
+    for (const statement of nodes(this.#tree?.["body"])) this.#declare(statement);
+  }
+
+  offsetOf(line: number, column: number): number {
+    return (this.#lineStarts[line] ?? 0) + column;
+  }
+
+  /** Is the code at an offset strict? */
+  strictAt(offset: number): boolean {
+    if (this.#isModule || this.#tree === undefined) return true;
+    if (hasStrictDirective(this.#tree["body"])) return true;
+    let node: SyntaxNode | undefined = this.#tree;
+    while (node !== undefined) {
+      node = children(node).find((one) => one.start <= offset && offset < one.end);
+      if (node === undefined) return false;
+      if (node.type === "ClassDeclaration" || node.type === "ClassExpression") return true;
+      // What starts exactly here is the function itself: its own directive is in its text.
+      if (isFunctionNode(node) && node.start < offset && hasStrictDirective(child(node, "body")?.["body"])) return true;
+    }
+    return false;
+  }
+
+  #declare(statement: SyntaxNode): void {
+    switch (statement.type) {
+      case "ImportDeclaration": this.#import(statement); break;
+      case "ExportNamedDeclaration": this.#exportNamed(statement); break;
+      case "ExportDefaultDeclaration": this.#exportDefault(statement); break;
+      default: this.#variables(statement);
+    }
+  }
+
+  #import(statement: SyntaxNode): void {
+    const specifier = String(child(statement, "source")?.["value"]);
+    const given = nodes(statement["attributes"]).map((one) => [keyName(child(one, "key")), String(child(one, "value")?.["value"])]);
+    const attributes = given.length === 0 ? undefined : (Object.fromEntries(given) as Record<string, string>);
+    for (const one of nodes(statement["specifiers"])) {
+      const local = textOf(child(one, "local"), "name");
+      const name = one.type === "ImportNamespaceSpecifier" ? "*" : one.type === "ImportDefaultSpecifier" ? "default" : keyName(child(one, "imported"));
+      this.imports.set(local, { specifier, name, attributes });
+    }
+  }
+
+  #exportNamed(statement: SyntaxNode): void {
+    const declaration = child(statement, "declaration");
+    if (declaration !== undefined) {
+      this.#variables(declaration);
+      for (const name of declaredNames(declaration)) this.exports.push({ name, local: name, range: undefined });
+    }
+    if (child(statement, "source") !== undefined) return;
+    for (const one of nodes(statement["specifiers"])) {
+      this.exports.push({ name: keyName(child(one, "exported")), local: keyName(child(one, "local")), range: undefined });
+    }
+  }
+
+  #exportDefault(statement: SyntaxNode): void {
+    const declaration = child(statement, "declaration");
+    if (declaration === undefined) return;
+    const id = child(declaration, "id");
+    const named = id !== undefined && declaration.type.endsWith("Declaration");
+    const local = named ? textOf(id, "name") : declaration.type === "Identifier" ? textOf(declaration, "name") : undefined;
+    this.exports.push({ name: "default", local, range: [declaration.start, declaration.end] });
+    this.#variables(declaration);
+  }
+
+  #variables(statement: SyntaxNode): void {
+    if (statement.type === "ClassDeclaration") {
+      const id = child(statement, "id");
+      if (id !== undefined) this.neverUndefined.add(textOf(id, "name"));
+    }
+    if (statement.type !== "VariableDeclaration" || statement["kind"] !== "const") return;
+    for (const one of nodes(statement["declarations"])) {
+      const id = child(one, "id");
+      const init = child(one, "init");
+      if (id?.type === "Identifier" && init !== undefined && definite(init)) this.neverUndefined.add(textOf(id, "name"));
+    }
+  }
+}
+
+function definite(init: SyntaxNode): boolean {
+  if (isFunctionNode(init)) return true;
+  const types = ["ClassExpression", "ObjectExpression", "ArrayExpression", "NewExpression", "TemplateLiteral", "Literal", "BinaryExpression"];
+  return types.includes(init.type);
+}
+
+function keyName(node: SyntaxNode | undefined): string {
+  return node?.type === "Identifier" ? textOf(node, "name") : String(node?.["value"]);
+}
+
+function declaredNames(declaration: SyntaxNode): string[] {
+  if (declaration.type !== "VariableDeclaration") {
+    const id = child(declaration, "id");
+    return id === undefined ? [] : [textOf(id, "name")];
+  }
+  return nodes(declaration["declarations"]).flatMap((one) => {
+    const id = child(one, "id");
+    return id === undefined ? [] : patternNames(id);
+  });
+}
