@@ -65,6 +65,10 @@ export const payload = oneOf({
 });
 export type Payload = Static<typeof payload>;
 
+/** What the node refuses, or can no longer give. */
+export const failure = obj({ code: str(128), message: str(16 * KIB) });
+export type Failure = Static<typeof failure>;
+
 /** Why a process ended, as told to whoever had work there. */
 export const deathReason = obj({
   cause: literal("exit", "signal", "out-of-memory", "killed", "start-failed", "node-died", "idle", "uncaught-error", "max-calls"),
@@ -131,12 +135,10 @@ export const actorStatus = oneOf({
   pending: { epoch: uint() },
   alive: { epoch: uint(), address: workerAddress },
   restarting: { epoch: uint(), reason: deathReason },
-  dead: { epoch: uint(), reason: deathReason, error: optional(bytes()) },
+  /** `error`: what its constructor threw. `failure`: why it never came to life, where no process died of it. */
+  dead: { epoch: uint(), reason: deathReason, error: optional(bytes()), failure: optional(failure) },
 });
 export type ActorStatus = Static<typeof actorStatus>;
-
-export const failure = obj({ code: str(128), message: str(16 * KIB) });
-export type Failure = Static<typeof failure>;
 
 export const definitions = {
   // ── joining ────────────────────────────────────────────────────────────────────────────────
@@ -178,6 +180,8 @@ export const definitions = {
   exitRequest: def(20, "node", "worker", { reason: str(1024) }),
   killProcess: def(21, "owner", "node", { processId, /** only if it still holds this lease */ leaseId: optional(leaseId), message: str(1024) }),
   workerExiting: def(22, "worker", "node", { reason: deathReason }),
+  /** What it runs, for the prefix of its output: the name of a task or actor. */
+  workerTitle: def(23, "worker", "node", { title: str(256) }),
 
   // ── objects ──────────────────────────────────────────────────────────────────────────────────
   /** The record of an object goes to the node, because its ref left its process. The sender holds it once. */
@@ -190,22 +194,31 @@ export const definitions = {
   /** The sender holds nothing of these, whatever was credited to it (results of a call that failed). */
   refForget: def(34, "owner", "node", { ids: list(objectId) }),
   objectFetch: def(35, "owner", "node", { id: objectId }, { key: "id" }),
-  objectState: def(36, "node", "owner", { id: objectId, payload }, { limit: 4 * MIB }),
+  /** Either the payload, whose refs are credited to the receiver, or why there will be none. */
+  objectState: def(36, "node", "owner", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
   objectFetchCancel: def(37, "owner", "node", { id: objectId }),
 
   // ── actors ───────────────────────────────────────────────────────────────────────────────────
-  /** Made known at `.remote()`; its creation starts when the arguments are there (`actorCreate`). */
+  /** Made known at `.remote()`; its creation starts when the arguments are there (`actorCreate`). The sender holds it once. */
   actorDeclare: def(40, "owner", "node", { actorId, jobId, className: str(256), options: actorOptions, shape }, { key: "actorId" }),
   actorCreate: def(41, "owner", "node", {
     actorId, functionId, definition: bytes(), args: bytes(), argPayloads: list(obj({ index: uint(), payload })),
+    /** Inside `args`. The node holds these and those of the payloads while the actor may start again. */
+    argRefs: optional(list(str<ObjectId | ActorId>(128))),
   }, { key: "actorId", limit: 256 * MIB }),
   /** Creation will not come: an argument failed. */
   actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: 4 * MIB }),
   actorWatch: def(43, "owner", "node", { actorId }, { key: "actorId" }),
-  actorState: def(44, "node", "owner", { actorId, status: actorStatus, className: str(256) }, { limit: 4 * MIB }),
+  actorState: def(44, "node", "owner", {
+    actorId, status: actorStatus, className: str(256),
+    /** Declared with `getIfExists`, and this one exists: calls go to it. A hold on `actorId` is a hold on it. */
+    actualId: optional(actorId),
+  }, { limit: 4 * MIB }),
+  /** The refs inside are credited to the worker. */
   actorStart: def(45, "node", "worker", {
     actorId, epoch: uint(), className: str(256), functionId, definition: bytes(), args: bytes(),
-    argPayloads: list(obj({ index: uint(), payload })), options: actorOptions, jobId, assigned: resources, gpuIds: list(uint()),
+    argPayloads: list(obj({ index: uint(), payload })), argRefs: optional(list(str<ObjectId | ActorId>(128))),
+    options: actorOptions, jobId, assigned: resources, gpuIds: list(uint()),
   }, { limit: 256 * MIB }),
   actorStarted: def(46, "worker", "node", { actorId, epoch: uint() }),
   actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: 4 * MIB }),
@@ -223,6 +236,8 @@ export const definitions = {
       availableResources: {},
       timeline: {},
       objectStore: {},
+      /** Answered once everything that workers had printed before is sent as `log`. */
+      outputDrained: {},
       groupCreate: { groupId, jobId, bundles: list(resources, 10_000), strategy: literal("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"), name: optional(str(256)), detached: bool },
       groupReady: { groupId },
       groupRemove: { groupId },
@@ -245,6 +260,7 @@ export const definitions = {
   streamRead: def(106, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), read: uint() }),
   /** The task waits for others: what was pushed behind it does not begin. */
   callBlocked: def(107, "worker", "owner", { channel: uint(0xffff), seq: uint(0xffff_ffff) }),
+
   // ── the object store: space, and who reads what ─────────────────────────────────────────────────
   /** Space without blocking; `slab`: the size of a slab that would be welcome instead. Answered by `storeAllocated`. */
   storeAllocate: def(70, "owner", "node", { call: uint(), size: uint(), slab: uint(), /** how long it may wait */ timeoutMs: uint() }),

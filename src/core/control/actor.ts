@@ -1,0 +1,74 @@
+/** One actor as control knows it: its record, and what others are told of it. */
+import type { ActorId, JobId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorOptions, ActorStatus, Body, DeathReason, Failure, LeaseShape, WorkerAddress } from "../../protocol/messages.ts";
+
+/**
+ * declared: its arguments are not there yet. placing: waits for resources and a worker. starting: its constructor runs.
+ * pausing: it died soon after its start and is started again a little later.
+ */
+export type Phase = "declared" | "placing" | "starting" | "alive" | "pausing" | "dead";
+
+export interface ActorRecord {
+  readonly id: ActorId;
+  readonly jobId: JobId;
+  readonly creator: ProcessId;
+  readonly className: string;
+  readonly options: ActorOptions;
+  readonly shape: LeaseShape;
+  phase: Phase;
+  /** Counts incarnations; what an old one says is refused. */
+  epoch: number;
+  restarts: number;
+  /** Deaths in a row soon after a start. */
+  quickDeaths: number;
+  startedAt: number;
+  /** Pausing: when it is placed again. */
+  resumeAt: number;
+  creation: Body<"actorCreate"> | undefined;
+  worker: WorkerAddress | undefined;
+  /** Of the last death. */
+  reason: DeathReason | undefined;
+  error: Uint8Array | undefined;
+  failure: Failure | undefined;
+  readonly watchers: Set<ProcessId>;
+  /** Declared under another id with `getIfExists`, and means this one. */
+  readonly aliases: Map<ActorId, Set<ProcessId>>;
+}
+
+export function newActor(creator: ProcessId, body: Body<"actorDeclare">): ActorRecord {
+  const { actorId, jobId, className, options, shape } = body;
+  return {
+    id: actorId, jobId, creator, className, options, shape, phase: "declared", epoch: 1, restarts: 0, quickDeaths: 0, startedAt: 0,
+    resumeAt: 0, creation: undefined, worker: undefined, reason: undefined, error: undefined, failure: undefined,
+    watchers: new Set([creator]), aliases: new Map(),
+  };
+}
+
+export function statusOf(actor: ActorRecord): ActorStatus {
+  const { epoch, reason } = actor;
+  switch (actor.phase) {
+    case "dead":
+      return { kind: "dead", epoch, reason: reason!, error: actor.error, failure: actor.failure };
+    case "alive":
+      return { kind: "alive", epoch, address: actor.worker! };
+    default:
+      return reason === undefined ? { kind: "pending", epoch } : { kind: "restarting", epoch, reason };
+  }
+}
+
+/** Objects and actors that it needs to start, each once. */
+export function creationRefs(creation: Body<"actorCreate">): (ObjectId | ActorId)[] {
+  const ids = new Set(creation.argRefs);
+  for (const { payload } of creation.argPayloads) {
+    if (payload.kind === "stored") ids.add(payload.id);
+    else for (const ref of payload.refs ?? []) ids.add(ref);
+  }
+  return [...ids];
+}
+
+/** Those of them that are credited to the worker with the values: what is in the store it only reads. */
+export function creditedRefs(creation: Body<"actorCreate">): (ObjectId | ActorId)[] {
+  const ids = new Set(creation.argRefs);
+  for (const { payload } of creation.argPayloads) if (payload.kind !== "stored") for (const ref of payload.refs ?? []) ids.add(ref);
+  return [...ids];
+}

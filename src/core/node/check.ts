@@ -1,0 +1,72 @@
+/** The invariants of the node machine: what must hold after every event. */
+import { ledgersFor, resumeDemand } from "./dispatch.ts";
+import type { Allocation, Ledger } from "./ledger.ts";
+import { TOMBSTONES_MAX } from "./state.ts";
+import type { NodeState } from "./state.ts";
+
+export function checkNode(s: NodeState, now: number): void {
+  s.queue.check();
+  s.pool.check();
+  checkLeases(s);
+  checkResources(s);
+  checkNothingWaitsThatCouldRun(s, now);
+  if (s.tombstones.size > TOMBSTONES_MAX) throw new Error(`${s.tombstones.size} tombstones are kept`);
+}
+
+function checkLeases(s: NodeState): void {
+  for (const lease of s.leases.values()) {
+    if (s.byRequest.get(lease.requestId) !== lease) throw new Error(`lease ${lease.id} is not found by its request`);
+    if (!lease.worker.leases.has(lease)) throw new Error(`lease ${lease.id} is not on its worker`);
+    if (s.pool.get(lease.worker.id) !== lease.worker) throw new Error(`lease ${lease.id} is on a worker that is gone`);
+    if ((lease.state === "active") !== (lease.cpu !== undefined)) throw new Error(`lease ${lease.id} is ${lease.state} and its CPUs are not so`);
+    if ((lease.state === "resuming") !== s.resuming.has(lease)) throw new Error(`lease ${lease.id} is ${lease.state} and queued otherwise`);
+  }
+  if (s.byRequest.size !== s.leases.size) throw new Error("requests and leases differ in number");
+  for (const lease of s.resuming) if (!s.leases.has(lease.id)) throw new Error(`lease ${lease.id} is over and waits to go on`);
+  for (const worker of s.pool.workers) {
+    for (const lease of worker.leases) if (!s.leases.has(lease.id)) throw new Error(`worker ${worker.id} keeps lease ${lease.id}, which is over`);
+    const hold = worker.actor;
+    if (hold !== undefined && s.actors.get(hold.actorId) === undefined) throw new Error(`worker ${worker.id} keeps an actor that is not known`);
+  }
+}
+
+function checkResources(s: NodeState): void {
+  const held = new Map<Ledger, Allocation[]>([[s.ledger, []]]);
+  for (const group of s.groups.values()) {
+    held.get(s.ledger)!.push(...group.reserved);
+    for (const ledger of group.ledgers) held.set(ledger, []);
+    const reserves = group.state === "ready" || group.state === "removing";
+    if (reserves !== group.reserved.length > 0) throw new Error(`placement group ${group.id} is ${group.state} and its reservation is not so`);
+  }
+  const hold = (ledger: Ledger, allocation: Allocation, who: string): void => {
+    const list = held.get(ledger);
+    if (list === undefined) throw new Error(`${who} holds resources of a placement group that is gone`);
+    list.push(allocation);
+  };
+  for (const lease of s.leases.values()) {
+    hold(lease.ledger, lease.kept, `lease ${lease.id}`);
+    if (lease.cpu !== undefined) hold(lease.ledger, lease.cpu, `lease ${lease.id}`);
+  }
+  for (const worker of s.pool.workers) {
+    if (worker.actor !== undefined) hold(worker.actor.ledger, worker.actor.allocation, `actor ${worker.actor.actorId}`);
+  }
+  for (const [ledger, allocations] of held) ledger.check(allocations, ledger === s.ledger ? "this node" : "a bundle");
+}
+
+function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
+  for (const lease of s.resuming) {
+    if (s.pool.active(lease.worker) === undefined && lease.ledger.fits(resumeDemand(lease))) {
+      throw new Error(`lease ${lease.id} waits to go on and could`);
+    }
+  }
+  // While a process starts, or a class gathers, resources are kept for someone.
+  if (s.pool.starting() > 0) return;
+  for (const waiting of s.queue.classes) if (waiting.gatherUntil > now) return;
+  if (s.resuming.size > 0) return;
+  for (const waiting of s.queue.classes) {
+    const want = waiting.head;
+    if (want.kind === "group" || !ledgersFor(s, want).some(({ ledger }) => ledger.fits(want.demand))) continue;
+    if (s.pool.takeIdle(want.env) !== undefined) throw new Error(`${want.what} waits, fits, and a worker is idle`);
+    if (s.pool.taskWorkers < s.pool.softCap && !s.pool.paused(want.env, now)) throw new Error(`${want.what} waits, fits, and no process is started for it`);
+  }
+}

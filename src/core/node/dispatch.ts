@@ -1,0 +1,224 @@
+/**
+ * Who gets resources and workers now. One pass: first the tasks that have what they waited for go on, then the waiting
+ * requests take turns. A request that fits but lacks a worker keeps its place within the pass (a promise), so that
+ * nobody takes the resources from it, and gets the first worker of its environment that comes: workers are bound late.
+ */
+import type { LeaseId } from "../../protocol/ids.ts";
+import type { ResourceAmounts } from "../../protocol/messages.ts";
+import { excessOf } from "../resources.ts";
+import { groupPlaced } from "./groups.ts";
+import { matches } from "./labels.ts";
+import type { Allocation, Ledger } from "./ledger.ts";
+import type { Turn, WaitingClass } from "./queue.ts";
+import { revoke } from "./revoke.ts";
+import type { Group, Lease, NodeState, Want, Worker } from "./state.ts";
+
+/** How long at a time a class that was passed over, or a task that could go on, may gather what becomes free. */
+const GATHER_MS = 500;
+
+interface Place {
+  readonly ledger: Ledger;
+  readonly group: Group | undefined;
+  readonly allocation: Allocation;
+}
+
+interface Pass {
+  readonly now: number;
+  /** Held until the end of the pass: for promises, for tasks that go on next, for classes that gather. */
+  readonly held: { readonly ledger: Ledger; readonly allocation: Allocation }[];
+  /** Promises by environment. */
+  readonly promises: Map<string, number>;
+  /** How many of the promises need a process that is not starting yet. */
+  planned: number;
+  readonly blocked: WaitingClass[];
+  served: boolean;
+}
+
+export function dispatch(s: NodeState, now: number): void {
+  const pass: Pass = { now, held: [], promises: new Map(), planned: 0, blocked: [], served: false };
+  resumeTasks(s, pass);
+  s.queue.serve((waiting, promised) => serveOne(s, pass, waiting, promised));
+  for (const { ledger, allocation } of pass.held) ledger.give(allocation);
+  if (pass.served) for (const waiting of pass.blocked) passedOver(s, waiting, now);
+  for (const [env, wanted] of pass.promises) startFor(s, env, wanted, now);
+  revoke(s, pass.blocked, now);
+}
+
+/** The pools that may serve it; none while it matches nothing here. */
+export function ledgersFor(s: NodeState, want: Want): { ledger: Ledger; group: Group | undefined }[] {
+  const { strategy } = want;
+  if (strategy.kind === "group") {
+    const group = s.groups.get(strategy.groupId);
+    if (group?.state !== "ready") return [];
+    const ledgers = strategy.bundleIndex < 0 ? group.ledgers : group.ledgers.slice(strategy.bundleIndex, strategy.bundleIndex + 1);
+    return ledgers.map((ledger) => ({ ledger, group }));
+  }
+  return labelsFit(s, want) ? [{ ledger: s.ledger, group: undefined }] : [];
+}
+
+export function labelsFit(s: NodeState, want: Want): boolean {
+  if (want.strategy.kind === "labels" && !matches(want.strategy.hard, s.config.labels)) return false;
+  return want.labelSelector === undefined || matches(want.labelSelector, s.config.labels);
+}
+
+/** CPUs that a task which goes on takes: no more than can ever be free while the actors and groups that there are live. */
+export function resumeDemand(lease: Lease): ResourceAmounts {
+  const all = lease.grant.assigned.CPU ?? 0;
+  const possible = (lease.ledger.total.CPU ?? 0) - (lease.ledger.life.CPU ?? 0);
+  const cpu = Math.min(all, possible);
+  return cpu > 0 ? { CPU: cpu } : {};
+}
+
+function resumeTasks(s: NodeState, pass: Pass): void {
+  const short: Lease[] = [];
+  for (const lease of s.resuming) {
+    if (s.pool.active(lease.worker) !== undefined) continue;
+    const cpu = lease.ledger.take(resumeDemand(lease));
+    if (cpu === undefined) {
+      short.push(lease);
+      continue;
+    }
+    s.resuming.delete(lease);
+    lease.cpu = cpu;
+    lease.state = "active";
+    s.port.send(lease.worker.id, "taskResumed", { leaseId: lease.id, turn: lease.turn });
+  }
+  // What is free now is kept for those that need more of it, but not for ever: they may wait for a task that never ends.
+  for (const lease of short) {
+    const phase = (pass.now - lease.resumingSince) % (2 * GATHER_MS);
+    s.alarm.set(pass.now + (phase < GATHER_MS ? GATHER_MS : 2 * GATHER_MS) - phase);
+    if (phase < GATHER_MS) pass.held.push({ ledger: lease.ledger, allocation: lease.ledger.takePartial(resumeDemand(lease)) });
+  }
+}
+
+function serveOne(s: NodeState, pass: Pass, waiting: WaitingClass, promised: number): Turn {
+  const want = waiting.head;
+  if (want.kind === "group") return serveGroup(s, pass, waiting, want);
+  const place = findPlace(s, want);
+  if (place === undefined) return block(s, pass, waiting, want);
+  // Workers come first to those who were promised one before.
+  const worker = promised > 0 ? undefined : findWorker(s, pass, want);
+  if (worker === undefined) {
+    const kept = promise(s, pass, want);
+    if (kept) pass.held.push(place);
+    else place.ledger.give(place.allocation);
+    return kept ? "promised" : "blocked";
+  }
+  s.queue.remove(want.id);
+  pass.served = true;
+  if (want.lease !== undefined) grantLease(s, want, place, worker, pass.now);
+  else placeActor(s, want, place, worker);
+  return "served";
+}
+
+function findPlace(s: NodeState, want: Want): Place | undefined {
+  for (const { ledger, group } of ledgersFor(s, want)) {
+    const allocation = ledger.take(want.demand);
+    if (allocation !== undefined) return { ledger, group, allocation };
+  }
+  return undefined;
+}
+
+function serveGroup(s: NodeState, pass: Pass, waiting: WaitingClass, want: Want): Turn {
+  const group = want.group!;
+  const reserved: Allocation[] = [];
+  for (const bundle of group.bundles) {
+    const allocation = s.ledger.take(bundle, true);
+    if (allocation === undefined) break;
+    reserved.push(allocation);
+  }
+  if (reserved.length < group.bundles.length) {
+    for (const allocation of reserved) s.ledger.give(allocation);
+    return block(s, pass, waiting, want);
+  }
+  s.queue.remove(want.id);
+  pass.served = true;
+  groupPlaced(s, group, reserved);
+  return "served";
+}
+
+/** Nothing fits. A class that was passed over too often gathers what is free, for a while. */
+function block(s: NodeState, pass: Pass, waiting: WaitingClass, want: Want): Turn {
+  pass.blocked.push(waiting);
+  if (waiting.gatherUntil <= pass.now) return "blocked";
+  for (const { ledger } of ledgersFor(s, want).slice(0, 1)) {
+    if (ledger.couldNow(want.demand)) pass.held.push({ ledger, allocation: ledger.takePartial(want.demand) });
+  }
+  return "blocked";
+}
+
+function passedOver(s: NodeState, waiting: WaitingClass, now: number): void {
+  if (waiting.gatherUntil > now) return;
+  if (waiting.gatherUntil > 0) {
+    waiting.gatherUntil = 0;
+    waiting.passedOver = 0;
+  }
+  waiting.passedOver++;
+  if (!waiting.starving) return;
+  waiting.gatherUntil = now + GATHER_MS;
+  s.alarm.set(waiting.gatherUntil);
+}
+
+function findWorker(s: NodeState, pass: Pass, want: Want): Worker | undefined {
+  const idle = s.pool.takeIdle(want.env);
+  if (idle !== undefined || want.kind === "actor") return idle;
+  if (s.pool.starting(want.env) > (pass.promises.get(want.env) ?? 0)) return undefined;
+  if (s.pool.taskWorkers + pass.planned < s.pool.softCap) return undefined;
+  return s.pool.takeStackable(want.env, (want.demand.GPU ?? 0) > 0);
+}
+
+/** False when no process will be started for it now. */
+function promise(s: NodeState, pass: Pass, want: Want): boolean {
+  const promises = pass.promises.get(want.env) ?? 0;
+  if (s.pool.starting(want.env) <= promises) {
+    if (s.pool.paused(want.env, pass.now) || pass.planned >= s.pool.startsMax) return false;
+    if (want.kind === "lease" && s.pool.taskWorkers + pass.planned >= s.pool.hardCap) return false;
+    pass.planned++;
+  }
+  pass.promises.set(want.env, promises + 1);
+  return true;
+}
+
+function startFor(s: NodeState, env: string, wanted: number, now: number): void {
+  for (let missing = wanted - s.pool.starting(env); missing > 0 && s.pool.mayStart; missing--) {
+    if (s.pool.taskWorkers >= s.pool.softCap) s.pool.makeRoom(env, now);
+    s.pool.start(env, now);
+  }
+}
+
+function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now: number): void {
+  const { requestId } = want.lease!;
+  const id = `${s.config.processPrefix}-l${(s.leaseCount++).toString(36)}` as LeaseId;
+  const { allocation } = place;
+  const cpu: ResourceAmounts = allocation.amounts.CPU === undefined ? {} : { CPU: allocation.amounts.CPU };
+  const lease: Lease = {
+    id, requestId, owner: want.owner, jobId: want.jobId, classKey: want.classKey, grantedAt: now, worker,
+    grant: {
+      requestId, leaseId: id, worker: worker.address!, claims: -1, assigned: { ...allocation.amounts }, gpuIds: gpuIdsOf(allocation),
+    },
+    ledger: place.ledger, group: place.group,
+    kept: { amounts: excessOf(allocation.amounts, cpu), gpus: allocation.gpus, life: false },
+    cpu: { amounts: cpu, gpus: [], life: false },
+    state: "active", turn: -1, resumingSince: 0, wanted: false,
+  };
+  worker.leases.add(lease);
+  s.leases.set(id, lease);
+  s.byRequest.set(requestId, lease);
+  s.port.send(want.owner, "leaseGrant", lease.grant);
+}
+
+function placeActor(s: NodeState, want: Want, place: Place, worker: Worker): void {
+  const { actorId, epoch, life } = want.actor!;
+  // What it needed only to be placed is free again: it had to be there, no more.
+  place.ledger.give(place.allocation);
+  const allocation = place.ledger.take(life, true);
+  if (allocation === undefined) throw new Error(`actor ${actorId} keeps more than it asked for`);
+  worker.actor = { actorId, epoch, worker, ledger: place.ledger, group: place.group, allocation };
+  s.actors.set(actorId, worker.actor);
+  s.port.actorPlaced(actorId, epoch, {
+    worker: worker.address!, assigned: { ...allocation.amounts }, gpuIds: gpuIdsOf(allocation),
+  });
+}
+
+const gpuIdsOf = (allocation: Allocation): number[] => allocation.gpus.map((share) => share.index);
+

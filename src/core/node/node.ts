@@ -1,0 +1,312 @@
+/**
+ * The node machine: leases, the worker pool and placement groups of one machine. It says who may run where; it sees no
+ * task. Events come as method calls, with the time; what it does goes out through its port. Each event ends with a
+ * pass of dispatch.ts, so that nothing waits that could run.
+ */
+import type { ActorId, JobId, LeaseId, ProcessId } from "../../protocol/ids.ts";
+import type { Body, DeathReason, ResourceAmounts } from "../../protocol/messages.ts";
+import { actorWant, actorWantId, leaseWant, refusal } from "./admission.ts";
+import type { ActorRequest } from "./admission.ts";
+import { Alarm } from "./alarm.ts";
+import { checkNode } from "./check.ts";
+import { dispatch } from "./dispatch.ts";
+import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, removeGroupsOf } from "./groups.ts";
+import { Ledger } from "./ledger.ts";
+import { WorkerPool } from "./pool.ts";
+import { RequestQueue } from "./queue.ts";
+import { remember, TOMBSTONES_MAX } from "./state.ts";
+import type { ActorHold, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
+import { warn, watch } from "./warnings.ts";
+
+type Question = Body<"ask">["question"];
+export type GroupQuestion = Extract<Question, { kind: `group${string}` }>;
+
+export class NodeMachine {
+  readonly #s: NodeState;
+
+  constructor(config: NodeConfig, port: NodePort) {
+    const alarm = new Alarm();
+    this.#s = {
+      config, port, alarm, ledger: new Ledger(config.total), queue: new RequestQueue(), pool: new WorkerPool(config, port, alarm),
+      leases: new Map(), byRequest: new Map(), tombstones: new Map(), resuming: new Set(), actors: new Map(), groups: new Map(),
+      groupNames: new Map(), owners: new Set(), drivers: new Map(), warned: new Map(), leaseCount: 0,
+    };
+  }
+
+  // ── processes ────────────────────────────────────────────────────────────────────────────────
+
+  /** Processes that the daemon started before it was ready, and as many more as make up the pool. */
+  prestart(started: readonly ProcessId[], now: number): void {
+    for (const id of started) this.#s.pool.adopt(id, now);
+    for (let i = started.length; i < this.#s.config.workers; i++) this.#s.pool.start("{}", now);
+  }
+
+  driverJoined(id: ProcessId, jobId: JobId): void {
+    this.#s.owners.add(id);
+    this.#s.drivers.set(id, jobId);
+  }
+
+  /** False for a process that was not started here or is gone already. */
+  workerJoined(body: Body<"workerHello">, now: number): boolean {
+    if (!this.#s.pool.registered(body.processId, { processId: body.processId, pid: body.pid, socket: body.socket }, now)) return false;
+    this.#s.owners.add(body.processId);
+    dispatch(this.#s, now);
+    return true;
+  }
+
+  /** It says itself that it ends: nothing new comes to it. */
+  workerExiting(id: ProcessId, now: number): void {
+    const worker = this.#s.pool.get(id);
+    if (worker === undefined || worker.state === "ending") return;
+    worker.state = "ending";
+    // It ends when its last lease and words are out; a loop that hangs then is killed by whoever cancels.
+    worker.deadline = now + 60_000;
+    this.#s.alarm.set(worker.deadline);
+  }
+
+  /** A worker process is gone, and everything it sent has been handled. Its part as an owner: `ownerLost`. */
+  workerLost(id: ProcessId, reason: DeathReason, now: number): void {
+    const worker = this.#s.pool.get(id);
+    if (worker === undefined) return;
+    const owners = new Set([...worker.leases].map((lease) => lease.owner));
+    for (const lease of [...worker.leases]) this.#release(lease);
+    if (worker.actor !== undefined) this.#dropActor(worker, worker.actor);
+    if (this.#s.pool.lost(worker, now)) this.#refuseEnvironment(worker.env, reason);
+    for (const owner of owners) if (this.#s.owners.has(owner)) this.#s.port.send(owner, "processLost", { processId: id, reason });
+    dispatch(this.#s, now);
+  }
+
+  /** An owner is gone: nobody takes the results of its tasks. Those that run are ended with their workers. */
+  ownerLost(id: ProcessId, now: number): void {
+    const s = this.#s;
+    if (!s.owners.delete(id)) return;
+    s.drivers.delete(id);
+    for (const want of [...s.queue.wants]) {
+      // Actors and groups belong to their job, not to who asked for them.
+      if (want.owner !== id || want.lease === undefined) continue;
+      remember(s.tombstones, want.lease.requestId, "over", TOMBSTONES_MAX);
+      s.queue.remove(want.id);
+    }
+    for (const group of s.groups.values()) group.waiting = group.waiting.filter((call) => call.from !== id);
+    for (const lease of [...s.leases.values()]) {
+      if (lease.owner !== id) continue;
+      if (lease.state === "active") s.pool.kill(lease.worker, { cause: "killed", message: "the process that its task belonged to is gone" });
+      else this.#endLease(lease, now);
+    }
+    dispatch(s, now);
+  }
+
+  jobEnded(jobId: JobId, now: number): void {
+    const s = this.#s;
+    for (const lease of s.leases.values()) {
+      if (lease.jobId === jobId) s.pool.kill(lease.worker, { cause: "killed", message: `job ${jobId} has ended` });
+    }
+    removeGroupsOf(s, jobId);
+    dispatch(s, now);
+  }
+
+  /** Ends the worker, if the lease is still on it and is the asker's. Without a lease: if the asker has work on it. */
+  killProcess(from: ProcessId, body: Body<"killProcess">, now: number): void {
+    const worker = this.#s.pool.get(body.processId);
+    if (worker === undefined) return;
+    const own = [...worker.leases].some((lease) => lease.owner === from && (body.leaseId === undefined || lease.id === body.leaseId));
+    // Who calls an actor has no lease on it.
+    if (!own && (body.leaseId !== undefined || worker.actor === undefined)) return;
+    this.#s.pool.kill(worker, { cause: "killed", message: body.message });
+    dispatch(this.#s, now);
+  }
+
+  /** Ends a worker for a reason of the node's own, such as its memory. */
+  killWorker(id: ProcessId, reason: DeathReason, now: number): void {
+    const worker = this.#s.pool.get(id);
+    if (worker !== undefined) this.#s.pool.kill(worker, reason);
+    dispatch(this.#s, now);
+  }
+
+  // ── leases ───────────────────────────────────────────────────────────────────────────────────
+
+  leaseRequest(from: ProcessId, body: Body<"leaseRequest">, now: number): void {
+    const s = this.#s;
+    if (!s.owners.has(from)) return;
+    const lease = s.byRequest.get(body.requestId);
+    if (lease !== undefined) return s.port.send(from, "leaseGrant", lease.grant);
+    const over = s.tombstones.get(body.requestId);
+    if (over !== undefined) return over === "over" ? undefined : s.port.send(from, "leaseReject", over);
+    const want = leaseWant(from, body, now);
+    if (s.queue.get(want.id) !== undefined) return;
+    this.#enqueue(want, now);
+  }
+
+  /** A request that was granted meanwhile stays granted: the owner finds the lease unneeded and returns it. */
+  leaseCancel(from: ProcessId, body: Body<"leaseCancel">, now: number): void {
+    const s = this.#s;
+    if (s.byRequest.has(body.requestId) || s.tombstones.has(body.requestId)) return;
+    const want = s.queue.get(`lease ${body.requestId}`);
+    if (want !== undefined && want.owner !== from) return;
+    s.queue.remove(`lease ${body.requestId}`);
+    remember(s.tombstones, body.requestId, "over", TOMBSTONES_MAX);
+    dispatch(s, now);
+  }
+
+  leaseReturn(from: ProcessId, body: Body<"leaseReturn">, now: number): void {
+    const lease = this.#s.leases.get(body.leaseId);
+    if (lease === undefined || lease.owner !== from) return;
+    if (body.retire) lease.worker.retire = true;
+    this.#endLease(lease, now);
+    dispatch(this.#s, now);
+  }
+
+  taskBlocked(from: ProcessId, body: Body<"taskBlocked">, now: number): void {
+    const lease = this.#s.leases.get(body.leaseId);
+    if (lease === undefined || lease.worker.id !== from || body.turn <= lease.turn) return;
+    lease.turn = body.turn;
+    this.#s.resuming.delete(lease);
+    lease.state = "suspended";
+    if (lease.cpu !== undefined) lease.ledger.give(lease.cpu);
+    lease.cpu = undefined;
+    dispatch(this.#s, now);
+  }
+
+  taskUnblocked(from: ProcessId, body: Body<"taskUnblocked">, now: number): void {
+    const lease = this.#s.leases.get(body.leaseId);
+    if (lease === undefined || lease.worker.id !== from || body.turn !== lease.turn) return;
+    if (lease.state === "active") return this.#s.port.send(from, "taskResumed", { leaseId: lease.id, turn: lease.turn });
+    if (lease.state === "suspended") lease.resumingSince = now;
+    lease.state = "resuming";
+    this.#s.resuming.add(lease);
+    dispatch(this.#s, now);
+  }
+
+  // ── actors, for control ──────────────────────────────────────────────────────────────────────
+
+  placeActor(request: ActorRequest, now: number): void {
+    if (this.#s.actors.get(request.actorId)?.epoch === request.epoch) return;
+    const want = actorWant(request, now);
+    if (this.#s.queue.get(want.id) === undefined) this.#enqueue(want, now);
+  }
+
+  /** The incarnation is not wanted any more: its request goes, or its worker ends, at once with a `kill` reason. */
+  unplaceActor(actorId: ActorId, epoch: number, end: { kill: DeathReason } | { gently: string }, now: number): void {
+    const s = this.#s;
+    s.queue.remove(actorWantId(actorId, epoch));
+    const hold = s.actors.get(actorId);
+    if (hold?.epoch === epoch) {
+      if ("kill" in end) s.pool.kill(hold.worker, end.kill);
+      else s.pool.end(hold.worker, end.gently, now);
+    }
+    dispatch(s, now);
+  }
+
+  // ── placement groups ─────────────────────────────────────────────────────────────────────────
+
+  askGroup(from: ProcessId, call: number, question: GroupQuestion, now: number): void {
+    const s = this.#s;
+    switch (question.kind) {
+      case "groupCreate":
+        createGroup(s, from, call, question, now);
+        break;
+      case "groupReady":
+        awaitGroup(s, from, call, question.groupId);
+        break;
+      case "groupRemove":
+        removeGroup(s, question.groupId);
+        s.port.send(from, "answer", { call, body: "{}" });
+        break;
+      case "groupByName":
+        findGroup(s, from, call, question.name);
+        break;
+      default:
+        question satisfies never;
+    }
+    const want = question.kind === "groupCreate" ? s.queue.get(question.groupId) : undefined;
+    if (want !== undefined) watch(s, want);
+    dispatch(s, now);
+  }
+
+  // ── time and questions ───────────────────────────────────────────────────────────────────────
+
+  /** When `tick` is due next, on the clock of `now`; undefined when nothing is. */
+  nextDeadline(): number | undefined {
+    return this.#s.alarm.at;
+  }
+
+  tick(now: number): void {
+    this.#s.alarm.clear();
+    this.#s.pool.tick(now);
+    dispatch(this.#s, now);
+    warn(this.#s, now);
+    for (const waiting of this.#s.queue.classes) if (waiting.gatherUntil > now) this.#s.alarm.set(waiting.gatherUntil);
+  }
+
+  get total(): Readonly<ResourceAmounts> {
+    return this.#s.ledger.total;
+  }
+
+  get free(): Readonly<ResourceAmounts> {
+    return this.#s.ledger.free;
+  }
+
+  /** Requests that wait for resources or a worker. */
+  get waiting(): number {
+    return this.#s.queue.size;
+  }
+
+  /** Leases, newest first, with their workers: for whoever must choose what to end. */
+  leases(): { leaseId: LeaseId; processId: ProcessId; owner: ProcessId; state: Lease["state"]; grantedAt: number }[] {
+    return [...this.#s.leases.values()].reverse().map(({ id, worker, owner, state, grantedAt }) => ({
+      leaseId: id, processId: worker.id, owner, state, grantedAt,
+    }));
+  }
+
+  workers(): { processId: ProcessId; state: Worker["state"]; leases: number; actorId: ActorId | undefined }[] {
+    return [...this.#s.pool.workers].map(({ id, state, leases, actor }) => ({
+      processId: id, state, leases: leases.size, actorId: actor?.actorId,
+    }));
+  }
+
+  /** Throws if anything here contradicts itself. */
+  check(now: number): void {
+    checkNode(this.#s, now);
+  }
+
+  #enqueue(want: Want, now: number): void {
+    const s = this.#s;
+    const failure = refusal(s, want);
+    s.queue.add(want);
+    if (failure !== undefined) refuse(s, want.id, failure);
+    else {
+      dispatch(s, now);
+      if (s.queue.get(want.id) !== undefined) watch(s, want);
+    }
+  }
+
+  #endLease(lease: Lease, now: number): void {
+    this.#release(lease);
+    if (lease.worker.leases.size === 0) this.#s.pool.idle(lease.worker, now);
+  }
+
+  #release(lease: Lease): void {
+    const s = this.#s;
+    s.leases.delete(lease.id);
+    s.byRequest.delete(lease.requestId);
+    remember(s.tombstones, lease.requestId, "over", TOMBSTONES_MAX);
+    s.resuming.delete(lease);
+    lease.worker.leases.delete(lease);
+    lease.ledger.give(lease.kept);
+    if (lease.cpu !== undefined) lease.ledger.give(lease.cpu);
+    if (lease.group !== undefined) releaseGroup(s, lease.group);
+  }
+
+  #dropActor(worker: Worker, hold: ActorHold): void {
+    worker.actor = undefined;
+    if (this.#s.actors.get(hold.actorId) === hold) this.#s.actors.delete(hold.actorId);
+    hold.ledger.give(hold.allocation);
+    if (hold.group !== undefined) releaseGroup(this.#s, hold.group);
+  }
+
+  /** No worker of this environment comes up: whoever waits for one is told why. */
+  #refuseEnvironment(env: string, reason: DeathReason): void {
+    const failure = { code: "WORKER_CRASHED", message: `no worker process could be started: ${reason.message}` };
+    for (const want of [...this.#s.queue.wants]) if (want.env === env) refuse(this.#s, want.id, failure, reason);
+  }
+}

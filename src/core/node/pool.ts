@@ -1,0 +1,237 @@
+/**
+ * The worker processes of a node: which are starting, idle, busy or ending, and which may take a lease. It starts and
+ * ends processes; who gets them is decided in dispatch.ts.
+ */
+import type { ProcessId } from "../../protocol/ids.ts";
+import type { DeathReason, WorkerAddress } from "../../protocol/messages.ts";
+import type { Alarm } from "./alarm.ts";
+import type { Lease, NodeConfig, NodePort, Worker } from "./state.ts";
+
+const IDLE_TIMEOUT_MS = 1000;
+const REGISTER_TIMEOUT_MS = 60_000;
+/** A worker that was asked to end is killed after so long. */
+const END_TIMEOUT_MS = 5000;
+/** Starts in a row that may fail before what waits for that environment is refused. */
+const START_FAILURES_MAX = 3;
+/** After that, how long no worker of that environment is started where others of it live. */
+const START_PAUSE_MS = 5000;
+
+interface Starts {
+  failures: number;
+  pausedUntil: number;
+}
+
+export const envKeyOf = (envVars: Readonly<Record<string, string>> | undefined): string =>
+  envVars === undefined ? "{}" : JSON.stringify(Object.fromEntries(Object.entries(envVars).sort(([a], [b]) => (a < b ? -1 : 1))));
+
+/** Whether a lease that uses GPUs is on it: the process sees only those, so nothing else may come to it. */
+const usesGpu = (worker: Worker): boolean => [...worker.leases].some((lease) => lease.kept.gpus.length > 0);
+
+export class WorkerPool {
+  readonly #config: NodeConfig;
+  readonly #port: NodePort;
+  readonly #alarm: Alarm;
+  readonly #workers = new Map<ProcessId, Worker>();
+  readonly #starts = new Map<string, Starts>();
+  readonly softCap: number;
+  readonly hardCap: number;
+  #spawned = 0;
+
+  constructor(config: NodeConfig, port: NodePort, alarm: Alarm) {
+    this.#config = config;
+    this.#port = port;
+    this.#alarm = alarm;
+    this.softCap = config.poolSoftCap ?? Math.max(4 * config.workers, 8);
+    this.hardCap = config.poolHardCap ?? Math.max(16 * this.softCap, 128);
+  }
+
+  get workers(): Iterable<Worker> {
+    return this.#workers.values();
+  }
+
+  get(id: ProcessId): Worker | undefined {
+    return this.#workers.get(id);
+  }
+
+  /** Processes for tasks: all but those of actors and those that are ending. */
+  get taskWorkers(): number {
+    return this.#count((worker) => worker.actor === undefined && worker.state !== "ending");
+  }
+
+  starting(env?: string): number {
+    return this.#count((worker) => worker.state === "starting" && (env === undefined || worker.env === env));
+  }
+
+  /** Processes that may be starting at a time. */
+  get startsMax(): number {
+    return Math.max(1, this.#config.workers);
+  }
+
+  get mayStart(): boolean {
+    return this.starting() < this.startsMax;
+  }
+
+  /** Whether starts of this environment are paused because they fail. */
+  paused(env: string, now: number): boolean {
+    return (this.#starts.get(env)?.pausedUntil ?? 0) > now;
+  }
+
+  start(env: string, now: number): void {
+    const id = (this.#config.processPrefix + (this.#spawned++).toString(16).padStart(6, "0")) as ProcessId;
+    this.#enter(id, env, now);
+    this.#port.spawnWorker(id, JSON.parse(env) as Record<string, string>);
+  }
+
+  /** A process that was started before this machine was: with the plain environment. */
+  adopt(id: ProcessId, now: number): void {
+    this.#spawned++;
+    this.#enter(id, "{}", now);
+  }
+
+  /** False for a process that is not expected. */
+  registered(id: ProcessId, address: WorkerAddress, now: number): boolean {
+    const worker = this.#workers.get(id);
+    if (worker === undefined || worker.registered) return false;
+    worker.registered = true;
+    worker.address = address;
+    this.#starts.delete(worker.env);
+    if (worker.state === "starting") {
+      worker.state = "ready";
+      this.idle(worker, now);
+    }
+    return true;
+  }
+
+  /** Forgets a process that is gone. True if starts of its environment have failed too often. */
+  lost(worker: Worker, now: number): boolean {
+    this.#workers.delete(worker.id);
+    if (worker.registered || worker.killed) return false;
+    let starts = this.#starts.get(worker.env);
+    if (starts === undefined) this.#starts.set(worker.env, (starts = { failures: 0, pausedUntil: 0 }));
+    if (++starts.failures < START_FAILURES_MAX) return false;
+    starts.failures = 0;
+    const others = this.#count((other) => other.env === worker.env && other.state !== "ending");
+    if (others === 0) return true;
+    starts.pausedUntil = now + START_PAUSE_MS;
+    this.#alarm.set(starts.pausedUntil);
+    return false;
+  }
+
+  /** An idle worker of this environment, the one that was busy last: its caches are warm, the others may be reaped. */
+  takeIdle(env: string): Worker | undefined {
+    let best: Worker | undefined;
+    for (const worker of this.#workers.values()) {
+      if (this.isIdle(worker) && worker.env === env && (best === undefined || worker.idleSince > best.idleSince)) best = worker;
+    }
+    return best;
+  }
+
+  /** A worker whose leases all wait: it may run another task meanwhile. */
+  takeStackable(env: string, demandsGpu: boolean): Worker | undefined {
+    if (demandsGpu) return undefined;
+    let best: Worker | undefined;
+    for (const worker of this.#workers.values()) {
+      if (worker.env !== env || worker.state !== "ready" || worker.retire || worker.actor !== undefined) continue;
+      if (worker.leases.size === 0 || this.active(worker) !== undefined || usesGpu(worker)) continue;
+      if (best === undefined || worker.leases.size < best.leases.size) best = worker;
+    }
+    return best;
+  }
+
+  active(worker: Worker): Lease | undefined {
+    for (const lease of worker.leases) if (lease.state === "active") return lease;
+    return undefined;
+  }
+
+  isIdle(worker: Worker): boolean {
+    return worker.state === "ready" && worker.leases.size === 0 && worker.actor === undefined;
+  }
+
+  /** Its last lease went: it waits for others or, when it has to, ends. */
+  idle(worker: Worker, now: number): void {
+    if (worker.state !== "ready" || worker.leases.size > 0 || worker.actor !== undefined) return;
+    if (worker.retire) return this.end(worker, "it has served its calls", now);
+    worker.idleSince = now;
+    if (this.#idleCount() > this.#config.workers) this.#alarm.set(now + this.#idleTimeout);
+  }
+
+  /** Asks a worker to end; it is killed if it does not. */
+  end(worker: Worker, reason: string, now: number): void {
+    if (worker.state === "ending") return;
+    worker.state = "ending";
+    worker.deadline = now + END_TIMEOUT_MS;
+    this.#alarm.set(worker.deadline);
+    this.#port.send(worker.id, "exitRequest", { reason });
+  }
+
+  kill(worker: Worker, reason: DeathReason): void {
+    if (worker.killed) return;
+    worker.killed = true;
+    worker.state = "ending";
+    worker.deadline = Infinity;
+    this.#port.killWorker(worker.id, reason);
+  }
+
+  /** Ends an idle worker of another environment, so that one of `env` can take its place. */
+  makeRoom(env: string, now: number): void {
+    for (const worker of this.#workers.values()) {
+      if (worker.env !== env && this.isIdle(worker)) return this.end(worker, "its place is needed for another environment", now);
+    }
+  }
+
+  tick(now: number): void {
+    let surplus = this.#idleCount() - this.#config.workers;
+    for (const worker of [...this.#workers.values()].sort((a, b) => a.idleSince - b.idleSince)) {
+      if (worker.state !== "ready" && worker.deadline <= now) this.#expired(worker);
+      else if (worker.state !== "ready") this.#alarm.set(worker.deadline);
+      else if (surplus > 0 && this.isIdle(worker)) {
+        if (worker.idleSince + this.#idleTimeout <= now) this.end(worker, "it was idle", now);
+        else this.#alarm.set(worker.idleSince + this.#idleTimeout);
+        surplus--;
+      }
+    }
+    for (const { pausedUntil } of this.#starts.values()) if (pausedUntil > now) this.#alarm.set(pausedUntil);
+  }
+
+  check(): void {
+    for (const worker of this.#workers.values()) {
+      const active = [...worker.leases].filter((lease) => lease.state === "active");
+      if (active.length > 1) throw new Error(`worker ${worker.id} has ${active.length} active leases`);
+      if (worker.actor !== undefined && worker.leases.size > 0) throw new Error(`worker ${worker.id} has an actor and leases`);
+      if (worker.state === "starting" && worker.leases.size > 0) throw new Error(`worker ${worker.id} is starting and has leases`);
+      for (const lease of worker.leases) if (lease.worker !== worker) throw new Error(`lease ${lease.id} is on two workers`);
+    }
+  }
+
+  get #idleTimeout(): number {
+    return this.#config.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  }
+
+  #enter(id: ProcessId, env: string, now: number): void {
+    const deadline = now + (this.#config.registerTimeoutMs ?? REGISTER_TIMEOUT_MS);
+    this.#workers.set(id, {
+      id, env, state: "starting", registered: false, address: undefined, deadline, idleSince: now, leases: new Set(),
+      actor: undefined, retire: false, killed: false,
+    });
+    this.#alarm.set(deadline);
+  }
+
+  #expired(worker: Worker): void {
+    if (worker.state === "starting") {
+      const seconds = (this.#config.registerTimeoutMs ?? REGISTER_TIMEOUT_MS) / 1000;
+      worker.state = "ending";
+      worker.deadline = Infinity;
+      this.#port.killWorker(worker.id, { cause: "start-failed", message: `it did not register within ${seconds} s of its start` });
+    } else this.kill(worker, { cause: "killed", message: "it was asked to end and did not" });
+  }
+
+  #idleCount(): number {
+    return this.#count((worker) => this.isIdle(worker));
+  }
+
+  #count(test: (worker: Worker) => boolean): number {
+    let count = 0;
+    for (const worker of this.#workers.values()) if (test(worker)) count++;
+    return count;
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The records of the node machine, its settings and its port. Data only: what happens to it is in the files beside.
+ */
+import type { ActorId, JobId, LeaseId, LeaseRequestId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
+import type {
+  Body, DeathReason, Failure, LeaseShape, MessageName, ResourceAmounts, Strategy, WorkerAddress,
+} from "../../protocol/messages.ts";
+import type { Alarm } from "./alarm.ts";
+import type { Allocation, Ledger } from "./ledger.ts";
+import type { WorkerPool } from "./pool.ts";
+import type { RequestQueue } from "./queue.ts";
+
+export interface NodeConfig {
+  readonly nodeId: NodeId;
+  readonly total: ResourceAmounts;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Worker processes kept when idle, and the most that start at a time. */
+  readonly workers: number;
+  /** First six hex digits of the ids of processes started here. */
+  readonly processPrefix: string;
+  readonly idleTimeoutMs?: number;
+  readonly registerTimeoutMs?: number;
+  /** Processes for tasks beyond which a lease is rather stacked on a worker whose tasks all wait. */
+  readonly poolSoftCap?: number;
+  /** Processes for tasks beyond which none is started at all. */
+  readonly poolHardCap?: number;
+}
+
+/** Where an actor was placed. */
+export interface ActorPlacement {
+  readonly worker: WorkerAddress;
+  readonly assigned: ResourceAmounts;
+  readonly gpuIds: number[];
+}
+
+/** What the machine does to the world. Nothing here may call back into the machine. */
+export interface NodePort {
+  send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void;
+  spawnWorker(id: ProcessId, envVars: Readonly<Record<string, string>>): void;
+  /** Ends a process at once; `reason` is what `workerLost` is to say of it. */
+  killWorker(id: ProcessId, reason: DeathReason): void;
+  /** To control: the actor's incarnation has a worker and resources. */
+  actorPlaced(actor: ActorId, epoch: number, placement: ActorPlacement): void;
+  /** To control: it never will. */
+  actorUnplaced(actor: ActorId, epoch: number, failure: Failure, reason: DeathReason | undefined): void;
+}
+
+export interface Worker {
+  readonly id: ProcessId;
+  /** The environment it serves for life, as a key. */
+  readonly env: string;
+  state: "starting" | "ready" | "ending";
+  /** It has said hello, ever. */
+  registered: boolean;
+  address: WorkerAddress | undefined;
+  /** Starting: until when it must register. Ending: until when it must be gone. */
+  deadline: number;
+  idleSince: number;
+  readonly leases: Set<Lease>;
+  actor: ActorHold | undefined;
+  /** Takes nothing new, and ends when its last lease goes. */
+  retire: boolean;
+  /** On purpose, by us: not a failure to start. */
+  killed: boolean;
+}
+
+export interface Lease {
+  readonly id: LeaseId;
+  readonly requestId: LeaseRequestId;
+  readonly owner: ProcessId;
+  readonly jobId: JobId;
+  readonly classKey: string;
+  readonly grantedAt: number;
+  readonly worker: Worker;
+  readonly grant: Body<"leaseGrant">;
+  readonly ledger: Ledger;
+  readonly group: Group | undefined;
+  /** Everything but CPU: kept while the task waits for others. */
+  readonly kept: Allocation;
+  /** The CPUs; undefined while its task waits for others. */
+  cpu: Allocation | undefined;
+  state: "active" | "suspended" | "resuming";
+  /** Of the latest block that the worker told of. */
+  turn: number;
+  /** When its task last asked to go on. */
+  resumingSince: number;
+  /** Its owner was asked to give it back. */
+  wanted: boolean;
+}
+
+export interface ActorHold {
+  readonly actorId: ActorId;
+  readonly epoch: number;
+  readonly worker: Worker;
+  readonly ledger: Ledger;
+  readonly group: Group | undefined;
+  readonly allocation: Allocation;
+}
+
+export interface Group {
+  readonly id: PlacementGroupId;
+  readonly name: string | undefined;
+  readonly jobId: JobId;
+  readonly strategy: string;
+  readonly detached: boolean;
+  readonly bundles: readonly ResourceAmounts[];
+  state: "pending" | "ready" | "removing" | "removed" | "failed";
+  failure: Failure | undefined;
+  /** While ready or removing: what it holds of the node, and what of that is free, bundle by bundle. */
+  reserved: Allocation[];
+  ledgers: Ledger[];
+  /** Calls that wait until it is ready or never will be. */
+  waiting: { readonly from: ProcessId; readonly call: number }[];
+}
+
+/** A request that waits for resources, and most of them for a worker. */
+export interface Want {
+  readonly kind: "lease" | "actor" | "group";
+  /** Unique among the waiting. */
+  readonly id: string;
+  /** Requests of one class have the same demand, strategy and environment. */
+  readonly classKey: string;
+  readonly owner: ProcessId;
+  readonly jobId: JobId;
+  readonly priority: number;
+  /** What must be free. */
+  readonly demand: Readonly<ResourceAmounts>;
+  readonly env: string;
+  readonly strategy: Strategy;
+  readonly labelSelector: Readonly<Record<string, string>> | undefined;
+  /** For messages to people: "task foo". */
+  readonly what: string;
+  readonly since: number;
+  readonly lease?: { readonly requestId: LeaseRequestId; readonly shape: LeaseShape };
+  /** An actor keeps `life` of its demand. */
+  readonly actor?: { readonly actorId: ActorId; readonly epoch: number; readonly life: Readonly<ResourceAmounts> };
+  readonly group?: Group;
+}
+
+/** What a repeated request is answered with, once it is no longer waiting or leased. */
+export type Tombstone = Body<"leaseReject"> | "over";
+
+export interface NodeState {
+  readonly config: NodeConfig;
+  readonly port: NodePort;
+  readonly ledger: Ledger;
+  readonly queue: RequestQueue;
+  readonly pool: WorkerPool;
+  readonly alarm: Alarm;
+  readonly leases: Map<LeaseId, Lease>;
+  readonly byRequest: Map<LeaseRequestId, Lease>;
+  readonly tombstones: Map<LeaseRequestId, Tombstone>;
+  /** Leases whose tasks have what they waited for, in the order they said so. */
+  readonly resuming: Set<Lease>;
+  readonly actors: Map<ActorId, ActorHold>;
+  readonly groups: Map<PlacementGroupId, Group>;
+  readonly groupNames: Map<string, PlacementGroupId>;
+  /** Who may ask: drivers and registered workers, by what job they are known for. */
+  readonly owners: Set<ProcessId>;
+  readonly drivers: Map<ProcessId, JobId>;
+  /** When each class was last warned about. */
+  readonly warned: Map<string, number>;
+  leaseCount: number;
+}
+
+export const TOMBSTONES_MAX = 10_000;
+
+/** Puts an entry at the end of a map of bounded size; the oldest goes. */
+export function remember<K, V>(map: Map<K, V>, key: K, value: V, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > max) map.delete(map.keys().next().value as K);
+}

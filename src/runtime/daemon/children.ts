@@ -1,0 +1,124 @@
+/**
+ * The worker processes of this daemon: started, heard, ended. It says that a worker is gone only when its process has
+ * exited and its output is read to the end; what became of its socket is the runner's to know.
+ */
+import type { ProcessId } from "../../protocol/ids.ts";
+import type { DeathReason } from "../../protocol/messages.ts";
+import type { DaemonConfig } from "./config.ts";
+import { deathReason, kernelKills } from "./death.ts";
+import { LineReader } from "./output.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+export type StreamName = "stdout" | "stderr";
+
+export interface ChildrenEvents {
+  printed(worker: Child, stream: StreamName, lines: string[]): void;
+  exited(id: ProcessId, reason: DeathReason): void;
+}
+
+const LAST_LINES = 20;
+const LAST_LINE_MAX = 2000;
+/** Pipes that somebody else has kept open are not waited for any longer. */
+const DRAIN_MS = 250;
+
+export class Child {
+  readonly process: WorkerProcess;
+  /** The task or actor that it runs, as it says. */
+  title = "worker";
+  registered = false;
+  announced: DeathReason | undefined;
+  killedFor: DeathReason | undefined;
+  readonly lastLines: string[] = [];
+
+  constructor(process: WorkerProcess) {
+    this.process = process;
+  }
+}
+
+export class Children {
+  readonly #config: DaemonConfig;
+  readonly #events: ChildrenEvents;
+  readonly #children = new Map<ProcessId, Child>();
+  #kernelKills = kernelKills();
+  #onEmpty: (() => void) | undefined;
+
+  constructor(config: DaemonConfig, events: ChildrenEvents) {
+    this.#config = config;
+    this.#events = events;
+  }
+
+  get(id: ProcessId): Child | undefined {
+    return this.#children.get(id);
+  }
+
+  spawn(id: ProcessId, envVars: Readonly<Record<string, string>>): void {
+    this.adopt(new WorkerProcess(this.#config, id, envVars));
+  }
+
+  adopt(process: WorkerProcess): void {
+    const child = new Child(process);
+    this.#children.set(process.id, child);
+    const { stdout, stderr } = process.child;
+    const out = new LineReader(stdout!, (lines) => this.#events.printed(child, "stdout", lines));
+    const err = new LineReader(stderr!, (lines) => {
+      for (const line of lines.slice(-LAST_LINES)) child.lastLines.push(line.slice(0, LAST_LINE_MAX));
+      child.lastLines.splice(0, child.lastLines.length - LAST_LINES);
+      this.#events.printed(child, "stderr", lines);
+    });
+    let timer: NodeJS.Timeout | undefined;
+    let over = false;
+    const drained = (): void => {
+      if (over || !process.exited) return;
+      over = true;
+      clearTimeout(timer);
+      stdout!.destroy();
+      stderr!.destroy();
+      out.end();
+      err.end();
+      this.#gone(child);
+    };
+    process.child.on("close", drained);
+    process.whenExited(() => (timer = setTimeout(drained, DRAIN_MS)));
+  }
+
+  /** Ends it at once; its death will have this reason. */
+  kill(id: ProcessId, reason: DeathReason): void {
+    const child = this.#children.get(id);
+    if (child === undefined) return;
+    if (!child.process.exited) child.killedFor ??= reason;
+    child.process.kill();
+  }
+
+  /** Ends them all; resolves when they are gone, or after `timeoutMs`. */
+  killAll(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve;
+      for (const id of [...this.#children.keys()]) this.kill(id, { cause: "node-died", message: "its cluster has ended" });
+      setTimeout(resolve, timeoutMs);
+      if (this.#children.size === 0) resolve();
+    });
+  }
+
+  /** Stops or goes on reading what they print. */
+  setReading(reading: boolean): void {
+    for (const { process } of this.#children.values()) {
+      for (const stream of [process.child.stdout, process.child.stderr]) {
+        if (reading) stream?.resume();
+        else stream?.pause();
+      }
+    }
+  }
+
+  #gone(child: Child): void {
+    const { process } = child;
+    process.whenExited((exit) => {
+      this.#children.delete(process.id);
+      const kills = exit.signal === "SIGKILL" ? kernelKills() : this.#kernelKills;
+      const { killedFor, announced, registered, lastLines } = child;
+      const kernelOutOfMemory = kills > this.#kernelKills;
+      this.#kernelKills = kills;
+      this.#events.exited(process.id, deathReason({ exit, killedFor, announced, registered, kernelOutOfMemory, lastLines }));
+      if (this.#children.size === 0) this.#onEmpty?.();
+    });
+  }
+}

@@ -1,0 +1,45 @@
+/** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. Types only. */
+import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
+
+export const DAEMON_CONFIG = "MOBULA_DAEMON_CONFIG";
+export const WORKER_CONFIG = "MOBULA_WORKER_CONFIG";
+
+export interface DaemonConfig {
+  /** Made by the driver, mode 0700; removed by the daemon at its end. */
+  readonly sessionDir: string;
+  readonly jobId: JobId;
+  readonly namespace: string;
+  readonly nodeId?: NodeId;
+  /** May be a fraction; as many workers as whole CPUs, at least one, are kept. */
+  readonly numCpus: number;
+  readonly numGpus: number;
+  /** In wholes, as users write them; `memory` in bytes. */
+  readonly resources: Readonly<Record<string, number>>;
+  /** Bytes. */
+  readonly objectStoreMemory: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The worker's main module, and the flags of Node that it runs with. */
+  readonly workerMain: string;
+  readonly workerExecArgv: readonly string[];
+  /** More fields for the worker's own configuration. */
+  readonly workerConfig?: Readonly<Record<string, unknown>>;
+  readonly spillDir?: string;
+  /** Part of the machine's memory in use at which tasks are ended; 0 for never. Default 0.95. */
+  readonly memoryThreshold?: number;
+  readonly idleTimeoutMs?: number;
+  readonly registerTimeoutMs?: number;
+}
+
+/** What a worker finds in MOBULA_WORKER_CONFIG, besides `workerConfig` of the daemon's configuration. */
+export interface WorkerConfig {
+  readonly processId: ProcessId;
+  readonly sessionDir: string;
+  readonly nodeSocket: string;
+  readonly nodePid: number;
+}
+
+/** The one line that the daemon prints: it serves, or why it cannot. */
+export type DaemonReport = { readonly ready: true; readonly nodeId: NodeId; readonly pid: number; readonly socket: string } | { readonly error: string };
+
+export const workersFor = (config: DaemonConfig): number => Math.max(1, Math.floor(config.numCpus));
+export const nodeSocketOf = (sessionDir: string): string => `${sessionDir}/node.sock`;

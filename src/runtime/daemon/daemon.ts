@@ -1,0 +1,324 @@
+/**
+ * The node daemon: connections, worker processes, the store and the machines of one node, brought together. It decides
+ * nothing; it tells the machines what happened and does what they say, until its driver is gone.
+ */
+import { randomBytes } from "node:crypto";
+import type { Server, Socket } from "node:net";
+import { totalmem } from "node:os";
+import { parseResources } from "../../core/resources.ts";
+import { StoreService } from "../../memory/service.ts";
+import type { NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
+import { Children } from "./children.ts";
+import { nodeSocketOf, workersFor } from "./config.ts";
+import type { DaemonConfig, DaemonReport } from "./config.ts";
+import { handlersFor } from "./handlers.ts";
+import type { Hello } from "./handlers.ts";
+import { LogForwarder } from "./logs.ts";
+import { Machines } from "./machines.ts";
+import { MemoryWatch, residentBytes } from "./memory-watch.ts";
+import type { MemoryUse } from "./memory-watch.ts";
+import { Peer } from "./peer.ts";
+import { answerQuestion } from "./questions.ts";
+import { markSession, removeSession, removeStaleSessions } from "./session.ts";
+import { Timeline } from "./timeline.ts";
+import type { WorkerProcess } from "./worker-process.ts";
+
+/** What main.ts had begun before this module was loaded. */
+export interface Begun {
+  readonly processPrefix: string;
+  readonly server: Server;
+  /** Connections that came meanwhile, paused. */
+  readonly early: Socket[];
+  readonly workers: readonly WorkerProcess[];
+}
+
+type NodeHandlers = ReturnType<typeof handlersFor>;
+
+/** A worker whose connection broke but whose process goes on is ended after so long. */
+const MUTE_MS = 2000;
+/** A connection that does not say who it is is closed after so long. */
+const HELLO_MS = 60_000;
+const END_MS = 2000;
+const MEMORY_PART = 0.7;
+
+export class Daemon {
+  readonly #config: DaemonConfig;
+  readonly #nodeId: NodeId;
+  readonly #machines: Machines;
+  readonly #store: StoreService;
+  readonly #children: Children;
+  readonly #logs: LogForwarder;
+  readonly #memory: MemoryWatch | undefined;
+  readonly #timeline = new Timeline();
+  readonly #peers = new Map<ProcessId, Peer>();
+  readonly #handlers: NodeHandlers;
+  readonly #server: Server;
+  /** Exits of processes whose connections are not read to the end yet. */
+  readonly #exits = new Map<ProcessId, DeathReason>();
+  #armed = false;
+  #ending = false;
+
+  static async start(config: DaemonConfig, begun: Begun): Promise<void> {
+    const { server } = begun;
+    if (!server.listening) {
+      await new Promise<void>((resolve, reject) => server.once("listening", resolve).once("error", reject));
+    }
+    const daemon = new Daemon(config, begun);
+    daemon.#serve(begun.early);
+    daemon.#report({ ready: true, nodeId: daemon.#nodeId, pid: process.pid, socket: nodeSocketOf(config.sessionDir) });
+    await removeStaleSessions(config.sessionDir);
+  }
+
+  private constructor(config: DaemonConfig, begun: Begun) {
+    this.#config = config;
+    this.#server = begun.server;
+    this.#nodeId = config.nodeId ?? (randomBytes(6).toString("hex") as NodeId);
+    markSession(config.sessionDir);
+    this.#children = new Children(config, {
+      printed: (child, stream, lines) => this.#logs.printed(child, stream, lines),
+      exited: (id, reason) => this.#exited(id, reason),
+    });
+    this.#logs = new LogForwarder({
+      sendLog: (body) => this.#sendLog(body),
+      queuedBytes: () => this.#queuedBytes(),
+      setReading: (reading) => this.#children.setReading(reading),
+    });
+    this.#store = new StoreService({
+      sessionDir: config.sessionDir, capacityBytes: config.objectStoreMemory, spillDir: config.spillDir,
+      send: (to, name, body) => this.#send(to, name, body),
+      onSealed: (id, holder, size, contains) => this.#event(() => this.#machines.refs.sealed(id, holder, size, contains)),
+      onLost: (id, reason) => this.#event(() => this.#machines.refs.objectLost(id, reason)),
+    });
+    this.#machines = this.#makeMachines(begun.processPrefix);
+    const { node, control, refs } = this.#machines;
+    this.#handlers = handlersFor({
+      node, control, refs, store: this.#store,
+      now: () => this.#machines.now(),
+      announced: (id, reason) => this.#onChild(id, (child) => (child.announced = reason)),
+      titled: (id, title) => this.#onChild(id, (child) => (child.title = title)),
+      events: (from, body) => this.#timeline.add(from, this.#nodeId, body),
+      ask: (from, body) => this.#ask(from, body),
+    });
+    for (const worker of begun.workers) this.#children.adopt(worker);
+    this.#event(() => node.prestart(begun.workers.map(({ id }) => id), this.#machines.now()));
+    const threshold = config.memoryThreshold ?? 0.95;
+    if (threshold > 0) this.#memory = new MemoryWatch(threshold, (use) => this.#outOfMemory(use));
+    this.#watchEnds();
+  }
+
+  #makeMachines(processPrefix: string): Machines {
+    const { labels, idleTimeoutMs, registerTimeoutMs } = this.#config;
+    const config = {
+      nodeId: this.#nodeId, total: totalOf(this.#config), labels, workers: workersFor(this.#config), processPrefix, idleTimeoutMs,
+      registerTimeoutMs,
+    };
+    return new Machines(config, {
+      send: (to, name, body) => this.#send(to, name, body),
+      spawnWorker: (id, envVars) => {
+        if (!this.#ending) this.#children.spawn(id, envVars);
+      },
+      killWorker: (id, reason) => this.#children.kill(id, reason),
+      freeStored: (id) => this.#store.free(id),
+    });
+  }
+
+  /** Takes over the socket that main.ts has opened. */
+  #serve(early: Socket[]): void {
+    this.#server.removeAllListeners("connection");
+    this.#server.on("connection", (socket: Socket) => this.#connected(socket));
+    this.#server.on("error", (error) => void this.end(`its socket failed: ${error.message}`, 1));
+    for (const socket of early.splice(0)) this.#connected(socket);
+  }
+
+  #connected(socket: Socket): void {
+    const peer = new Peer(socket, {
+      hello: (name, body) => this.#hello(peer, name, body),
+      message: (name, body) => {
+        const handle = this.#handlers[name as keyof NodeHandlers] as (body: never, from: Peer) => void;
+        this.#event(() => handle(body, peer));
+      },
+      closed: () => this.#closed(peer),
+    }, HELLO_MS);
+    socket.resume();
+  }
+
+  /** Returns whether the peer is welcome. */
+  #hello(peer: Peer, name: Hello, body: Body<Hello>): boolean {
+    if (this.#ending || this.#peers.has(body.processId)) return false;
+    const { node, control } = this.#machines;
+    if (name === "workerHello") {
+      const child = this.#children.get(body.processId);
+      if (child === undefined || child.process.exited) return false;
+      child.registered = true;
+    }
+    const jobId = name === "driverHello" ? (body as Body<"driverHello">).jobId : this.#config.jobId;
+    const namespace = name === "driverHello" ? (body as Body<"driverHello">).namespace : this.#config.namespace;
+    this.#peers.set(body.processId, peer);
+    const memory = this.#store.memoryDescription(body.processId);
+    peer.connection.send("welcome", { nodeId: this.#nodeId, jobId, namespace, memory, total: { ...node.total } });
+    this.#event(() => {
+      if (name === "workerHello") {
+        // It may have been given up meanwhile.
+        if (!node.workerJoined(body as Body<"workerHello">, this.#machines.now())) peer.connection.destroy();
+        return;
+      }
+      node.driverJoined(body.processId, jobId);
+      control.driverJoined(body.processId, jobId);
+    });
+    return true;
+  }
+
+  #closed(peer: Peer): void {
+    if (peer.role === undefined || this.#peers.get(peer.id) !== peer) return;
+    this.#peers.delete(peer.id);
+    if (peer.role === "driver") {
+      this.#event(() => this.#clientLost(peer.id));
+      if (![...this.#peers.values()].some((other) => other.role === "driver")) void this.end("its driver is gone", 0);
+      return;
+    }
+    const exit = this.#exits.get(peer.id);
+    if (exit !== undefined) return this.#workerLost(peer.id, exit);
+    const message = "it closed its connection to the node and did not end";
+    setTimeout(() => this.#children.kill(peer.id, { cause: "killed", message }), MUTE_MS).unref();
+  }
+
+  #exited(id: ProcessId, reason: DeathReason): void {
+    this.#logs.flush();
+    // Nothing that it sent may be still under way: its socket is read to the end first.
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return this.#workerLost(id, reason);
+    this.#exits.set(id, reason);
+    setTimeout(() => peer.connection.destroy(), MUTE_MS).unref();
+  }
+
+  #workerLost(id: ProcessId, reason: DeathReason): void {
+    this.#exits.delete(id);
+    if (this.#ending) return;
+    this.#event(() => {
+      const now = this.#machines.now();
+      this.#machines.control.workerLost(id, reason, now);
+      this.#machines.node.workerLost(id, reason, now);
+      this.#clientLost(id);
+    });
+  }
+
+  /** A process is gone in its part as an owner of tasks and objects. */
+  #clientLost(id: ProcessId): void {
+    const { node, control, refs } = this.#machines;
+    node.ownerLost(id, this.#machines.now());
+    refs.processLost(id);
+    this.#store.processLost(id);
+    const job = control.processLost(id);
+    if (job !== undefined) node.jobEnded(job, this.#machines.now());
+  }
+
+  #ask(from: ProcessId, body: Body<"ask">): void {
+    const { node, control } = this.#machines;
+    answerQuestion({
+      nodeId: this.#nodeId, labels: this.#config.labels, node, control, timeline: this.#timeline,
+      storeStatistics: () => this.#store.stats(),
+      now: () => this.#machines.now(),
+      drainOutput: (done) => this.#drainOutput(done),
+      answer: (to, answer) => this.#send(to, "answer", answer),
+    }, from, body);
+  }
+
+  /** Every pipe that has something is read once in a turn of the event loop: after two turns, what was there is here. */
+  #drainOutput(done: () => void): void {
+    setImmediate(() => setImmediate(() => {
+      this.#logs.flush();
+      done();
+    }));
+  }
+
+  /** Ends the newest of the large: it has lost least, and its end helps. */
+  #outOfMemory({ used, total }: MemoryUse): boolean {
+    const { node } = this.#machines;
+    const leased = node.leases().map(({ processId }) => processId);
+    const actors = node.workers().filter(({ actorId }) => actorId !== undefined).map(({ processId }) => processId);
+    const sizes = [...new Set([...leased, ...actors.reverse()])].map((id) => ({ id, size: residentBytes(this.#children.get(id)?.process.pid ?? 0) }));
+    const largest = Math.max(0, ...sizes.map(({ size }) => size));
+    const victim = sizes.find(({ size }) => size > 0 && size >= largest / 2);
+    if (victim === undefined) return false;
+    const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+    const message = `the machine was out of memory: ${gib(used)} of ${gib(total)} were in use, ${gib(victim.size)} of them by this worker`;
+    this.#event(() => node.killWorker(victim.id, { cause: "out-of-memory", message }, this.#machines.now()));
+    return true;
+  }
+
+  #event(event: () => void): void {
+    this.#machines.run(event);
+    if (this.#armed) return;
+    this.#armed = true;
+    queueMicrotask(() => {
+      this.#armed = false;
+      if (!this.#ending) this.#machines.arm();
+    });
+  }
+
+  #send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void {
+    this.#peers.get(to)?.connection.send(name, body);
+  }
+
+  #sendLog(body: Body<"log">): number {
+    for (const peer of this.#peers.values()) if (peer.wantsLogs) peer.connection.send("log", body);
+    return this.#queuedBytes();
+  }
+
+  #queuedBytes(): number {
+    let most = 0;
+    for (const peer of this.#peers.values()) if (peer.wantsLogs) most = Math.max(most, peer.connection.queuedBytes);
+    return most;
+  }
+
+  #onChild(id: ProcessId, change: (child: NonNullable<ReturnType<Children["get"]>>) => void): void {
+    const child = this.#children.get(id);
+    if (child !== undefined) change(child);
+  }
+
+  #watchEnds(): void {
+    // The driver holds the other end of stdin: it closes with the driver, however that ends.
+    process.stdin.on("end", () => void this.end("its driver is gone", 0));
+    process.stdin.on("error", () => void this.end("its driver is gone", 0));
+    process.stdin.resume();
+    process.on("SIGTERM", () => void this.end("it was told to end", 0));
+    // Ctrl-C is the driver's to answer.
+    process.on("SIGINT", () => {});
+    process.on("SIGHUP", () => {});
+    process.stdout.on("error", () => {});
+    process.on("uncaughtException", (error) => {
+      process.stderr.write(`mobula daemon failed: ${error.stack ?? error.message}\n`);
+      void this.end("it failed", 1);
+    });
+  }
+
+  /** Everything that this daemon started or made goes with it. */
+  async end(why: string, exitCode: number): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    if (exitCode !== 0) process.stderr.write(`mobula daemon ends: ${why}\n`);
+    this.#machines.stop();
+    this.#memory?.stop();
+    this.#server.close();
+    await this.#children.killAll(END_MS);
+    this.#logs.flush();
+    await Promise.race([this.#store.close(), new Promise((resolve) => setTimeout(resolve, END_MS))]).catch(() => undefined);
+    removeSession(this.#config.sessionDir);
+    process.exit(exitCode);
+  }
+
+  #report(report: DaemonReport): void {
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+  }
+}
+
+function totalOf(config: DaemonConfig): ResourceAmounts {
+  const { numCpus, numGpus, objectStoreMemory, resources } = config;
+  // Amounts are exact up to about 900 GB in bytes; a larger machine is counted as that.
+  const bytes = (amount: number): number => Math.min(Math.floor(amount), Math.floor(Number.MAX_SAFE_INTEGER / 10_000));
+  const memory = bytes(resources.memory ?? totalmem() * MEMORY_PART);
+  const parsed = parseResources({ ...resources, CPU: numCpus, GPU: numGpus, memory, objectStoreMemory: bytes(objectStoreMemory) });
+  if ("bad" in parsed) throw new Error(`the amount of ${parsed.bad} is no resource amount`);
+  return parsed.ok;
+}

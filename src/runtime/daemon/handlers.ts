@@ -1,0 +1,78 @@
+/**
+ * What each message to the node does: one line a message, to the machine that it concerns. The table is typed by the
+ * protocol, so that a message without a handler does not compile.
+ */
+import type { Control } from "../../core/control/control.ts";
+import type { NodeMachine } from "../../core/node/node.ts";
+import type { RefTable } from "../../core/refs/refs.ts";
+import type { ProcessId } from "../../protocol/ids.ts";
+import type { Between, Body, DeathReason, Handlers } from "../../protocol/messages.ts";
+import type { ToStore } from "../../memory/backend.ts";
+
+/** A process with a connection to this daemon that has said who it is. */
+export interface Sender {
+  readonly id: ProcessId;
+}
+
+/** What handlers reach. */
+export interface Context {
+  readonly node: NodeMachine;
+  readonly control: Control;
+  readonly refs: RefTable;
+  readonly store: { handle<N extends ToStore>(from: ProcessId, name: N, body: Body<N>): void };
+  now(): number;
+  announced(worker: ProcessId, reason: DeathReason): void;
+  titled(worker: ProcessId, title: string): void;
+  events(from: ProcessId, body: Body<"events">): void;
+  ask(from: ProcessId, body: Body<"ask">): void;
+}
+
+type ToNode = Between<"owner", "node"> | Between<"worker", "node">;
+/** A hello comes first, and only once. */
+export type Hello = "driverHello" | "workerHello";
+
+export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender> {
+  const { node, control, refs, store } = c;
+  return {
+    leaseRequest: (body, from) => node.leaseRequest(from.id, body, c.now()),
+    leaseCancel: (body, from) => node.leaseCancel(from.id, body, c.now()),
+    leaseReturn: (body, from) => node.leaseReturn(from.id, body, c.now()),
+    taskBlocked: (body, from) => node.taskBlocked(from.id, body, c.now()),
+    taskUnblocked: (body, from) => node.taskUnblocked(from.id, body, c.now()),
+    killProcess: (body, from) => node.killProcess(from.id, body, c.now()),
+    workerExiting: (body, from) => {
+      c.announced(from.id, body.reason);
+      node.workerExiting(from.id, c.now());
+    },
+    workerTitle: (body, from) => c.titled(from.id, body.title),
+
+    objectEscape: (body, from) => refs.escape(from.id, body),
+    objectSettle: (body) => refs.settle(body),
+    refAdd: (body) => refs.add(body.id, body.holder, body.count),
+    refDrop: (body, from) => refs.drop(from.id, body),
+    refForget: (body, from) => refs.forget(from.id, body),
+    objectFetch: (body, from) => refs.fetch(from.id, body),
+    objectFetchCancel: (body, from) => refs.fetchCancel(from.id, body),
+
+    actorDeclare: (body, from) => {
+      refs.declared(body.actorId, from.id);
+      control.declare(from.id, body);
+    },
+    actorCreate: (body, from) => control.create(from.id, body),
+    actorAbandon: (body, from) => control.abandon(from.id, body),
+    actorWatch: (body, from) => control.watch(from.id, body),
+    actorKill: (body) => control.kill(body),
+    actorStarted: (body, from) => control.started(from.id, body, c.now()),
+    actorStartFailed: (body, from) => control.startFailed(from.id, body),
+    actorExit: (body, from) => control.exit(from.id, body),
+
+    ask: (body, from) => c.ask(from.id, body),
+    events: (body, from) => c.events(from.id, body),
+
+    storeAllocate: (body, from) => store.handle(from.id, "storeAllocate", body),
+    storeSealed: (body, from) => store.handle(from.id, "storeSealed", body),
+    storeReleased: (body, from) => store.handle(from.id, "storeReleased", body),
+    storePin: (body, from) => store.handle(from.id, "storePin", body),
+    storeUnpin: (body, from) => store.handle(from.id, "storeUnpin", body),
+  };
+}

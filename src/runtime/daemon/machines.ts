@@ -1,0 +1,96 @@
+/**
+ * The machines of a node, wired to each other. A machine's port may not call back into it, so what one machine asks of
+ * another is put off until the one that runs now is done; `run` is the way in for every event.
+ */
+import { Control } from "../../core/control/control.ts";
+import { NodeMachine } from "../../core/node/node.ts";
+import type { NodeConfig } from "../../core/node/state.ts";
+import { RefTable } from "../../core/refs/refs.ts";
+import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
+
+export interface MachineWorld {
+  send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void;
+  spawnWorker(id: ProcessId, envVars: Readonly<Record<string, string>>): void;
+  killWorker(id: ProcessId, reason: DeathReason): void;
+  freeStored(id: ObjectId): void;
+}
+
+/** Holds what control holds: no process has this id. */
+const NODE_HOLDER = "node" as ProcessId;
+
+export class Machines {
+  readonly node: NodeMachine;
+  readonly control: Control;
+  readonly refs: RefTable;
+  readonly #later: (() => void)[] = [];
+  #running = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(config: NodeConfig, world: MachineWorld) {
+    const later = (event: () => void): void => void this.#later.push(event);
+    const send = <N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void => world.send(to, name, body);
+    this.refs = new RefTable({
+      send,
+      freeStored: (id) => later(() => world.freeStored(id)),
+      actorUnheld: (id) => later(() => this.control.unheld(id)),
+    });
+    this.control = new Control({
+      send,
+      place: (request) => later(() => this.node.placeActor(request, this.now())),
+      unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now())),
+      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, 1)),
+      release: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, -1)),
+      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to, 1)),
+    });
+    this.node = new NodeMachine(config, {
+      send,
+      spawnWorker: (id, envVars) => world.spawnWorker(id, envVars),
+      killWorker: (id, reason) => world.killWorker(id, reason),
+      actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
+      actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),
+    });
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  /** An event, and everything that follows from it between the machines. */
+  run(event: () => void): void {
+    this.#later.push(event);
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      for (let next = this.#later.shift(); next !== undefined; next = this.#later.shift()) next();
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Sets the clock for the machines' next own act. After events, once a batch. */
+  arm(): void {
+    const at = Math.min(this.node.nextDeadline() ?? Infinity, this.control.nextDeadline() ?? Infinity);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (at === Infinity) return;
+    const wait = Math.min(Math.max(0, Math.ceil(at - this.now())), 0x7fff_ffff);
+    this.#timer = setTimeout(() => {
+      this.run(() => {
+        this.node.tick(this.now());
+        this.control.tick(this.now());
+      });
+      this.arm();
+    }, wait);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  check(): void {
+    this.node.check(this.now());
+    this.control.check();
+    this.refs.check();
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * One worker process as a child of the daemon: started in a session of its own, its exit kept until somebody asks.
+ * Imports next to nothing, because the first ones are started before the rest of the daemon is loaded.
+ */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import type { ProcessId } from "../../protocol/ids.ts";
+import { DAEMON_CONFIG, nodeSocketOf, WORKER_CONFIG } from "./config.ts";
+import type { DaemonConfig, WorkerConfig } from "./config.ts";
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** It could not even be started. */
+  readonly error: Error | undefined;
+}
+
+export class WorkerProcess {
+  readonly id: ProcessId;
+  readonly child: ChildProcess;
+  #exit: Exit | undefined;
+  #onExit: ((exit: Exit) => void) | undefined;
+
+  constructor(config: DaemonConfig, id: ProcessId, envVars: Readonly<Record<string, string>>) {
+    this.id = id;
+    const { sessionDir, workerExecArgv, workerMain, workerConfig } = config;
+    const own: WorkerConfig = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid };
+    const env: NodeJS.ProcessEnv = { ...process.env, ...envVars, [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...own }) };
+    delete env[DAEMON_CONFIG];
+    // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
+    this.child = spawn(process.execPath, [...workerExecArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    this.child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
+    this.child.on("error", (error) => {
+      if (this.child.pid === undefined) this.#exited({ code: null, signal: null, error });
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  get exited(): boolean {
+    return this.#exit !== undefined;
+  }
+
+  /** Called once, also when it has exited before. */
+  whenExited(listener: (exit: Exit) => void): void {
+    this.#onExit = listener;
+    if (this.#exit !== undefined) listener(this.#exit);
+  }
+
+  /** At once, with everything in its process group. */
+  kill(): void {
+    killGroup(this.child.pid);
+  }
+
+  #exited(exit: Exit): void {
+    if (this.#exit !== undefined) return;
+    this.#exit = exit;
+    // What it started and left behind would be an orphan.
+    killGroup(this.child.pid);
+    this.#onExit?.(exit);
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nobody is left in it.
+  }
+}
