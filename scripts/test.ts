@@ -1,0 +1,177 @@
+/**
+ * `npm test`: builds, lints, checks types, then runs the tests group by group. A group is a folder of test/.
+ *
+ *   npm test                        everything
+ *   npm test -- memory house        these groups (and the build)
+ *   npm test -- unit                the groups that start no engine
+ *   npm test -- test/api/x.test.ts  these files
+ *   npm test -- --no-checks         no lint, no type check
+ *   npm test -- --no-build          the dist/ that is there
+ *
+ * The last line is `N passed, N failed, N skipped`. It ends whatever processes the tests left, and counts them as a failure.
+ */
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { run } from "node:test";
+import { inspect, parseArgs } from "node:util";
+import { kill, processesWith } from "../test/harness/processes.ts";
+
+const root = path.resolve(import.meta.dirname, "..");
+process.chdir(root);
+
+/** Groups that start the engine or many processes: last, and a few files at a time. The rest comes first, by name. */
+const PROCESS_GROUPS = ["functions", "runtime", "api", "util", "rows", "examples", "chaos"];
+const FILE_TIMEOUT_MS = 240_000;
+/** How much of a file's stderr is shown when it fails as a whole, in characters. */
+const STDERR_KEPT = 4000;
+const RUN_MARK = "MOBULA_TEST_RUN";
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { "no-checks": { type: "boolean" }, "no-build": { type: "boolean" }, verbose: { type: "boolean" } },
+});
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const failures: string[] = [];
+
+/** Runs a tool of this package; false when it fails. */
+function step(title: string, command: string, args: string[]): boolean {
+  const startedAt = performance.now();
+  const { status, error } = spawnSync(path.join(root, "node_modules/.bin", command), args, { stdio: "inherit" });
+  const ok = status === 0;
+  if (!ok) {
+    totals.failed++;
+    failures.push(`${title}: ${error?.message ?? `${command} ended with ${status}`}`);
+  }
+  console.log(`${ok ? "ok  " : "FAIL"} ${title} (${Math.round(performance.now() - startedAt)} ms)`);
+  return ok;
+}
+
+function filesBelow(folder: string): string[] {
+  if (!fs.existsSync(folder)) return [];
+  const names = fs.readdirSync(folder, { recursive: true, encoding: "utf8" });
+  return names
+    .filter((name) => name.endsWith(".test.ts"))
+    .sort()
+    .map((name) => path.join(folder, name));
+}
+
+/** Every group with its files, in the order in which they run. */
+function allGroups(): Map<string, string[]> {
+  const folders = fs
+    .readdirSync("test", { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
+  const rank = (name: string): number => PROCESS_GROUPS.indexOf(name);
+  folders.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const groups = new Map(folders.map((name) => [name, filesBelow(path.join("test", name))]));
+  const simulations = filesBelow("sim");
+  if (simulations.length > 0) groups.set("sim", simulations);
+  return new Map([...groups].filter(([, files]) => files.length > 0));
+}
+
+/** The groups, or the single files, that were asked for. */
+function chosenGroups(): Map<string, string[]> {
+  const all = allGroups();
+  if (positionals.length === 0) return all;
+  const chosen = new Map<string, string[]>();
+  for (const word of positionals) {
+    if (word === "unit") {
+      for (const [name, files] of all) if (!PROCESS_GROUPS.includes(name)) chosen.set(name, files);
+    } else if (all.has(word)) chosen.set(word, all.get(word)!);
+    else if (fs.existsSync(word)) chosen.set("files", [...(chosen.get("files") ?? []), word]);
+    else {
+      console.error(`no group and no file is called ${word}; groups: ${[...all.keys()].join(", ")}, unit`);
+      process.exit(2);
+    }
+  }
+  return chosen;
+}
+
+/** What went wrong, as the test saw it, without the runner's own frames. */
+function storyOf(error: Error & { cause?: unknown }): string {
+  const cause = error.cause ?? error;
+  const text = cause instanceof Error ? (cause.stack ?? cause.message) : typeof cause === "string" ? cause : inspect(cause);
+  return text
+    .split("\n")
+    .filter((line) => !/node:internal/.test(line))
+    .join("\n");
+}
+
+/** Runs the files of a group, each in a process of its own, and adds up what they say. */
+async function runGroup(name: string, files: string[]): Promise<void> {
+  const before = { ...totals };
+  const startedAt = performance.now();
+  const concurrency = PROCESS_GROUPS.includes(name) ? 1 : Math.max(1, Math.min(4, os.availableParallelism()));
+  const written = new Map<string, string>();
+  const stream = run({ files: files.map((file) => path.resolve(file)), concurrency, timeout: FILE_TIMEOUT_MS });
+  stream.on("test:pass", (data) => {
+    if (data.details.type === "suite") return;
+    if (data.skip !== undefined && data.skip !== false) totals.skipped++;
+    else totals.passed++;
+    if (flags.verbose === true) console.log(`  ok ${data.name} (${Math.round(data.details.duration_ms)} ms)`);
+  });
+  stream.on("test:fail", (data) => {
+    const error = data.details.error as Error & { cause?: unknown; failureType?: string };
+    // A suite, or a test with subtests, fails with its parts, which are counted already.
+    if (error.failureType === "subtestsFailed") return;
+    totals.failed++;
+    const where = path.relative(root, data.file ?? data.name);
+    // A file that fails as a whole did not get to its tests: what it wrote says why.
+    const whole = path.resolve(data.name) === path.resolve(where);
+    const title = whole ? where : `${where}: ${data.name}`;
+    failures.push(title);
+    const story = storyOf(error) + (whole ? `\n${(written.get(path.resolve(where)) ?? "").slice(-STDERR_KEPT)}` : "");
+    console.log(`  FAIL ${title}\n${story.trim().replaceAll(/^/gm, "       ")}`);
+  });
+  stream.on("test:stderr", (data) => {
+    written.set(data.file, (written.get(data.file) ?? "") + data.message);
+    if (flags.verbose === true) process.stderr.write(data.message);
+  });
+  stream.resume();
+  await new Promise<void>((resolve, reject) => stream.once("end", resolve).once("error", reject));
+  const failed = totals.failed - before.failed;
+  const passed = totals.passed - before.passed;
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  console.log(`${failed === 0 ? "ok  " : "FAIL"} ${name}: ${passed} passed${failed === 0 ? "" : `, ${failed} failed`} (${seconds} s)`);
+}
+
+/** Ends what the tests left running. */
+function endLeftovers(mark: string): void {
+  const left = processesWith(mark, RUN_MARK);
+  if (left.length === 0) return;
+  totals.failed++;
+  failures.push(`${left.length} processes were left running: ${left.map((p) => `${p.pid} ${p.command}`).join("; ")}`);
+  for (const { pid } of left) kill(pid);
+}
+
+async function main(): Promise<void> {
+  const groups = chosenGroups();
+  const built = flags["no-build"] === true || (cleanDist(), step("build", "tsc", ["-p", "tsconfig.build.json"]));
+  if (built && flags["no-checks"] !== true) {
+    step("lint", "oxlint", ["--type-aware", "--deny-warnings"]);
+    step("format", "oxfmt", ["--check"]);
+    step("types", "tsc", ["-p", "tsconfig.json"]);
+  }
+  if (built) {
+    // Everything that a test starts inherits this, so that it can be found at the end.
+    const mark = randomBytes(6).toString("hex");
+    process.env[RUN_MARK] = mark;
+    process.on("exit", () => endLeftovers(mark));
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+    for (const [name, files] of groups) await runGroup(name, files);
+    endLeftovers(mark);
+  }
+  if (failures.length > 0) console.log(`\nFailed:\n${failures.map((line) => `  ${line}`).join("\n")}\n`);
+  console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;
+}
+
+function cleanDist(): void {
+  fs.rmSync("dist", { recursive: true, force: true });
+}
+
+await main();

@@ -1,0 +1,39 @@
+/**
+ * What workers import: ways to order what runs elsewhere without sleeping. It imports nothing of the test runner.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import * as ray from "mobula";
+
+/**
+ * Runs until the file `release` is in the folder, and says by a file of its own that it has begun. Not by `get`, which would give
+ * its resources back meanwhile.
+ */
+export async function hold(folder: string, name = "begun"): Promise<void> {
+  fs.writeFileSync(path.join(folder, name), "");
+  while (!fs.existsSync(path.join(folder, "release"))) await pause(5);
+}
+
+export const hasBegun = (folder: string, name = "begun"): boolean => fs.existsSync(path.join(folder, name));
+export const release = (folder: string): void => fs.writeFileSync(path.join(folder, "release"), "");
+
+/** Computes for ever, without a turn of the event loop; says first that it has begun. */
+export function spin(folder: string): never {
+  fs.writeFileSync(path.join(folder, "begun"), "");
+  for (;;);
+}
+
+/** What came, in the order in which it came. */
+export class Diary {
+  readonly #lines: string[] = [];
+  add(line: string): number {
+    return this.#lines.push(line);
+  }
+  read(): string[] {
+    return this.#lines;
+  }
+}
+
+/** A diary that needs no processor. */
+export const newDiary = (): ray.ActorHandle<Diary> => ray.remote(Diary, { numCpus: 0 }).remote();
