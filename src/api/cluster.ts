@@ -2,7 +2,7 @@
  * The cluster as a whole: connect, leave, and what it has.
  */
 import { writeFile } from "node:fs/promises";
-import type { ClusterInfo, Engine, NodeInfo, RuntimeContext, TimelineEvent } from "./engine.ts";
+import type { ClusterInfo, Engine, NodeInfo, RuntimeContext, TimelineEvent } from "../runtime/engine.ts";
 import { initSettings, naturalAmounts } from "./options.ts";
 import { text } from "./option-checks.ts";
 import type { InitOptions } from "./option-types.ts";

@@ -3,7 +3,7 @@
  */
 import { inspect } from "node:util";
 import { InvalidOptionError } from "../errors/index.ts";
-import { isObjectRef } from "./engine.ts";
+import { isObjectRef } from "../runtime/engine.ts";
 import type { LazyNode } from "./remote-types.ts";
 
 type Submit = (args: readonly unknown[]) => unknown;

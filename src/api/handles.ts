@@ -4,8 +4,8 @@
  */
 import { inspect } from "node:util";
 import { InvalidOptionError, explain } from "../errors/index.ts";
-import { actorCoreKey } from "./engine.ts";
-import type { ActorCore, CallSpec } from "./engine.ts";
+import { actorCoreKey } from "../runtime/engine.ts";
+import type { ActorCore, CallSpec } from "../runtime/engine.ts";
 import { GraphNode } from "./graph.ts";
 import { callSettings, checkMethodNames } from "./options.ts";
 import { shown } from "./option-checks.ts";

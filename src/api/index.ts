@@ -13,7 +13,7 @@ export type {
   TypedArray,
   TypedArrayClass,
   WritableBuffer,
-} from "./engine.ts";
+} from "../runtime/engine.ts";
 export { cancel, createBuffer, get, ObjectRef, put, wait } from "./objects.ts";
 export type { ValuesOf } from "./objects.ts";
 export type {

@@ -2,8 +2,8 @@
  * Objects: put, createBuffer, get, wait, cancel. Each checks what it was given and hands it to the engine.
  */
 import { InvalidOptionError, explain } from "../errors/index.ts";
-import { actorCoreKey, isObjectRef, isStream, objectRefBrand } from "./engine.ts";
-import type { ObjectRef as Ref, ObjectRefStream, TypedArray, TypedArrayClass, WritableBuffer } from "./engine.ts";
+import { actorCoreKey, isObjectRef, isStream, objectRefBrand } from "../runtime/engine.ts";
+import type { ObjectRef as Ref, ObjectRefStream, TypedArray, TypedArrayClass, WritableBuffer } from "../runtime/engine.ts";
 import { flags, getSettings, waitSettings } from "./options.ts";
 import { integer, shown } from "./option-checks.ts";
 import type { CancelOptions, GetOptions, WaitOptions } from "./option-types.ts";

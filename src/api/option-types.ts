@@ -1,7 +1,7 @@
 /**
  * The options that users give, as types. What is allowed and what the defaults mean for the engine is in options.ts.
  */
-import type { PlacementStrategy } from "./engine.ts";
+import type { PlacementStrategy } from "../runtime/engine.ts";
 import type { SchedulingStrategy } from "./strategies.ts";
 
 /** How many refs a call gives: a count, or "streaming" for what a generator yields. */

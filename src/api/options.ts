@@ -5,7 +5,7 @@
 import { InvalidOptionError } from "../errors/index.ts";
 import type { NodeId, PlacementGroupId } from "../protocol/ids.ts";
 import type { ActorOptions as WireActorOptions, LeaseShape, ResourceAmounts, Strategy } from "../protocol/messages.ts";
-import type { ActorSpec, CallSpec, EngineOptions, GetRequest, GroupSpec, RetryRule, TaskSpec, WaitRequest } from "./engine.ts";
+import type { ActorSpec, CallSpec, EngineOptions, GetRequest, GroupSpec, RetryRule, TaskSpec, WaitRequest } from "../runtime/engine.ts";
 import {
   abortSignal,
   amount,

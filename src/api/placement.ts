@@ -2,7 +2,7 @@
  * Placement groups: resources that are reserved together.
  */
 import type { PlacementGroupId } from "../protocol/ids.ts";
-import type { PlacementStrategy } from "./engine.ts";
+import type { PlacementStrategy } from "../runtime/engine.ts";
 import { groupSettings, naturalAmounts, timeoutArgument } from "./options.ts";
 import { text } from "./option-checks.ts";
 import type { PlacementGroupOptions } from "./option-types.ts";

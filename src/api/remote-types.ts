@@ -1,7 +1,7 @@
 /**
  * The types of remote functions, actor classes, handles and lazy nodes: all inferred from the function or class. No behaviour.
  */
-import type { ActorCore, ObjectRef, ObjectRefStream, actorCoreKey } from "./engine.ts";
+import type { ActorCore, ObjectRef, ObjectRefStream, actorCoreKey } from "../runtime/engine.ts";
 import type { ActorOptions, MethodOptions, NumReturns, TaskOptions } from "./option-types.ts";
 
 /** Any function. */

@@ -7,7 +7,7 @@
 import { inspect } from "node:util";
 import { InvalidOptionError, explain } from "../errors/index.ts";
 import { behind, inFrontOf } from "./callable.ts";
-import type { ActorSpec, Target, TaskSpec } from "./engine.ts";
+import type { ActorSpec, Target, TaskSpec } from "../runtime/engine.ts";
 import { GraphNode } from "./graph.ts";
 import { isGenerator, makeHandle, methodsOf } from "./handles.ts";
 import { actorSettings, captures, checkActorNames, checkTaskNames, isClass, refuseCaptures, taskSettings } from "./options.ts";

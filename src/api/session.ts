@@ -3,7 +3,7 @@
  * handed in by `setEngineFactory` (a program) or `adoptEngine` (a worker, which is born connected).
  */
 import { ConnectionError, InvalidOptionError, explain } from "../errors/index.ts";
-import type { ApiHooks, Engine, EngineFactory, EngineOptions } from "./engine.ts";
+import type { ApiHooks, Engine, EngineFactory, EngineOptions } from "../runtime/engine.ts";
 
 interface Session {
   factory: EngineFactory | undefined;

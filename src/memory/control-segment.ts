@@ -7,17 +7,19 @@ import type { Grant, Refusal } from "../core/store/types.ts";
 import type { Libc } from "./ffi.ts";
 
 export const SLOTS = 1024;
-/** Claim words of one slot. */
+/** Claim words of one block: as many as calls that can be in flight on a channel with a word each. */
 export const CLAIM_WORDS = 1024;
+/** Blocks of one slot: channels that a process may have open with claim words. Pages that are never touched cost nothing. */
+export const CLAIM_BLOCKS = 32;
 const MAILBOX_BYTES = 1024;
 const CLAIM_BYTES = CLAIM_WORDS * 4;
 const CLAIMS_START = SLOTS * MAILBOX_BYTES;
-export const CONTROL_BYTES = CLAIMS_START + SLOTS * CLAIM_BYTES;
+export const CONTROL_BYTES = CLAIMS_START + SLOTS * CLAIM_BLOCKS * CLAIM_BYTES;
 
-/** Claim words of a slot: a view for Atomics, which work between processes here (but not Atomics.wait). */
-export function claimWords(libc: Libc, base: number, slot: number): Int32Array {
-  if (!Number.isInteger(slot) || slot < 0 || slot >= SLOTS) throw new RangeError(`no claim words of slot ${slot}`);
-  return new Int32Array(libc.view(base + CLAIMS_START + slot * CLAIM_BYTES, CLAIM_BYTES));
+/** A block of claim words: a view for Atomics, which work between processes here (but not Atomics.wait). */
+export function claimWords(libc: Libc, base: number, block: number): Int32Array {
+  if (!Number.isInteger(block) || block < 0 || block >= SLOTS * CLAIM_BLOCKS) throw new RangeError(`no claim words of block ${block}`);
+  return new Int32Array(libc.view(base + CLAIMS_START + block * CLAIM_BYTES, CLAIM_BYTES));
 }
 
 // Words of a mailbox.

@@ -141,7 +141,7 @@ export class SharedNodeBackend implements NodeBackend {
     if (slot === undefined) throw new MobulaError("TOO_MANY_PROCESSES", `a node serves at most ${SLOTS} processes at a time, and there are that many`);
     const mailbox = new Mailbox(this.#libc, this.#controlBase, slot);
     const tenant: Tenant = { process, slot, tenant: mailbox.reset(), mailbox };
-    claimWords(this.#libc, this.#controlBase, slot).fill(0);
+
     this.#tenants.set(process, tenant);
     this.#bySlot[slot] = tenant;
     return tenant;

@@ -1,10 +1,10 @@
 /**
  * The package `mobula/state`: what the cluster is doing, for listings.
  */
-import type { ObjectStoreState } from "../api/engine.ts";
+import type { ObjectStoreState } from "../runtime/engine.ts";
 import { engine } from "../api/session.ts";
 
-export type { ObjectStoreState } from "../api/engine.ts";
+export type { ObjectStoreState } from "../runtime/engine.ts";
 
 /**
  * The object store of each node: bytes it has and uses in memory, how many objects, bytes on disk.

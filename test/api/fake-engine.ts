@@ -3,7 +3,7 @@
  * it was asked for. Not a model of the real engine: values are not copied, and nothing is scheduled.
  */
 import { setEngineFactory, closeEngine } from "../../src/api/session.ts";
-import { objectRefBrand, streamBrand } from "../../src/api/engine.ts";
+import { objectRefBrand, streamBrand } from "../../src/runtime/engine.ts";
 import type {
   ActorCore,
   ActorSpec,
@@ -20,7 +20,7 @@ import type {
   TypedArrayClass,
   WaitRequest,
   WritableBuffer,
-} from "../../src/api/engine.ts";
+} from "../../src/runtime/engine.ts";
 import {
   ActorDiedError,
   ActorNotFoundError,

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import * as ray from "../../src/api/index.ts";
 import { InvalidOptionError } from "../../src/errors/index.ts";
-import type { ActorSpec, TaskSpec } from "../../src/api/engine.ts";
+import type { ActorSpec, TaskSpec } from "../../src/runtime/engine.ts";
 import { initSettings } from "../../src/api/options.ts";
 import { dropEngines, lastEngine, useFakeEngine } from "./fake-engine.ts";
 

@@ -34,21 +34,31 @@ export class DaemonHarness {
   #requests = 0;
   #calls = 0;
 
-  static async start(more: Partial<DaemonConfig> = {}): Promise<DaemonHarness> {
-    const daemon = new DaemonHarness(more);
-    const report = await daemon.#report();
-    if ("error" in report) throw new Error(report.error);
-    daemon.connection = new Connection(connect(report.socket), {
-      message: (name, body) => daemon.#message(name, body),
-      closed: () => {},
-    });
-    daemon.connection.send("driverHello", { processId: daemon.driver, jobId: JOB, pid: process.pid, namespace: "n", logToDriver: true });
-    await daemon.next("welcome");
-    return daemon;
+  /** Its session folder is made in `parent`, unless `more` names another. */
+  static async start(more: Partial<DaemonConfig> = {}, parent = tmpdir()): Promise<DaemonHarness> {
+    const daemon = new DaemonHarness(more, parent);
+    try {
+      await daemon.#join();
+      return daemon;
+    } catch (error) {
+      await daemon.cleanUp();
+      throw error;
+    }
   }
 
-  constructor(more: Partial<DaemonConfig>) {
-    this.sessionDir = mkdtempSync(join(more.spillDir ?? tmpdir(), "mobulatest-"));
+  async #join(): Promise<void> {
+    const report = await this.#report();
+    if ("error" in report) throw new Error(report.error);
+    this.connection = new Connection(connect(report.socket), {
+      message: (name, body) => this.#message(name, body),
+      closed: () => {},
+    });
+    this.connection.send("driverHello", { processId: this.driver, jobId: JOB, pid: process.pid, namespace: "n", logToDriver: true });
+    await this.next("welcome");
+  }
+
+  private constructor(more: Partial<DaemonConfig>, parent: string) {
+    this.sessionDir = mkdtempSync(join(parent, "mobulatest-"));
     const config: DaemonConfig = {
       sessionDir: this.sessionDir, jobId: JOB, namespace: "n", numCpus: 1, numGpus: 0, resources: {}, objectStoreMemory: 16 << 20, labels: {},
       workerMain: path("./fixtures/fake-worker.ts"), workerExecArgv: ["--import", "tsx"], memoryThreshold: 0, ...more,
@@ -99,7 +109,7 @@ export class DaemonHarness {
 
   /** Ends the daemon if it runs, for the end of a test. */
   async cleanUp(): Promise<void> {
-    this.connection?.destroy();
+    (this.connection as Connection | undefined)?.destroy();
     this.child.stdin!.destroy();
     if (this.child.exitCode === null && this.child.signalCode === null) {
       const timer = setTimeout(() => this.child.kill("SIGKILL"), DEADLINE_MS);

@@ -1,6 +1,6 @@
 /** The daemon as a process: what it tells of its workers' ends and output, and that nothing is left after its own. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
@@ -8,12 +8,20 @@ import { DaemonHarness, processesOf } from "./daemon-harness.ts";
 
 const LIMIT = { timeout: 60_000 };
 
-async function withDaemon(use: (daemon: DaemonHarness) => Promise<void>, more: Parameters<typeof DaemonHarness.start>[0] = {}): Promise<void> {
-  const daemon = await DaemonHarness.start(more);
+async function withDaemon(use: (daemon: DaemonHarness) => Promise<void>, ...how: Parameters<typeof DaemonHarness.start>): Promise<void> {
+  const daemon = await DaemonHarness.start(...how);
   try {
     await use(daemon);
   } finally {
     await daemon.cleanUp();
+  }
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "";
   }
 }
 
@@ -84,11 +92,12 @@ test("output printed before a question is sent before its answer", LIMIT, () => 
   await daemon.ask({ kind: "outputDrained" });
 }));
 
-test("what a dead worker had started ends with it", LIMIT, () => withDaemon(async (daemon) => {
-  const grant = await daemon.lease("child;exit=0");
-  const before = await daemon.next("processLost", (lost) => lost.processId === grant.worker.processId);
-  assert.equal(before.reason.cause, "exit");
-  await eventually("its child is gone", () => !processesOf(daemon.sessionDir).some((pid) => pid !== daemon.child.pid && pid === grant.worker.pid));
+test("what a killed worker had started ends with it", LIMIT, () => withDaemon(async (daemon) => {
+  const { worker, leaseId } = await daemon.lease("child");
+  const sleeping = (): boolean => processesOf(daemon.sessionDir).some((pid) => nameOf(pid) === "sleep");
+  await eventually("its child lives", sleeping);
+  daemon.connection.send("killProcess", { processId: worker.processId, leaseId, message: "over" });
+  await eventually("its child is gone", () => !sleeping());
 }));
 
 test("questions are answered", LIMIT, () => withDaemon(async (daemon) => {
@@ -142,8 +151,8 @@ test("after SIGKILL of the daemon its workers end, and the next daemon removes i
         assert.equal(dirname(next.sessionDir), dirname(daemon.sessionDir));
         await eventually(`${basename(daemon.sessionDir)} is removed`, () => !existsSync(daemon.sessionDir));
         assert.ok(existsSync(next.sessionDir));
-      }, { spillDir: parent });
-    }, { spillDir: parent });
+      }, {}, parent);
+    }, {}, parent);
   } finally {
     rmSync(parent, { recursive: true, force: true });
   }
@@ -161,8 +170,8 @@ test("a folder of somebody else, or of a daemon that lives, is left alone", LIMI
         await eventually("the dead one is removed", () => !existsSync(join(parent, "mobulatest-dead")));
         for (const name of ["mobulatest-unmarked", "other-folder"]) assert.ok(existsSync(join(parent, name)), name);
         assert.ok(existsSync(first.sessionDir));
-      }, { spillDir: parent });
-    }, { spillDir: parent });
+      }, {}, parent);
+    }, {}, parent);
   } finally {
     rmSync(parent, { recursive: true, force: true });
   }

@@ -3,11 +3,11 @@
  */
 import type { Socket } from "node:net";
 import { connect } from "node:net";
-import { ConnectionError, PlacementError, ActorNotFoundError, NodeDiedError, explain } from "../../errors/index.ts";
-import { MobulaError } from "../../errors/index.ts";
+import { ActorNotFoundError, ConnectionError, MobulaError, explain } from "../../errors/index.ts";
 import type { Body, Failure, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { Connection } from "../transport/connection.ts";
+import { refusal } from "./failures.ts";
 import type { NodeSender } from "./held-refs.ts";
 
 export type NodeHandler = (name: MessageName, body: never) => boolean;
@@ -128,21 +128,11 @@ export class NodeLink implements NodeSender {
     const asked = this.#asked.get(call);
     if (!asked) return;
     this.#asked.delete(call);
-    if (failure) asked.reject(errorOf(failure));
+    if (failure) asked.reject(notFound(failure) ?? refusal(failure));
     else asked.resolve(body === undefined ? undefined : JSON.parse(body));
   }
 }
 
-/** The typed error of a refusal by the node. */
-export function errorOf(failure: Failure): MobulaError {
-  switch (failure.code) {
-    case "PLACEMENT_FAILED":
-      return new PlacementError(failure.message);
-    case "ACTOR_NOT_FOUND":
-      return new ActorNotFoundError(failure.message);
-    case "NODE_DIED":
-      return new NodeDiedError(failure.message);
-    default:
-      return new MobulaError(failure.code, failure.message);
-  }
+function notFound(failure: Failure): ActorNotFoundError | undefined {
+  return failure.code === "ACTOR_NOT_FOUND" ? new ActorNotFoundError(failure.message) : undefined;
 }

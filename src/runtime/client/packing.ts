@@ -8,7 +8,7 @@ import type { Payload } from "../../protocol/messages.ts";
 import type { ValueCodec } from "../../values/codec.ts";
 import type { Encoded } from "../../values/contract.ts";
 import { openPacked, packedSize, packInline, writePacked } from "../../values/packed.ts";
-import { importModules } from "../../functions/modules.ts";
+import { importModules } from "../../functions/index.ts";
 import type { HeldId } from "./held-refs.ts";
 
 /** Larger values lie in the store; smaller ones travel inside messages. Bytes. */
@@ -60,8 +60,7 @@ export class Packing {
 
   /** Decodes at once if nothing must be imported first, else later. */
   unpack(bytes: Uint8Array, share: boolean): unknown {
-    const { inband, buffer, modules } = openPacked(bytes);
-    const read = share ? buffer : (index: number): Uint8Array => buffer(index).slice();
+    const { inband, buffer: read, modules } = openPacked(bytes, { copy: !share });
     if (modules.length === 0) return this.codec.decode(inband, read);
     return new Later(importModules(modules).then((moduleOf) => this.codec.decode(inband, read, moduleOf)));
   }

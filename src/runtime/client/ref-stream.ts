@@ -3,7 +3,7 @@
  */
 import type { Owner } from "../../core/owner/owner.ts";
 import type { Task } from "../../core/owner/task.ts";
-import type { ObjectRef, ObjectRefStream } from "../../api/engine.ts";
+import type { ObjectRef, ObjectRefStream } from "../engine.ts";
 import type { Payload } from "../../protocol/messages.ts";
 
 export interface StreamHost {

@@ -60,10 +60,6 @@ export class Daemon {
   #ending = false;
 
   static async start(config: DaemonConfig, begun: Begun): Promise<void> {
-    const { server } = begun;
-    if (!server.listening) {
-      await new Promise<void>((resolve, reject) => server.once("listening", resolve).once("error", reject));
-    }
     const daemon = new Daemon(config, begun);
     daemon.#serve(begun.early);
     daemon.#report({ ready: true, nodeId: daemon.#nodeId, pid: process.pid, socket: nodeSocketOf(config.sessionDir) });

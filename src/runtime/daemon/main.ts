@@ -3,6 +3,7 @@
  * the first workers before it loads anything else; the rest of the daemon takes both over.
  */
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
 import type { ProcessId } from "../../protocol/ids.ts";
@@ -22,10 +23,12 @@ async function main(): Promise<void> {
   const server = createServer({ pauseOnConnect: true }, (socket) => void early.push(socket));
   const workers: WorkerProcess[] = [];
   try {
+    const listening = once(server, "listening");
     server.listen(nodeSocketOf(config.sessionDir));
     for (let i = 0; i < workersFor(config); i++) {
       workers.push(new WorkerProcess(config, (processPrefix + i.toString(16).padStart(6, "0")) as ProcessId, {}));
     }
+    await listening;
     const { Daemon } = await import("./daemon.ts");
     await Daemon.start(config, { processPrefix, server, early, workers });
   } catch (error) {

@@ -1,0 +1,152 @@
+/**
+ * The actors that this process knows: one object each, shared by all handles. What a handle must know travels in its text.
+ */
+import type { ActorClient } from "../../core/owner/actor-client.ts";
+import type { ObjectRef } from "../../core/owner/object-ref.ts";
+import type { ActorId } from "../../protocol/ids.ts";
+import { actorId } from "../../protocol/ids.ts";
+import type { Body, Payload } from "../../protocol/messages.ts";
+import type { ActorCore, ActorSpec } from "../engine.ts";
+import type { Arguments } from "./arguments.ts";
+import type { Client } from "./client.ts";
+import type { HeldId } from "./held-refs.ts";
+
+/** Settings of calls that travel with a handle. */
+interface HandleData {
+  readonly id: ActorId;
+  readonly className: string;
+  readonly methods: readonly string[] | undefined;
+  readonly ordered: boolean;
+  readonly maxTaskRetries: number;
+  readonly maxPendingCalls: number;
+}
+
+export class KnownActor implements ActorCore {
+  readonly engine: never;
+  readonly actorId: ActorId;
+  className = "";
+  methods: readonly string[] | undefined;
+  ordered = true;
+  maxTaskRetries = 0;
+  maxPendingCalls = -1;
+  /** Whether control was asked for news of it. */
+  watched = false;
+
+  constructor(engine: unknown, id: ActorId) {
+    this.engine = engine as never;
+    this.actorId = id;
+  }
+}
+
+export class ActorTable {
+  /** The engine that handles belong to; set by it. */
+  engine: unknown;
+  readonly #client: Client;
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  /** A new object for an actor; the caller sees to it that it is held. */
+  core(id: ActorId): KnownActor {
+    return new KnownActor(this.engine, id);
+  }
+
+  describe(core: ActorCore): string {
+    const { actorId: id, className, methods, ordered, maxTaskRetries, maxPendingCalls } = core as KnownActor;
+    return JSON.stringify({ id, className, methods, ordered, maxTaskRetries, maxPendingCalls } satisfies HandleData);
+  }
+
+  revive(text: string): KnownActor {
+    return this.#learn(JSON.parse(text) as HandleData, 0);
+  }
+
+  /** What `actorByName` answers; the node has credited this process once. */
+  found(answer: { actorId: ActorId; className: string; options: Body<"actorDeclare">["options"] }): KnownActor {
+    const { actorId: id, className, options } = answer;
+    const ordered = isOrdered(options);
+    return this.#learn({ id, className, methods: options.methods, ordered, maxTaskRetries: 0, maxPendingCalls: -1 }, 1);
+  }
+
+  /** The machine's part of an actor, which hears of its life from the first use on. */
+  client(core: KnownActor): ActorClient {
+    const actor = this.#client.actorClient(core.actorId, core.ordered);
+    actor.className = core.className;
+    if (!core.watched) {
+      core.watched = true;
+      this.#client.node.send("actorWatch", { actorId: core.actorId });
+    }
+    return actor;
+  }
+
+  create(spec: ActorSpec, definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined; holds: readonly object[] }, args: Arguments): KnownActor {
+    const client = this.#client;
+    const { process, jobId, namespace } = client.identity;
+    const id = actorId(process, client.world.owner.nextCounter());
+    const core = this.core(id);
+    core.className = spec.target.name;
+    core.methods = spec.options.methods;
+    core.ordered = isOrdered(spec.options);
+    core.maxTaskRetries = spec.maxTaskRetries;
+    core.maxPendingCalls = spec.maxPendingCalls;
+    const options = { ...spec.options, namespace: spec.options.namespace === "" ? namespace : spec.options.namespace };
+    client.held.hold(id, core, 1);
+    client.node.send("actorDeclare", { actorId: id, jobId, className: spec.target.name, options, shape: spec.shape });
+    this.client(core);
+    this.#createWhenReady(core, definition, args);
+    return core;
+  }
+
+  changed({ actorId: id, status, className }: Body<"actorState">): void {
+    const known = this.#client.held.find(id) as KnownActor | undefined;
+    if (known && known.className === "") known.className = className;
+    this.#client.world.owner.actorChanged(id, status);
+  }
+
+  #createWhenReady(core: KnownActor, definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined; holds: readonly object[] }, args: Arguments): void {
+    let missing = 1;
+    // Held until the node holds what it needs itself: the definition's refs, the arguments, and the actor.
+    const keep = [definition.holds, args.holds, core];
+    const settled = (ref: ObjectRef | undefined): void => {
+      if (ref?.state === "failed" && missing > 0) {
+        missing = -1;
+        const error = ref.payload as Payload & { kind: "error" };
+        return this.#client.node.send("actorAbandon", { actorId: core.actorId, error: error.bytes });
+      }
+      if (--missing !== 0) return;
+      this.#sendCreate(core.actorId, definition, args);
+      keep.length = 0;
+    };
+    for (const { ref } of args.refArgs ?? []) {
+      if (ref.state === "ready") continue;
+      missing++;
+      if (ref.state === "failed") return settled(ref);
+      this.#client.fetch(ref);
+      (ref.waiters ??= []).push({ refSettled: settled });
+    }
+    settled(undefined);
+  }
+
+  #sendCreate(id: ActorId, definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined }, args: Arguments): void {
+    const argPayloads = (args.refArgs ?? []).map(({ index, ref }) => ({ index, payload: ref.payload! }));
+    const argRefs = [...((args.payload.refs ?? []) as HeldId[]), ...((definition.refs ?? []) as HeldId[])];
+    this.#client.node.send("actorCreate", {
+      actorId: id, functionId: definition.id as never, definition: definition.bytes, args: args.payload.bytes, argPayloads,
+      argRefs: argRefs.length > 0 ? argRefs : undefined,
+    });
+  }
+
+  #learn(data: HandleData, credits: number): KnownActor {
+    const core = this.#client.held.take(data.id, credits, () => this.core(data.id)) as KnownActor;
+    if (core.className === "") core.className = data.className;
+    core.methods ??= data.methods;
+    core.ordered = data.ordered;
+    core.maxTaskRetries = data.maxTaskRetries;
+    core.maxPendingCalls = data.maxPendingCalls;
+    return core;
+  }
+}
+
+function isOrdered({ maxConcurrency, concurrencyGroups }: Body<"actorDeclare">["options"]): boolean {
+  return maxConcurrency === 1 && Object.keys(concurrencyGroups ?? {}).length === 0;
+}
