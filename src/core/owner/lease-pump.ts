@@ -5,6 +5,7 @@
 import type { LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
 import type { LeaseShape } from "../../protocol/messages.ts";
 import { Lease, ShapeQueue, STALL_MS } from "./leases.ts";
+import type { Claims } from "./leases.ts";
 import type { Grant, OwnerPort } from "./port.ts";
 import type { Task } from "./task.ts";
 
@@ -20,14 +21,14 @@ const SHARE_US = 300;
 export class LeasePump {
   readonly #port: OwnerPort;
   readonly #process: ProcessId;
-  readonly #claims: boolean;
+  readonly #claims: Claims;
   readonly #queues = new Map<string, ShapeQueue>();
   readonly #leases = new Map<LeaseId, Lease>();
   readonly #requests = new Map<LeaseRequestId, ShapeQueue>();
   #requestCount = 0;
   now = 0;
 
-  constructor(port: OwnerPort, process: ProcessId, claims: boolean) {
+  constructor(port: OwnerPort, process: ProcessId, claims: Claims) {
     this.#port = port;
     this.#process = process;
     this.#claims = claims;
@@ -326,7 +327,7 @@ export class LeasePump {
   }
 
   #unusable(grant: Grant): Lease {
-    const queue = new ShapeQueue("", { resources: {}, strategy: { kind: "default" }, name: "", priority: 0 }, 0, false);
+    const queue = new ShapeQueue("", { resources: {}, strategy: { kind: "default" }, name: "", priority: 0 }, 0, this.#claims);
     return new Lease(grant.leaseId, queue, grant.worker, grant.assigned, grant.gpuIds);
   }
 }

@@ -18,6 +18,11 @@ const DEPTH_MAX = 512;
 /** No answer for so long with tasks waiting behind: they are taken back. */
 export const STALL_MS = 5;
 
+/** Whether pushed calls can be taken back by claim words; known once the node has answered. */
+export interface Claims {
+  available: boolean;
+}
+
 export class Lease {
   readonly kind = "lease";
   readonly id: LeaseId;
@@ -75,7 +80,7 @@ export class ShapeQueue {
   readonly shape: LeaseShape;
   readonly maxCalls: number;
   /** Whether tasks can be taken back; else one is in flight until its function is known to be short. */
-  readonly claims: boolean;
+  readonly claims: Claims;
   readonly tasks = new Deque<Task>();
   readonly leases: Lease[] = [];
   /** Outstanding lease requests, oldest first. */
@@ -86,7 +91,7 @@ export class ShapeQueue {
   busyAt = 0;
   readonly #open: Lease[] = [];
 
-  constructor(key: string, shape: LeaseShape, maxCalls: number, claims: boolean) {
+  constructor(key: string, shape: LeaseShape, maxCalls: number, claims: Claims) {
     this.key = key;
     this.shape = shape;
     this.maxCalls = maxCalls;
@@ -118,7 +123,7 @@ export class ShapeQueue {
   expected(task: Task): number {
     const mean = task.spec.callable.meanUs;
     if (mean !== undefined) return Math.max(4, mean);
-    return this.claims ? FIRST_GUESS_US : WINDOW_US;
+    return this.claims.available ? FIRST_GUESS_US : WINDOW_US;
   }
 
   drop(lease: Lease): void {

@@ -6,7 +6,7 @@ import type { ActorId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../.
 import type { ActorStatus, DeathReason, Failure, LeaseShape, Payload } from "../../protocol/messages.ts";
 import { ActorClient } from "./actor-client.ts";
 import { LeasePump } from "./lease-pump.ts";
-import type { Lease, ShapeQueue } from "./leases.ts";
+import type { Claims, Lease, ShapeQueue } from "./leases.ts";
 import { ObjectRef } from "./object-ref.ts";
 import type { Grant, OwnerPort, SystemFailure } from "./port.ts";
 import { Task } from "./task.ts";
@@ -30,8 +30,7 @@ export class Owner {
   /** Tasks submitted and not settled. */
   open = 0;
 
-  /** `claims`: whether pushed calls can be taken back by claim words. */
-  constructor(port: OwnerPort, process: ProcessId, claims: boolean) {
+  constructor(port: OwnerPort, process: ProcessId, claims: Claims) {
     this.#port = port;
     this.process = process;
     this.#pump = new LeasePump(port, process, claims);

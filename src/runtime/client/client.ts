@@ -54,6 +54,7 @@ export class Client {
   readonly #storeHandlers = new Map<MessageName, (body: never) => void>();
   /** Puts made before the store was there, whose bytes belong in it. */
   #early: WeakRef<ObjectRef>[] = [];
+  readonly #claims = { available: true };
   readonly #fetching = new Map<ObjectId, ObjectRef>();
   readonly #other: OtherMessages;
   readonly #lost: (error: Error) => void;
@@ -80,7 +81,7 @@ export class Client {
       sharedSettled: (ref) => this.#sharedSettled(ref),
       finished: (task) => this.finished(task),
       shouldRetry: (task, error) => this.#shouldRetry(task, error),
-    }, true);
+    }, this.#claims);
     this.actors = new ActorTable(this);
   }
 
@@ -106,6 +107,7 @@ export class Client {
     });
     const slot = Number(welcome.memory["slot"] ?? -1);
     if (slot >= 0) this.#blocks = new ClaimBlocks((block) => store.claims(block), slot * CLAIM_BLOCKS, CLAIM_BLOCKS);
+    this.#claims.available = slot >= 0;
     this.#store = store;
     this.#storeEarly();
     this.node.release();

@@ -3,7 +3,7 @@
  * the clock.
  */
 import type { ActorClient } from "../../core/owner/actor-client.ts";
-import type { Lease, ShapeQueue } from "../../core/owner/leases.ts";
+import type { Claims, Lease, ShapeQueue } from "../../core/owner/leases.ts";
 import type { ObjectRef } from "../../core/owner/object-ref.ts";
 import { Owner } from "../../core/owner/owner.ts";
 import type { OwnerPort, SystemFailure } from "../../core/owner/port.ts";
@@ -25,9 +25,8 @@ const IDLE_WAYS_MAX = 256;
 export interface WorldHost {
   readonly node: NodeSender;
   readonly process: ProcessId;
-  readonly jobId: JobId;
-  readonly namespace: string;
-  readonly blocks: ClaimBlocks;
+  readonly identity: { readonly jobId: JobId; readonly namespace: string };
+  blocks(): ClaimBlocks | undefined;
   credit(ids: readonly string[], holder: ProcessId): void;
   failurePayload(task: Task | undefined, failure: SystemFailure): Payload;
   sharedSettled(ref: ObjectRef): void;
@@ -41,13 +40,13 @@ export class OwnerWorld implements OwnerPort, WayHost {
   readonly #ways = new Map<ProcessId, WorkerWay>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(host: WorldHost, claims: boolean) {
+  constructor(host: WorldHost, claims: Claims) {
     this.#host = host;
     this.owner = new Owner(this, host.process, claims);
   }
 
-  get blocks(): ClaimBlocks {
-    return this.#host.blocks;
+  get blocks(): ClaimBlocks | undefined {
+    return this.#host.blocks();
   }
 
   get process(): ProcessId {
@@ -55,11 +54,11 @@ export class OwnerWorld implements OwnerPort, WayHost {
   }
 
   get jobId(): JobId {
-    return this.#host.jobId;
+    return this.#host.identity.jobId;
   }
 
   get namespace(): string {
-    return this.#host.namespace;
+    return this.#host.identity.namespace;
   }
 
   // ── what ways report ──────────────────────────────────────────────────────────────────────────
@@ -117,7 +116,7 @@ export class OwnerWorld implements OwnerPort, WayHost {
   // ── OwnerPort ────────────────────────────────────────────────────────────────────────────────
 
   requestLease(requestId: LeaseRequestId, queue: ShapeQueue): void {
-    this.#host.node.send("leaseRequest", { requestId, jobId: this.#host.jobId, shape: queue.shape, backlog: queue.backlog });
+    this.#host.node.send("leaseRequest", { requestId, jobId: this.jobId, shape: queue.shape, backlog: queue.backlog });
   }
 
   cancelLeaseRequest(requestId: LeaseRequestId): void {

@@ -3,6 +3,7 @@
  */
 import type { Owner } from "../../core/owner/owner.ts";
 import type { Task } from "../../core/owner/task.ts";
+import type { ObjectRef as CoreRef } from "../../core/owner/object-ref.ts";
 import type { ObjectRef, ObjectRefStream } from "../engine.ts";
 import type { Payload } from "../../protocol/messages.ts";
 
@@ -13,6 +14,8 @@ export interface StreamHost {
   /** The caller waits: its resources are free until the returned function has settled. */
   pause(): () => Promise<void>;
   cancelTask(task: Task, force: boolean): void;
+  /** Makes an item a ref of this engine. */
+  adopt(ref: CoreRef): void;
 }
 
 export class RefStream implements ObjectRefStream<unknown> {
@@ -42,6 +45,7 @@ export class RefStream implements ObjectRefStream<unknown> {
     const stream = this.task.stream!;
     while (!this.#ended) {
       const ref = this.#host.owner.readStream(this.task);
+      if (ref) this.#host.adopt(ref);
       if (ref) return { done: false, value: ref as unknown as ObjectRef<unknown> };
       if (stream.length !== undefined && stream.read >= stream.length) {
         this.#ended = true;

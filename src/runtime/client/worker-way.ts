@@ -26,7 +26,7 @@ export interface Exported {
 
 export interface WayHost {
   readonly owner: Owner;
-  readonly blocks: ClaimBlocks;
+  readonly blocks: ClaimBlocks | undefined;
   readonly process: ProcessId;
   readonly jobId: JobId;
   readonly namespace: string;
@@ -83,7 +83,7 @@ export class WorkerWay {
   open(target: Lease | ActorClient): Lane {
     const index = this.#nextLane;
     this.#nextLane = (index + 1) & 0xffff;
-    const block = this.#host.blocks.take();
+    const block = this.#host.blocks?.take();
     const lane: Lane = { index, way: this, target, block };
     if (block) target.channel.startAt(block.next);
     this.#lanes.set(index, lane);
@@ -100,7 +100,7 @@ export class WorkerWay {
   close(lane: Lane): void {
     if (!this.#lanes.delete(lane.index)) return;
     this.#connection.send("channelClose", { channel: lane.index });
-    if (lane.block) this.#host.blocks.give(lane.block, lane.target.channel.next);
+    if (lane.block) this.#host.blocks?.give(lane.block, lane.target.channel.next);
   }
 
   push(lane: Lane, task: Task, payloads: Push["payloads"], group: string): void {

@@ -1,0 +1,404 @@
+/**
+ * The engine as the api layer calls it: each call validated there is carried out here, on the client of this process.
+ */
+import { ObjectRef } from "../../core/owner/object-ref.ts";
+import type { ActorClient } from "../../core/owner/actor-client.ts";
+import type { ShapeQueue } from "../../core/owner/leases.ts";
+import type { Task, TaskOptions } from "../../core/owner/task.ts";
+import { GetTimeoutError, InvalidOptionError, PendingCallsLimitError } from "../../errors/index.ts";
+import type { ActorId, PlacementGroupId } from "../../protocol/ids.ts";
+import { putId } from "../../protocol/ids.ts";
+import type { LeaseShape } from "../../protocol/messages.ts";
+import { packedSize, writePacked } from "../../values/codec.ts";
+import type {
+  ActorCore, ActorSpec, CallSpec, ClusterInfo, Engine, GetRequest, GroupRecord, GroupSpec, NodeInfo, ObjectRef as PublicRef, ObjectRefStream,
+  ObjectStoreState, RuntimeContext, TaskSpec, TimelineEvent, TypedArray, TypedArrayClass, WaitRequest, WritableBuffer,
+} from "../engine.ts";
+import { currentContext } from "../worker/context.ts";
+import type { CallContext } from "../worker/context.ts";
+import type { KnownActor } from "./actor-table.ts";
+import { foreign, packArguments } from "./arguments.ts";
+import type { Client } from "./client.ts";
+import type { ExportedFunction } from "./exports.ts";
+import { RefStream } from "./ref-stream.ts";
+import { RefWait } from "./waiting.ts";
+
+interface Prepared {
+  readonly key: string;
+  readonly maxCalls: number;
+  readonly options: TaskOptions;
+}
+
+/** What ends with the process: a driver's cluster, or nothing in a worker. */
+export interface EngineEnds {
+  connected(): Promise<ClusterInfo>;
+  close(): Promise<void>;
+  /** The process as an actor, and how it ends as one. */
+  exitActor(): never;
+  readonly isDriver: boolean;
+  readonly signal: AbortSignal;
+}
+
+type Ref = PublicRef<unknown>;
+
+export class ClientEngine implements Engine {
+  readonly client: Client;
+  readonly #ends: EngineEnds;
+  #open = true;
+  readonly #prepared = new WeakMap<TaskSpec | CallSpec, Prepared>();
+  #groups = 0;
+
+  constructor(client: Client, ends: EngineEnds) {
+    this.client = client;
+    this.#ends = ends;
+    client.actors.engine = this;
+    client.finished = (task) => finished(task);
+  }
+
+  get isOpen(): boolean {
+    return this.#open && !this.client.node.closed;
+  }
+
+  connected(): Promise<ClusterInfo> {
+    return this.#ends.connected();
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#ends.close();
+  }
+
+  context(): RuntimeContext {
+    const { identity, nodeId } = this.client;
+    const call = currentContext();
+    const assigned: Record<string, number> = {};
+    for (const [name, amount] of Object.entries(call?.assigned ?? {})) assigned[name] = amount / 10_000;
+    return {
+      jobId: identity.jobId, nodeId, workerId: identity.process, taskId: call?.taskId, actorId: call?.actorId, namespace: identity.namespace,
+      attempt: call?.attempt ?? 0, assignedResources: assigned, isDriver: this.#ends.isDriver, signal: call?.signal ?? this.#ends.signal,
+    };
+  }
+
+  // ── tasks and calls ─────────────────────────────────────────────────────────────────────────
+
+  submit(spec: TaskSpec, args: readonly unknown[]): Ref {
+    return this.#submit(spec, args).returns[0] as unknown as Ref;
+  }
+
+  submitMany(spec: TaskSpec, args: readonly unknown[]): Ref[] {
+    return this.#submit(spec, args).returns as unknown as Ref[];
+  }
+
+  submitStream(spec: TaskSpec, args: readonly unknown[]): ObjectRefStream<unknown> {
+    return this.#stream(this.#submit(spec, args));
+  }
+
+  createActor(spec: ActorSpec, args: readonly unknown[]): ActorCore {
+    const definition = this.client.exports.get(spec.target);
+    const shape = this.#inherited(spec.shape);
+    return this.client.actors.create({ ...spec, shape }, definition, packArguments(this.client, args));
+  }
+
+  call(actor: ActorCore, spec: CallSpec, args: readonly unknown[]): Ref {
+    return this.#call(actor, spec, args).returns[0] as unknown as Ref;
+  }
+
+  callMany(actor: ActorCore, spec: CallSpec, args: readonly unknown[]): Ref[] {
+    return this.#call(actor, spec, args).returns as unknown as Ref[];
+  }
+
+  callStream(actor: ActorCore, spec: CallSpec, args: readonly unknown[]): ObjectRefStream<unknown> {
+    return this.#stream(this.#call(actor, spec, args));
+  }
+
+  async getActor(name: string, namespace: string | undefined): Promise<ActorCore> {
+    const answer = await this.client.node.ask({ kind: "actorByName", name, namespace: namespace ?? this.client.identity.namespace });
+    return this.client.actors.found(answer as never);
+  }
+
+  kill(actor: ActorCore, noRestart: boolean): Promise<void> {
+    this.client.node.send("actorKill", { actorId: actor.actorId as ActorId, noRestart });
+    return Promise.resolve();
+  }
+
+  exitActor(): never {
+    return this.#ends.exitActor();
+  }
+
+  // ── objects ─────────────────────────────────────────────────────────────────────────────────
+
+  put(value: unknown): Ref {
+    return this.client.put(value) as unknown as Ref;
+  }
+
+  async createBuffer<A extends TypedArray>(length: number, type: TypedArrayClass<A>): Promise<WritableBuffer<A>> {
+    await this.connected();
+    const { client } = this;
+    const { process } = client.identity;
+    const id = putId(process, client.world.owner.nextCounter());
+    // The image of an array of that length, without its content: where the content goes is where its one buffer is.
+    const encoded = client.packing.encode(new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT)), "buffer");
+    const content = encoded.buffers[0];
+    const room = await client.store.createAsync(id, packedSize(encoded));
+    let at = 0;
+    writePacked(encoded, (offset, bytes) => {
+      if (bytes === content) at = offset;
+      else room.write(offset, bytes);
+    });
+    const array = new type(content ? room.view(at, content.byteLength) : new ArrayBuffer(0), 0, length);
+    let sealed = false;
+    const seal = (): PublicRef<A> => {
+      if (sealed) throw new InvalidOptionError("seal() was called twice. A buffer becomes one object; keep the ref that the first call gave.");
+      sealed = true;
+      room.seal(process, []);
+      const ref = client.newRef(id);
+      ref.payload = { kind: "stored", id, size: room.size };
+      ref.state = "ready";
+      client.sealedHere(ref);
+      return ref as unknown as PublicRef<A>;
+    };
+    return { array, seal };
+  }
+
+  async get(refs: readonly Ref[], request: GetRequest): Promise<unknown[]> {
+    const mine = this.#own(refs);
+    const wait = new RefWait(mine, mine.length, true, request);
+    if (!wait.done) {
+      const end = await this.#waiting(mine, () => wait.wait());
+      if (end === "aborted") throw request.signal!.reason;
+      if (end === "timeout") throw timeoutError(mine, request.timeoutMs!);
+    }
+    if (wait.failed) return [await this.client.value(wait.failed)];
+    const values = new Array<unknown>(mine.length);
+    let later: Promise<void>[] | undefined;
+    for (let i = 0; i < mine.length; i++) {
+      const now = this.client.valueNow(mine[i]!);
+      if (now && !(now.value instanceof Promise)) values[i] = now.value;
+      else (later ??= []).push(this.client.value(mine[i]!).then((value) => void (values[i] = value)));
+    }
+    if (later) await this.#held(() => Promise.all(later));
+    return values;
+  }
+
+  async wait(refs: readonly Ref[], request: WaitRequest): Promise<readonly number[]> {
+    const mine = this.#own(refs);
+    const wait = new RefWait(mine, request.numReturns, false, request);
+    if (!wait.done && (await this.#waiting(mine, () => wait.wait())) === "aborted") throw request.signal!.reason;
+    const ready: number[] = [];
+    for (let i = 0; i < mine.length && ready.length < request.numReturns; i++) if (mine[i]!.state !== "pending") ready.push(i);
+    return ready;
+  }
+
+  cancel(ref: Ref | ObjectRefStream<unknown>, { force }: { force: boolean; recursive: boolean }): Promise<void> {
+    const task = ref instanceof RefStream ? ref.task : (ref as unknown as ObjectRef).task;
+    if (task) this.#cancel(task, force);
+    return Promise.resolve();
+  }
+
+  // ── questions ───────────────────────────────────────────────────────────────────────────────
+
+  nodes(): Promise<readonly NodeInfo[]> {
+    return this.client.node.ask({ kind: "nodes" }) as Promise<readonly NodeInfo[]>;
+  }
+
+  clusterResources(): Promise<Record<string, number>> {
+    return this.client.node.ask({ kind: "clusterResources" }) as Promise<Record<string, number>>;
+  }
+
+  availableResources(): Promise<Record<string, number>> {
+    return this.client.node.ask({ kind: "availableResources" }) as Promise<Record<string, number>>;
+  }
+
+  timeline(): Promise<readonly TimelineEvent[]> {
+    return this.client.node.ask({ kind: "timeline" }) as Promise<readonly TimelineEvent[]>;
+  }
+
+  objectStore(): Promise<readonly ObjectStoreState[]> {
+    return this.client.node.ask({ kind: "objectStore" }) as Promise<readonly ObjectStoreState[]>;
+  }
+
+  createGroup({ bundles, strategy, name, detached }: GroupSpec): PlacementGroupId {
+    const { process, jobId } = this.client.identity;
+    const groupId = `${process}-${(this.#groups++).toString(36)}-g` as PlacementGroupId;
+    const question = { kind: "groupCreate", groupId, jobId, bundles: bundles.map((bundle) => ({ ...bundle })), strategy, name, detached } as const;
+    this.client.node.ask(question).catch(() => {}); // `groupReady` says it to whoever waits
+    return groupId;
+  }
+
+  async groupReady(groupId: PlacementGroupId): Promise<void> {
+    await this.client.node.ask({ kind: "groupReady", groupId });
+  }
+
+  async groupRemove(groupId: PlacementGroupId): Promise<void> {
+    await this.client.node.ask({ kind: "groupRemove", groupId });
+  }
+
+  async groupByName(name: string): Promise<GroupRecord> {
+    return (await this.client.node.ask({ kind: "groupByName", name })) as GroupRecord;
+  }
+
+  // ── how it is done ──────────────────────────────────────────────────────────────────────────
+
+  #submit(spec: TaskSpec, args: readonly unknown[]): Task {
+    const { client } = this;
+    const callable = client.exports.get(spec.target);
+    const { key, maxCalls, options } = this.#prepare(spec);
+    const shape = this.#inherited(spec.shape);
+    const queue = client.world.owner.queue(shape === spec.shape ? key : keyOf(shape, maxCalls, spec.target.name), shape, maxCalls);
+    return this.#run(callable, options, args, queue, spec.signal, undefined);
+  }
+
+  #call(actor: ActorCore, spec: CallSpec, args: readonly unknown[]): Task {
+    const known = actor as KnownActor;
+    const target = this.client.actors.client(known);
+    if (known.maxPendingCalls >= 0 && target.pending >= known.maxPendingCalls) {
+      throw new PendingCallsLimitError(
+        `${known.className}.${spec.method} was not called: ${target.pending} calls are pending and maxPendingCalls is ${known.maxPendingCalls}. ` +
+          "Wait for some of them first, or raise the limit.",
+        { actorId: known.actorId, className: known.className, method: spec.method, maxPendingCalls: known.maxPendingCalls },
+      );
+    }
+    const options = callOptions(spec, known.maxTaskRetries);
+    return this.#run(this.client.exports.method(spec.method) as ExportedFunction, options, args, target, spec.signal, known);
+  }
+
+  #run(
+    callable: ExportedFunction, options: TaskOptions, args: readonly unknown[], place: ShapeQueue | ActorClient, signal: AbortSignal | undefined,
+    actor: KnownActor | undefined,
+  ): Task {
+    const { client } = this;
+    const { payload, refArgs, holds } = packArguments(client, args);
+    if (refArgs) for (const { ref } of refArgs) client.fetch(ref);
+    client.world.tick();
+    const kept = actor ? [actor, ...(holds ?? [])] : holds;
+    const task = client.world.owner.submit({ callable, args: payload, refArgs, holds: kept, options }, place);
+    for (const ref of task.returns) ref.home = client;
+    this.#tie(task, signal);
+    client.world.batchEnd();
+    return task;
+  }
+
+  /** Ties a task to the call that made it, and to the signal that cancels it. */
+  #tie(task: Task, signal: AbortSignal | undefined): void {
+    const parent = currentContext();
+    if (!parent && !signal) return;
+    const child = { cancel: (force: boolean) => this.#cancel(task, force) };
+    const onAbort = (): void => child.cancel(false);
+    task.parent = { end: () => (parent?.children.delete(child), signal?.removeEventListener("abort", onAbort)) };
+    parent?.children.add(child);
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+  }
+
+  #cancel(task: Task, force: boolean): void {
+    this.client.world.tick();
+    this.client.world.owner.cancel(task, force);
+    this.client.world.batchEnd();
+  }
+
+  #stream(task: Task): ObjectRefStream<unknown> {
+    const { client } = this;
+    return new RefStream(task, {
+      owner: client.world.owner,
+      openError: (payload) => client.openError(payload as never),
+      cancelTask: (each, force) => this.#cancel(each, force),
+      pause: () => {
+        const call = currentContext();
+        call?.block();
+        client.node.hold();
+        return async () => {
+          client.node.letGo();
+          await call?.unblock();
+        };
+      },
+      adopt: (ref) => void (ref.home = client),
+    });
+  }
+
+  #prepare(spec: TaskSpec): Prepared {
+    let prepared = this.#prepared.get(spec);
+    if (!prepared) {
+      const { numReturns, maxRetries, retryExceptions, streamBuffer } = spec;
+      const maxCalls = Math.max(0, spec.maxCalls);
+      const options: TaskOptions = {
+        numReturns: numReturns === "streaming" ? 0 : numReturns, maxRetries, retryExceptions: retryExceptions !== false, retryRule: retryExceptions,
+        streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined, maxCalls, concurrencyGroup: undefined,
+      };
+      prepared = { key: keyOf(spec.shape, maxCalls, spec.target.name), maxCalls, options };
+      this.#prepared.set(spec, prepared);
+    }
+    return prepared;
+  }
+
+  /** In a placement group that captures children, they are placed in it too. */
+  #inherited(shape: LeaseShape): LeaseShape {
+    const from = currentContext()?.childStrategy;
+    return from && shape.strategy.kind === "default" ? { ...shape, strategy: from } : shape;
+  }
+
+  #own(refs: readonly Ref[]): ObjectRef[] {
+    const mine = refs as unknown as ObjectRef[];
+    for (const ref of mine) {
+      if (!(ref instanceof ObjectRef) || ref.home !== this.client) throw foreign(ref as ObjectRef);
+      this.client.fetch(ref);
+    }
+    return mine;
+  }
+
+  /** Waits with the caller's resources free, and the process kept alive. */
+  async #waiting<T>(refs: readonly ObjectRef[], wait: () => Promise<T>): Promise<T> {
+    const call: CallContext | undefined = currentContext();
+    if (refs.length === 0) return wait();
+    call?.block();
+    try {
+      return await this.#held(wait);
+    } finally {
+      if (call) await call.unblock();
+    }
+  }
+
+  async #held<T>(wait: () => Promise<T>): Promise<T> {
+    this.client.node.hold();
+    try {
+      return await wait();
+    } finally {
+      this.client.node.letGo();
+    }
+  }
+}
+
+const unbounded = (count: number): number => (count < 0 ? 0xffff_ffff : count);
+
+function callOptions(spec: CallSpec, maxTaskRetries: number): TaskOptions {
+  const { numReturns, retryExceptions, streamBuffer, concurrencyGroup } = spec;
+  return {
+    numReturns: numReturns === "streaming" ? 0 : numReturns, maxRetries: spec.maxTaskRetries ?? maxTaskRetries,
+    retryExceptions: retryExceptions !== false, retryRule: retryExceptions,
+    streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined, maxCalls: 0, concurrencyGroup,
+  };
+}
+
+/** Equal for tasks that can share a lease. */
+function keyOf(shape: LeaseShape, maxCalls: number, name: string): string {
+  const { resources, strategy, labelSelector, envVars, priority } = shape;
+  return JSON.stringify([resources, strategy, labelSelector, envVars, priority, maxCalls > 0 ? [maxCalls, name] : 0]);
+}
+
+function finished(task: Task): void {
+  (task.parent as { end(): void } | undefined)?.end();
+  task.parent = undefined;
+}
+
+function timeoutError(refs: readonly ObjectRef[], timeoutMs: number): GetTimeoutError {
+  const pending = refs.filter((ref) => ref.state === "pending").map((ref) => ref.id as string);
+  return new GetTimeoutError(
+    `get() waited ${timeoutMs} ms and ${pending.length} of ${refs.length} results are not there yet. The tasks go on; get them again, or cancel them.`,
+    { timeoutMs, pending: pending.slice(0, 10), total: refs.length },
+  );
+}
+
+export function notAnActor(): never {
+  throw new InvalidOptionError("exitActor() was called outside an actor. Only a method of an actor can end it; use kill(handle) elsewhere.");
+}
+

@@ -1,0 +1,202 @@
+/**
+ * A program that is its own cluster: starts the node daemon of this machine, joins it, and ends it.
+ */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ConnectionError, explain } from "../../errors/index.ts";
+import { defaultCapacity } from "../../memory/capacity.ts";
+import type { JobId, ProcessId } from "../../protocol/ids.ts";
+import type { Body, MessageName } from "../../protocol/messages.ts";
+import { DAEMON_CONFIG } from "../daemon/config.ts";
+import type { DaemonConfig, DaemonReport } from "../daemon/config.ts";
+import type { ApiHooks, ClusterInfo, Engine, EngineOptions } from "../engine.ts";
+import { Client } from "./client.ts";
+import { ClientEngine, notAnActor } from "./engine.ts";
+import { LogPrinter } from "./log-printer.ts";
+
+/** Source or build: the files that are started have the ending of this one. */
+const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
+const daemonMain = fileURLToPath(new URL(`../daemon/main.${ending}`, import.meta.url));
+const workerMain = fileURLToPath(new URL(`../worker/main.${ending}`, import.meta.url));
+
+/** The daemon serves within this time, or its start has failed. */
+const START_MS = 30_000;
+/** At the end the daemon is waited for so long. */
+const END_MS = 5_000;
+
+export function startLocal(options: EngineOptions, hooks: ApiHooks): Engine {
+  return new LocalCluster(options, hooks).engine;
+}
+
+class LocalCluster {
+  readonly engine: ClientEngine;
+  readonly #client: Client;
+  readonly #options: EngineOptions;
+  readonly #abort = new AbortController();
+  readonly #printer = new LogPrinter();
+  readonly #connected: Promise<ClusterInfo>;
+  #daemon: ChildProcess | undefined;
+  #sessionDir: string | undefined;
+  #ending: Promise<void> | undefined;
+  readonly #beforeExit = (): void => void this.#end();
+
+  constructor(options: EngineOptions, hooks: ApiHooks) {
+    this.#options = options;
+    const process_ = randomBytes(6).toString("hex") as ProcessId;
+    const jobId = `job-${randomBytes(4).toString("hex")}` as JobId;
+    const namespace = options.namespace ?? randomBytes(8).toString("hex");
+    this.#client = new Client({ process: process_, jobId, namespace }, hooks, (name, body) => this.#message(name, body), () => this.#lost());
+    this.engine = new ClientEngine(this.#client, {
+      connected: () => this.#connected,
+      close: () => this.#end(),
+      exitActor: notAnActor,
+      isDriver: true,
+      signal: this.#abort.signal,
+    });
+    this.#connected = this.#start();
+    this.#connected.catch(() => {});
+    process.on("beforeExit", this.#beforeExit);
+  }
+
+  async #start(): Promise<ClusterInfo> {
+    try {
+      const socket = await this.#startDaemon();
+      const { identity } = this.#client;
+      await this.#client.node.connect(socket, (send) => {
+        const { process: processId, jobId, namespace } = identity;
+        send("driverHello", { processId, jobId, pid: process.pid, namespace, logToDriver: this.#options.logToDriver });
+      }, () => {});
+      this.#client.node.hold();
+      await this.#welcomed;
+      this.#client.node.letGo();
+      return { address: socket, nodeId: this.#client.nodeId, jobId: identity.jobId, namespace: identity.namespace };
+    } catch (error) {
+      const failed = error instanceof ConnectionError ? error : new ConnectionError(`The cluster did not start: ${String(error)}`, { cause: error });
+      this.#client.node.fail(failed);
+      this.#daemon?.kill();
+      this.#removeSession();
+      throw failed;
+    }
+  }
+
+  #welcome: (() => void) | undefined;
+  readonly #welcomed = new Promise<void>((resolve) => (this.#welcome = resolve));
+
+  #startDaemon(): Promise<string> {
+    const sessionDir = (this.#sessionDir = mkdtempSync(join(tmpdir(), "mobula-")));
+    chmodSync(sessionDir, 0o700);
+    const config = this.#daemonConfig(sessionDir);
+    const daemon = spawn(process.execPath, [...loaderFlags(process.execArgv), daemonMain], {
+      env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) }, stdio: ["pipe", "pipe", "inherit"], detached: true,
+    });
+    this.#daemon = daemon;
+    return new Promise<string>((resolve, reject) => {
+      let text = "";
+      const timer = setTimeout(() => reject(new Error(`the node daemon did not answer within ${START_MS} ms`)), START_MS);
+      daemon.stdout!.setEncoding("utf8");
+      daemon.stdout!.on("data", (chunk: string) => {
+        text += chunk;
+        if (!text.includes("\n")) return;
+        clearTimeout(timer);
+        const report = JSON.parse(text.slice(0, text.indexOf("\n"))) as DaemonReport;
+        // What holds the program open from now on is what it waits for.
+        daemon.unref();
+        (daemon.stdin as unknown as { unref(): void }).unref();
+        daemon.stdout!.destroy();
+        if ("error" in report) reject(new Error(report.error));
+        else resolve(report.socket);
+      });
+      daemon.on("error", reject);
+      daemon.on("exit", (code, signal) => {
+        clearTimeout(timer);
+        reject(new Error(`the node daemon ended with ${signal ?? `code ${code}`}`));
+        this.#client.node.destroy();
+        this.#removeSession();
+      });
+      daemon.stdin!.on("error", () => {});
+    });
+  }
+
+  #daemonConfig(sessionDir: string): DaemonConfig {
+    const { numCpus, numGpus, resources, objectStoreMemory, envVars } = this.#options;
+    const { jobId, namespace } = this.#client.identity;
+    return {
+      sessionDir, jobId, namespace, numCpus: numCpus ?? availableParallelism(), numGpus: numGpus ?? 0, resources,
+      objectStoreMemory: objectStoreMemory ?? defaultCapacity(), labels: {}, workerMain, workerExecArgv: loaderFlags(process.execArgv),
+      workerConfig: { jobId, namespace, entry: process.argv[1], envVars: envVars ?? {} },
+    };
+  }
+
+  #message(name: MessageName, body: never): boolean {
+    switch (name) {
+      case "welcome":
+        this.#client.ready(body);
+        this.#welcome?.();
+        return true;
+      case "log":
+        this.#printer.print(body);
+        return true;
+      case "warning":
+        this.#printer.warn((body as Body<"warning">).message);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #lost(): void {
+    this.#abort.abort(new ConnectionError("The cluster is gone."));
+  }
+
+  #end(): Promise<void> {
+    process.off("beforeExit", this.#beforeExit);
+    return (this.#ending ??= this.#doEnd());
+  }
+
+  async #doEnd(): Promise<void> {
+    await this.#connected.catch(() => undefined);
+    const { node } = this.#client;
+    // What workers have printed until now is on the terminal before the program goes on.
+    if (!node.closed) await Promise.race([node.ask({ kind: "outputDrained" }).catch(() => undefined), pause(1_000)]);
+    this.#printer.flush();
+    const closed = new ConnectionError(explain("There is no cluster any more", "shutdown() was called", "Call init() again and make refs and handles anew"));
+    node.fail(closed);
+    const daemon = this.#daemon;
+    if (daemon && daemon.exitCode === null && daemon.signalCode === null) {
+      const gone = new Promise<void>((resolve) => daemon.once("exit", () => resolve()));
+      daemon.ref();
+      daemon.stdin!.end();
+      await Promise.race([gone, pause(END_MS)]);
+      if (daemon.exitCode === null && daemon.signalCode === null) daemon.kill("SIGKILL");
+    }
+    node.destroy();
+    this.#removeSession();
+  }
+
+  #removeSession(): void {
+    if (this.#sessionDir) rmSync(this.#sessionDir, { recursive: true, force: true });
+  }
+}
+
+/** Flags that decide how modules are loaded; those of debuggers and of the entry itself are the driver's own. */
+function loaderFlags(execArgv: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < execArgv.length; i++) {
+    const flag = execArgv[i]!;
+    if (/^--?(inspect|debug|eval|e$|print|p$|pe$|test|watch|interactive|i$|check|c$|cpu-prof|heap-prof|prof|input-type)/.test(flag)) {
+      if (/^(--eval|-e|--print|-p|-pe)$/.test(flag)) i++;
+      continue;
+    }
+    kept.push(flag);
+  }
+  return kept;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
