@@ -44,9 +44,18 @@ export interface FunctionCodec {
   hasPrivateFields?(cls: Function): boolean;
   /** URL of the module whose namespace (or, for a built-in one, whose exports object) this is, or undefined. */
   describeModule?(object: object): string | undefined;
-  /**
-   * Rebuilds in two steps so that cycles can be closed: `fn` exists at once, `fill` gives it its captures.
-   * Modules have been imported before; `moduleOf(url)` gives the namespace.
-   */
-  rebuild(record: { kind: "value"; code: string }, moduleOf: (url: string) => object): { fn: Function; fill(captures: unknown[]): void };
+  /** The function or class that a reference names. Throws when the module does not have it. Absent: the codec follows the path. */
+  resolve?(record: { readonly url: string; readonly path: readonly string[] }, moduleOf: (url: string) => object): Function;
+  /** Makes a function again, in steps so that cycles can be closed. Modules have been imported before; `moduleOf(url)` gives the namespace. */
+  rebuild(record: { kind: "value"; code: string }, moduleOf: (url: string) => object): RebuiltFunction;
+}
+
+/** A function that is being made again. The steps are taken in order, for all functions of a graph together. */
+export interface RebuiltFunction {
+  /** 1. Exists at once, with its identity and its `prototype`; not to be called yet. */
+  readonly fn: Function;
+  /** 2. Gives it its captures and properties. They may be functions that are not filled yet themselves. Repeatable. */
+  fill(captures: readonly unknown[], properties: ReadonlyArray<readonly [PropertyKey, unknown]>): void;
+  /** 3. Once the graph is filled: runs static initialisers and lays the properties over. Repeatable; may be called early for a class in need. */
+  start(): void;
 }

@@ -2,6 +2,7 @@
  * Makes what is neither a primitive nor a plain container. The mirror of encode-special.ts, encode-functions.ts and
  * encode-errors.ts.
  */
+import type { RebuiltFunction } from "./contract.ts";
 import type { Decoder } from "./decoder.ts";
 import { Broken, define } from "./decoder.ts";
 import * as tag from "./format.ts";
@@ -110,7 +111,8 @@ function readReference(decoder: Decoder): Function | Broken {
   const { registry } = decoder;
   const known = registry.findReference(url, path);
   if (known !== undefined) return decoder.register(known);
-  const found = attempt(() => follow(decoder.moduleOf(url), url, path));
+  const { functions } = decoder;
+  const found = attempt(() => functions.resolve?.({ url, path }, decoder.moduleOf) ?? follow(decoder.moduleOf(url), url, path));
   if (!(found instanceof Broken)) registry.keepReference(found, { kind: "reference", url, path });
   return decoder.register(found);
 }
@@ -137,21 +139,22 @@ function readByValue(decoder: Decoder): Function | Broken {
   const modules: string[] = [];
   for (let left = decoder.readCount(1); left > 0; left--) modules.push(decoder.readString());
   const captures = decoder.complete(() => readList(decoder, () => readTolerant(decoder)));
-  const filled = made === undefined || made instanceof Broken ? undefined : attempt(() => fill(made, captures));
+  const filled = made === undefined || made instanceof Broken ? undefined : attempt(() => fill(made, captures, []));
   if (filled instanceof Broken) decoder.settle(number, filled);
   const properties = decoder.complete(() => readList(decoder, () => [readPropertyKey(decoder), decoder.readValue()] as const));
   // What this process knows already stays as it is.
   if (filled instanceof Broken) return filled;
   if (made === undefined || fn instanceof Broken) return fn;
-  for (const [key, value] of properties) define(fn, key, value);
+  fill(made as RebuiltFunction, captures, properties);
+  decoder.rebuilt.push(made as RebuiltFunction);
   if (id !== "") registry.remember(fn, id, { kind: "value", code, captures, properties, modules });
   return fn;
 }
 
 /** Without a part that is broken, such as its base class, a function is broken too. */
-function fill(made: ReturnType<Decoder["functions"]["rebuild"]>, captures: unknown[]): void {
+function fill(made: RebuiltFunction, captures: unknown[], properties: ReadonlyArray<readonly [PropertyKey, unknown]>): void {
   for (const capture of captures) if (capture instanceof Broken) throw capture.reason;
-  made.fill(captures);
+  made.fill(captures, properties);
 }
 
 function readCode(decoder: Decoder): string {
@@ -186,6 +189,7 @@ function readHooked(decoder: Decoder): object {
   const number = decoder.reserve();
   const owner = decoder.nested(() => decoder.readValue());
   const data = decoder.complete(() => decoder.readValue());
+  decoder.startRebuilt();
   const read: unknown = typeof owner === "function" ? Reflect.get(owner, deserialize) : undefined;
   if (typeof read !== "function") throw malformed("a class has no `static [deserialize]` here");
   const value: unknown = Reflect.apply(read, owner, [data]);

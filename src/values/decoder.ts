@@ -4,7 +4,7 @@
  */
 import { SerializationError, explain } from "../errors/index.ts";
 import { BufferTable } from "./buffers.ts";
-import type { FunctionCodec, RefCodec } from "./contract.ts";
+import type { FunctionCodec, RebuiltFunction, RefCodec } from "./contract.ts";
 import { readSpecial } from "./decode-special.ts";
 import * as tag from "./format.ts";
 import type { IdentityRegistry } from "./identity.ts";
@@ -34,6 +34,8 @@ export class Decoder extends ByteReader {
   readonly functions: FunctionCodec;
   readonly registry: IdentityRegistry;
   moduleOf: ModuleOf = noModules;
+  /** Made again and not started yet. */
+  readonly rebuilt: RebuiltFunction[] = [];
   /** Sources of functions in the order in which they came. */
   readonly codes: string[] = [];
 
@@ -63,6 +65,7 @@ export class Decoder extends ByteReader {
       if ((flags & tag.HAS_BUFFERS) !== 0) this.#buffers = new BufferTable(this, buffer);
       const value = this.readValue();
       if (this.#queue !== undefined) this.#flush();
+      this.startRebuilt();
       if (this.pos !== this.end) throw malformed(`${this.end - this.pos} bytes are left over`);
       return value;
     } catch (error) {
@@ -72,12 +75,18 @@ export class Decoder extends ByteReader {
     }
   }
 
+  /** Functions and classes that are filled become ready: at the end, or when one is needed before. */
+  startRebuilt(): void {
+    for (const made of this.rebuilt.splice(0)) made.start();
+  }
+
   #reset(): void {
     this.bytes = nothing;
     this.moduleOf = noModules;
     if (this.#objects.length > 0) this.#objects = [];
     if (this.#shapes.length > 0) this.#shapes = [];
     if (this.codes.length > 0) this.codes.length = 0;
+    if (this.rebuilt.length > 0) this.rebuilt.length = 0;
     this.#depth = 0;
     this.#queue = undefined;
     this.#buffers = undefined;

@@ -16,6 +16,9 @@ type ByValue = FunctionRecord & { kind: "value" };
 
 /** `asClass`: an instance of it is part of the value. */
 export function writeFunction(encoder: Encoder, fn: Function, asClass = false): void {
+  // A function that stands in front of an object, such as a remote function: the object is what crosses.
+  const inner: unknown = types.isProxy(fn) ? undefined : Reflect.get(fn, Symbol.for("mobula.standInFor"));
+  if (typeof inner === "object" && inner !== null) return encoder.writeObject(inner);
   if (encoder.writeIfKnown(fn)) return;
   const text = encoder.refCodec.describe(fn);
   if (text !== undefined) {

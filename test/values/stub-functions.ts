@@ -2,7 +2,7 @@
  * A FunctionCodec for the tests of the value codec: functions are made from source text whose captured variables are read from an
  * object `slots`. One stub stands for one process. Not the real thing, which is in src/functions.
  */
-import type { FunctionCodec, FunctionRecord, RefCodec } from "../../src/values/contract.ts";
+import type { FunctionCodec, FunctionRecord, RebuiltFunction, RefCodec } from "../../src/values/contract.ts";
 import { SerializationError } from "../../src/errors/index.ts";
 import { ValueCodec } from "../../src/values/codec.ts";
 
@@ -45,17 +45,22 @@ export class StubFunctions implements FunctionCodec {
     };
   }
 
-  rebuild(record: { kind: "value"; code: string }): { fn: Function; fill(captures: unknown[]): void } {
+  rebuild(record: { kind: "value"; code: string }): RebuiltFunction {
     this.rebuilds += 1;
     const [source, names] = JSON.parse(record.code) as [string, string[]];
     const slots: Record<string, unknown> = {};
     for (const name of names) slots[name] = undefined;
     const fn = this.define(source, slots);
+    let laid: ReadonlyArray<readonly [PropertyKey, unknown]> = [];
     return {
       fn,
-      fill(captures) {
+      fill(captures, properties) {
         names.forEach((name, i) => (slots[name] = captures[i]));
         inherit(fn, slots);
+        laid = properties;
+      },
+      start() {
+        for (const [key, value] of laid) Object.defineProperty(fn, key, { value, enumerable: true, configurable: true, writable: true });
       },
     };
   }

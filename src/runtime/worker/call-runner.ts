@@ -18,6 +18,10 @@ export interface RunnerHost {
   readonly packing: Packing;
   /** Credits the owner with what is inside a result. */
   credit(ids: readonly string[], holder: ProcessId): void;
+  /** Takes over refs that the owner credited to this process. */
+  receive(ids: readonly string[]): readonly object[];
+  /** What runs now, for the prefix of its output. */
+  titled(title: string): void;
   /** exitActor() was called: the answer is out, the actor ends. */
   actorExits(): void;
 }
@@ -32,6 +36,10 @@ export class CallRunner {
   }
 
   run(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>, self: unknown): Promise<void> | undefined {
+    const { args: packed, payloads } = call.push;
+    if (packed.refs) call.holds.push(...this.#host.receive(packed.refs));
+    for (const { payload } of payloads) if (payload.kind === "inline" && payload.refs) call.holds.push(...this.#host.receive(payload.refs));
+    if (self === undefined) this.#host.titled(call.name);
     if (target instanceof Promise) return this.#runLater(call, target, self);
     let args: unknown[];
     try {

@@ -44,6 +44,8 @@ export class RunningCall implements CallContext {
   readonly push: Push;
   readonly name: string;
   readonly childStrategy: Strategy | undefined = undefined;
+  /** What its arguments contain, held while it runs. */
+  readonly holds: object[] = [];
   startedAt = 0;
   /** Time spent waiting for others, which is not run time. */
   waitedMs = 0;

@@ -1,0 +1,12 @@
+/** The first file of a worker process. */
+import { WORKER_CONFIG } from "../daemon/config.ts";
+import type { WorkerSettings } from "./worker.ts";
+
+const config = JSON.parse(process.env[WORKER_CONFIG] ?? "") as WorkerSettings;
+delete process.env[WORKER_CONFIG];
+// By-reference functions and the main script's own paths are told from the driver's entry.
+if (config.entry !== undefined) process.argv[1] = config.entry;
+for (const [name, value] of Object.entries(config.envVars ?? {})) process.env[name] = value;
+
+const { Worker } = await import("./worker.ts");
+await new Worker(config).start();

@@ -1,0 +1,196 @@
+/**
+ * A worker process: joins its node, listens for owners, and runs what they push: tasks of the leases on it, or one actor.
+ */
+import { createServer } from "node:net";
+import { libc } from "../../memory/ffi.ts";
+import { adoptEngine, apiHooks } from "../../api/session.ts";
+import { wellKnown } from "../../api/well-known.ts";
+import { registerWellKnown } from "../../functions/index.ts";
+import { TaskError } from "../../errors/index.ts";
+import type { JobId } from "../../protocol/ids.ts";
+import type { Body, MessageName } from "../../protocol/messages.ts";
+import { Client } from "../client/client.ts";
+import { ClientEngine, notAnActor } from "../client/engine.ts";
+import type { HeldId } from "../client/held-refs.ts";
+import { Later } from "../client/packing.ts";
+import type { WorkerConfig } from "../daemon/config.ts";
+import { ActorHost } from "./actor-host.ts";
+import type { Channel } from "./call.ts";
+import { CallRunner } from "./call-runner.ts";
+import { ActorExit, runFollowed } from "./context.ts";
+import type { CallContext } from "./context.ts";
+import { Definitions } from "./definitions.ts";
+import { Executor, setVisibleGpus } from "./executor.ts";
+import { OwnerLink } from "./owner-link.ts";
+
+export interface WorkerSettings extends WorkerConfig {
+  readonly jobId: JobId;
+  readonly namespace: string;
+  /** The driver's entry script. */
+  readonly entry?: string;
+  readonly envVars?: Readonly<Record<string, string>>;
+}
+
+export class Worker {
+  readonly #settings: WorkerSettings;
+  readonly #client: Client;
+  readonly #runner: CallRunner;
+  readonly #definitions: Definitions;
+  readonly #executor: Executor;
+  readonly #links = new Set<OwnerLink>();
+  #actor: ActorHost | undefined;
+  #starting: Body<"actorStart"> | undefined;
+  #exiting = false;
+  #title = "";
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+    const { processId, jobId, namespace } = settings;
+    registerWellKnown("mobula:", wellKnown);
+    this.#client = new Client({ process: processId, jobId, namespace }, apiHooks(), (name, body) => this.#message(name, body), () => this.#orphaned());
+    const engine = new ClientEngine(this.#client, {
+      connected: () => Promise.resolve({ address: settings.nodeSocket, nodeId: this.#client.nodeId, jobId, namespace }),
+      close: () => Promise.resolve(),
+      exitActor: () => this.#exitActor(),
+      isDriver: false,
+      signal: new AbortController().signal,
+    });
+    adoptEngine(engine);
+    const packing = this.#client.packing;
+    this.#runner = new CallRunner({
+      packing,
+      credit: (ids, holder) => this.#client.credit(ids, holder),
+      receive: (ids) => this.#client.receive(ids as HeldId[]),
+      titled: (title) => this.#setTitle(title),
+      actorExits: () => this.#actorExits(),
+    });
+    this.#definitions = new Definitions(packing);
+    this.#executor = new Executor(this.#runner, this.#definitions, this.#client.node);
+  }
+
+  async start(): Promise<void> {
+    const { sessionDir, processId, nodeSocket } = this.#settings;
+    // The kernel ends this process with its daemon, whatever it is doing then.
+    libc()?.setParentDeathSignal(9);
+    process.on("uncaughtException", (error) => this.#failed(error));
+    const socket = `${sessionDir}/w-${processId}.sock`;
+    const server = createServer((owner) => {
+      this.#links.add(new OwnerLink(owner, {
+        blocks: (block) => this.#client.store.claims(block),
+        receive: (ids) => this.#client.receive(ids),
+        arrived: (channel) => this.#arrived(channel),
+        drain: () => this.#drain(),
+        linkClosed: (link) => void this.#links.delete(link),
+      }));
+    });
+    await new Promise<void>((resolve) => server.listen(socket, resolve));
+    this.#client.node.hold();
+    await this.#client.node.connect(nodeSocket, (send) => send("workerHello", { processId, pid: process.pid, socket }), () => {});
+  }
+
+  #arrived(channel: Channel): void {
+    if (channel.leaseId) this.#executor.arrived(channel);
+    else this.#actor?.arrived(channel);
+  }
+
+  #drain(): void {
+    if (this.#actor) this.#actor.drain();
+    else this.#executor.drain();
+  }
+
+  #message(name: MessageName, body: never): boolean {
+    switch (name) {
+      case "welcome":
+        this.#client.ready(body);
+        return true;
+      case "taskResumed": {
+        const { leaseId, turn } = body as Body<"taskResumed">;
+        this.#executor.resumedByNode(leaseId, turn);
+        return true;
+      }
+      case "actorStart":
+        this.#starting = body;
+        void this.#startActor(body);
+        return true;
+      case "exitRequest":
+        this.#end(0);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  async #startActor(start: Body<"actorStart">): Promise<void> {
+    const { actorId, epoch, className, functionId, definition } = start;
+    this.#setTitle(className);
+    setVisibleGpus(start.gpuIds);
+    const { packing, node } = this.#client;
+    // Held for as long as the actor lives: its definition may use them.
+    this.#holds = this.#client.receive((start.argRefs ?? []) as HeldId[]);
+    try {
+      const { fn: type } = await this.#definitions.load(functionId, className, definition);
+      const opened = packing.unpack(start.args, false);
+      const args = (opened instanceof Later ? await opened.promise : opened) as unknown[];
+      for (const { index, payload } of start.argPayloads) {
+        const value = payload.kind === "stored" ? await packing.read(payload.id) : packing.open(payload);
+        args[index] = value instanceof Later ? await value.promise : value;
+      }
+      const instance = runFollowed(this.#constructing(start), () => Reflect.construct(type, args) as object);
+      this.#actor = new ActorHost(this.#runner, start, instance);
+      node.send("actorStarted", { actorId, epoch });
+    } catch (error) {
+      if (error instanceof ActorExit) return this.#actorExits();
+      const wrapped = TaskError.wrap(error, { actorId, functionName: `${className}.constructor`, pid: process.pid });
+      node.send("actorStartFailed", { actorId, epoch, error: this.#client.errorPayload(wrapped).bytes });
+    }
+  }
+
+  #holds: readonly object[] = [];
+
+  #constructing({ actorId, assigned, gpuIds }: Body<"actorStart">): CallContext {
+    const signal = new AbortController().signal;
+    const nothing = { block: () => {}, unblock: () => Promise.resolve(), children: new Set<never>(), childStrategy: undefined };
+    return { taskId: undefined, actorId, attempt: 0, assigned, gpuIds, signal, ...nothing };
+  }
+
+  #exitActor(): never {
+    if (!this.#starting) return notAnActor();
+    throw new ActorExit();
+  }
+
+  #actorExits(): void {
+    this.#actor?.end();
+    this.#client.node.send("actorExit", { actorId: this.#starting!.actorId });
+    this.#end(0);
+  }
+
+  #setTitle(title: string): void {
+    if (title === this.#title) return;
+    this.#title = title;
+    this.#client.node.send("workerTitle", { title: title.slice(0, 1024) });
+  }
+
+  /** Something failed outside any call: what this process knows can no longer be trusted. */
+  #failed(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.stderr.write(`${text}\n`);
+    const message = `an error was not caught outside of any call: ${text.split("\n", 1)[0]!}`;
+    this.#client.node.send("workerExiting", { reason: { cause: "uncaught-error", message: message.slice(0, 4096), exitCode: 1 } });
+    this.#end(1);
+  }
+
+  #end(code: number): void {
+    if (this.#exiting) return;
+    this.#exiting = true;
+    this.#client.node.flush();
+    for (const link of this.#links) link.flush();
+    // One turn for what the kernel has not taken yet.
+    setTimeout(() => process.exit(code), 20);
+  }
+
+  #orphaned(): void {
+    if (this.#exiting) return;
+    process.exit(1);
+  }
+}
+
