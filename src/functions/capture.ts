@@ -8,7 +8,6 @@ import { applyEdits, baseEdit, deferEdits, hasStaticCode, keyEdits } from "./cla
 import type { Edit } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
-import type { FunctionFacts } from "./inspector.ts";
 import { markName, metaName, ownProperties, parseCode, portableSymbol, printCode } from "./record.ts";
 import type { KeyText, PrototypeMember, SourceCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
@@ -55,7 +54,8 @@ const nativeText = /\{\s*\[native code\]\s*\}\s*$/;
 export function captureFunction(given: Function, path: string): FunctionRecord {
   const carrier = carriers.get(given);
   const fn = carrier?.fn ?? given;
-  if (types.isProxy(fn)) throw refusal(path, "a Proxy of a function", "", "its handler cannot be taken along", "Pass the function behind it");
+  if (types.isProxy(fn))
+    throw refusal(path, "a Proxy of a function", "", "its handler cannot be taken along", "Pass the function behind it");
   const again = rebuiltState(fn);
   if (again !== undefined) return captureAgain(fn, again.code, again.captures(), carrier);
   if (carrier === undefined) {
@@ -103,14 +103,27 @@ function captureAgain(fn: Function, code: string, captures: readonly unknown[], 
     const name = parsed.names[index];
     return name !== undefined && carrier !== undefined && Object.hasOwn(carrier.captures, name) ? carrier.captures[name] : value;
   });
-  return { kind: "value", code, captures: values, captureNames: captureNames(parsed), properties: properties(fn, parsed), modules: modulesOf(parsed) };
+  return {
+    kind: "value",
+    code,
+    captures: values,
+    captureNames: captureNames(parsed),
+    properties: properties(fn, parsed),
+    modules: modulesOf(parsed),
+  };
 }
 
 function captureSource(subject: Subject): FunctionRecord {
   const { fn, path, place } = subject;
   const fragment = parseFunction(textOfFunction(fn));
   if (fragment === undefined) {
-    throw refusal(path, `the function ${fn.name || "(anonymous)"}`, place, "its source is not to be had or not understood", "Define it in a file");
+    throw refusal(
+      path,
+      `the function ${fn.name || "(anonymous)"}`,
+      place,
+      "its source is not to be had or not understood",
+      "Define it in a file",
+    );
   }
   const strict = isStrict(subject, fragment);
   const analysis = analyse(fragment, strict);
@@ -118,15 +131,27 @@ function captureSource(subject: Subject): FunctionRecord {
   const bindings = bindNames(subject, analysis);
   if (analysis.importMeta.length > 0 && !bindings.meta.includes(metaName)) bindings.meta.push(metaName);
   const isClass = fragment.root.type === "ClassExpression";
-  const { text, base } = isClass ? rewriteClass(subject, fragment, analysis, bindings) : { text: plainText(fragment, analysis, fn), base: inheritedBase(fn) };
+  const { text, base } = isClass
+    ? rewriteClass(subject, fragment, analysis, bindings)
+    : { text: plainText(fragment, analysis, fn), base: inheritedBase(fn) };
   const members = prototypeMembers(fn, fragment);
   const code: SourceCode = {
     kind: isClass ? "class" : "function",
-    wrap: fragment.wrap, text, name: nameProperty(fn), strict,
+    wrap: fragment.wrap,
+    text,
+    name: nameProperty(fn),
+    strict,
     ...(fragment.wrap === "expression" ? {} : { key: keyOf(fragment, fn) }),
-    url: subject.url, line: subject.facts?.line ?? 0, column: subject.facts?.column ?? 0, inModule: subject.facts?.inModule ?? true,
+    url: subject.url,
+    line: subject.facts?.line ?? 0,
+    column: subject.facts?.column ?? 0,
+    inModule: subject.facts?.inModule ?? true,
     names: [...bindings.captures.keys()],
-    self: bindings.self, imports: bindings.imports, meta: bindings.meta, requires: bindings.requires, naming: bindings.naming,
+    self: bindings.self,
+    imports: bindings.imports,
+    meta: bindings.meta,
+    requires: bindings.requires,
+    naming: bindings.naming,
     base: base !== undefined,
     members: members.map(([member]) => member),
   };
@@ -189,9 +214,16 @@ function refuseSurroundings(subject: Subject, fragment: Fragment, analysis: Anal
   }
   const [secret] = analysis.outerPrivateNames;
   if (secret !== undefined) {
-    throw refusal(path, what, place, `it uses the private name #${secret} of the class around it`, "Pass the class, or use a public member");
+    throw refusal(
+      path,
+      what,
+      place,
+      `it uses the private name #${secret} of the class around it`,
+      "Pass the class, or use a public member",
+    );
   }
-  if (analysis.directEval) throw refusal(path, what, place, "it calls `eval`, so the variables it needs cannot be told", "Use (0, eval)(...) or no eval");
+  if (analysis.directEval)
+    throw refusal(path, what, place, "it calls `eval`, so the variables it needs cannot be told", "Use (0, eval)(...) or no eval");
 }
 
 function metaEdits(analysis: Analysis): Edit[] {
@@ -232,7 +264,13 @@ function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, 
     const keys = keyEdits(fragment, (name) => (captures.has(name) ? { value: captures.get(name) } : undefined));
     if (keys === undefined) {
       const why = "a computed member name uses a variable in a way that only running the code could tell";
-      throw refusal(subject.path, `the class ${subject.fn.name || "(anonymous)"}`, subject.place, why, "Put the name itself into a constant");
+      throw refusal(
+        subject.path,
+        `the class ${subject.fn.name || "(anonymous)"}`,
+        subject.place,
+        why,
+        "Put the name itself into a constant",
+      );
     }
     edits.push(...keys);
   }

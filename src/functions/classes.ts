@@ -35,7 +35,9 @@ export function hasPrivateInstanceMembers(fragment: Fragment): boolean {
 
 /** Does defining the class run code of its own? */
 export function hasStaticCode(fragment: Fragment): boolean {
-  return classMembers(fragment).some((member) => member.type === "StaticBlock" || (isStaticField(member) && child(member, "value") !== undefined));
+  return classMembers(fragment).some(
+    (member) => member.type === "StaticBlock" || (isStaticField(member) && child(member, "value") !== undefined),
+  );
 }
 
 function isStaticField(member: SyntaxNode): boolean {
@@ -45,7 +47,9 @@ function isStaticField(member: SyntaxNode): boolean {
 /** The heritage expression becomes a name; `fill` sets the prototypes, which is all that a base class is. */
 export function baseEdit(fragment: Fragment, name = baseName): Edit[] {
   const heritage = child(fragment.root, "superClass");
-  return heritage === undefined ? [] : [{ start: heritage.start - fragment.offset, end: heritage.end - fragment.offset, text: ` ${name} ` }];
+  return heritage === undefined
+    ? []
+    : [{ start: heritage.start - fragment.offset, end: heritage.end - fragment.offset, text: ` ${name} ` }];
 }
 
 /** Static fields and blocks are handed over as functions, in their order, instead of running when the class is defined. */

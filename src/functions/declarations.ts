@@ -76,10 +76,17 @@ export class ScriptDeclarations {
 
   #declare(statement: SyntaxNode): void {
     switch (statement.type) {
-      case "ImportDeclaration": this.#import(statement); break;
-      case "ExportNamedDeclaration": this.#exportNamed(statement); break;
-      case "ExportDefaultDeclaration": this.#exportDefault(statement); break;
-      default: this.#variables(statement);
+      case "ImportDeclaration":
+        this.#import(statement);
+        break;
+      case "ExportNamedDeclaration":
+        this.#exportNamed(statement);
+        break;
+      case "ExportDefaultDeclaration":
+        this.#exportDefault(statement);
+        break;
+      default:
+        this.#variables(statement);
     }
   }
 
@@ -89,7 +96,8 @@ export class ScriptDeclarations {
     const attributes = given.length === 0 ? undefined : (Object.fromEntries(given) as Record<string, string>);
     for (const one of nodes(statement["specifiers"])) {
       const local = textOf(child(one, "local"), "name");
-      const name = one.type === "ImportNamespaceSpecifier" ? "*" : one.type === "ImportDefaultSpecifier" ? "default" : keyName(child(one, "imported"));
+      const name =
+        one.type === "ImportNamespaceSpecifier" ? "*" : one.type === "ImportDefaultSpecifier" ? "default" : keyName(child(one, "imported"));
       this.imports.set(local, { specifier, name, attributes });
     }
   }
@@ -132,7 +140,15 @@ export class ScriptDeclarations {
 
 function definite(init: SyntaxNode): boolean {
   if (isFunctionNode(init)) return true;
-  const types = ["ClassExpression", "ObjectExpression", "ArrayExpression", "NewExpression", "TemplateLiteral", "Literal", "BinaryExpression"];
+  const types = [
+    "ClassExpression",
+    "ObjectExpression",
+    "ArrayExpression",
+    "NewExpression",
+    "TemplateLiteral",
+    "Literal",
+    "BinaryExpression",
+  ];
   return types.includes(init.type);
 }
 

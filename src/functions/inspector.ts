@@ -105,7 +105,9 @@ export class ThreadInspector {
     this.#bridge.fn = fn;
     const declaration = "function () { return this.fn; }";
     const remote = this.#post<{ result: RemoteObject }>("Runtime.callFunctionOn", {
-      objectId: this.#bridgeId, functionDeclaration: declaration, objectGroup: group,
+      objectId: this.#bridgeId,
+      functionDeclaration: declaration,
+      objectGroup: group,
     });
     this.#bridge.fn = undefined;
     const properties = { objectId: remote.result.objectId, ownProperties: true };
@@ -118,7 +120,10 @@ export class ThreadInspector {
     const { objectId, value, unserializableValue } = remote;
     const argument = objectId === undefined ? (unserializableValue === undefined ? { value } : { unserializableValue }) : { objectId };
     this.#post("Runtime.callFunctionOn", {
-      objectId: this.#bridgeId, functionDeclaration: "function (value) { this.value = value; }", arguments: [argument], objectGroup: group,
+      objectId: this.#bridgeId,
+      functionDeclaration: "function (value) { this.value = value; }",
+      arguments: [argument],
+      objectGroup: group,
     });
     const live = this.#bridge.value;
     this.#bridge.value = undefined;
@@ -129,7 +134,9 @@ export class ThreadInspector {
   look(fn: Function): FunctionFacts | undefined {
     try {
       const found = new Map(this.#internalProperties(fn).map((property) => [property.name, property.value]));
-      const location = found.get("[[FunctionLocation]]")?.value as { scriptId: string; lineNumber: number; columnNumber: number } | undefined;
+      const location = found.get("[[FunctionLocation]]")?.value as
+        | { scriptId: string; lineNumber: number; columnNumber: number }
+        | undefined;
       if (location === undefined) return undefined;
       const scopes: ClosureScope[] = [];
       let inModule = false;

@@ -153,16 +153,22 @@ export function importerOf(parent: string, withOptions: boolean): Importer {
   return importer;
 }
 
-/** `vm.compileFunction` with the loader of the main program, without the warning that Node prints at its first use. */
+let quiet = false;
+
+/**
+ * `vm.compileFunction` with the loader of the main program. Node 20 warns of it once, at the first `import()` that such code makes: that
+ * one warning says nothing to users, and is left out.
+ */
 export function compileQuietly(body: string, params: readonly string[], options: vm.CompileFunctionOptions): Function {
-  const loader = { importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER };
-  const emit = process.emitWarning;
-  process.emitWarning = () => {};
-  try {
-    return vm.compileFunction(body, params, { ...options, ...(loader as object) });
-  } finally {
-    process.emitWarning = emit;
+  if (!quiet) {
+    quiet = true;
+    const emit = process.emitWarning.bind(process) as (...args: unknown[]) => void;
+    process.emitWarning = (...args: unknown[]): void => {
+      if (!String(args[0]).includes("vm.USE_MAIN_CONTEXT_DEFAULT_LOADER")) emit(...args);
+    };
   }
+  const loader = { importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER };
+  return vm.compileFunction(body, params, { ...options, ...(loader as object) });
 }
 
 const namespaces = new WeakMap<object, string>();
@@ -201,7 +207,9 @@ async function load(key: string): Promise<object> {
   try {
     if (required !== undefined) return { [exportsName]: createRequire(pathOf(parent) ?? `${process.cwd()}/`)(specifier) as unknown };
     const importer = importerOf(parent.startsWith("node:") ? import.meta.url : parent, attributes !== undefined);
-    const namespace = await (attributes === undefined ? importer(specifier) : importer(specifier, { with: JSON.parse(attributes) as object }));
+    const namespace = await (attributes === undefined
+      ? importer(specifier)
+      : importer(specifier, { with: JSON.parse(attributes) as object }));
     namespaces.set(namespace, key);
     return namespace;
   } catch (error) {

@@ -66,7 +66,8 @@ class Rebuilt implements RebuiltFunction {
       if (kind === "class") Object.setPrototypeOf(this.fn, above);
       Object.setPrototypeOf(prototype, above.prototype as object);
     }
-    for (const [at, { key, enumerable }] of members.entries()) define(prototype as object, key, this.#tail[at + (base ? 1 : 0)], enumerable);
+    for (const [at, { key, enumerable }] of members.entries())
+      define(prototype as object, key, this.#tail[at + (base ? 1 : 0)], enumerable);
   }
 
   start(): void {
@@ -124,7 +125,11 @@ function nameOf(fn: Function): unknown {
 }
 
 function compile(text: string, code: SourceCode, moduleOf: (url: string) => object, defer: (run: () => void) => void): Compiled {
-  const given = new Map<string, unknown>([[markName, text], [deferName, defer], [baseName, function () {}]]);
+  const given = new Map<string, unknown>([
+    [markName, text],
+    [deferName, defer],
+    [baseName, function () {}],
+  ]);
   for (const one of code.imports) given.set(one.local, bindImport(one, moduleOf, code.url));
   for (const name of code.meta) given.set(name, importMeta(code.url));
   for (const name of code.requires) given.set(name, createRequire(pathOf(code.url) ?? `${process.cwd()}/`));
@@ -174,7 +179,9 @@ function bindImport(binding: ImportBinding, moduleOf: (url: string) => object, u
 
 /** What bundlers make of `require` for code that imports: all members, and the whole as `default`. */
 function interop(exports: unknown): object {
-  const target = Object.create(typeof exports === "object" && exports !== null ? (Object.getPrototypeOf(exports) as object | null) : null) as object;
+  const target = Object.create(
+    typeof exports === "object" && exports !== null ? (Object.getPrototypeOf(exports) as object | null) : null,
+  ) as object;
   for (const key of Object.getOwnPropertyNames(exports)) {
     Object.defineProperty(target, key, { get: (): unknown => Reflect.get(exports as object, key), enumerable: true });
   }

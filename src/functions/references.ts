@@ -113,7 +113,8 @@ export function resolvePlace(place: Place, moduleOf: (key: string) => object): F
     }
     value = next;
   }
-  if (typeof value !== "function") throw missing(`Function ${place.path.join(".")} of ${place.url}`, "what this process finds there is no function");
+  if (typeof value !== "function")
+    throw missing(`Function ${place.path.join(".")} of ${place.url}`, "what this process finds there is no function");
   if (!places.has(value)) places.set(value, place);
   return value;
 }

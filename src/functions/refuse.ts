@@ -12,7 +12,9 @@ export function refusal(path: string, kind: string, place: string, why: string, 
 
 /** A module or export that this process needs and does not have. */
 export function missing(what: string, why: string, cause?: unknown): RuntimeEnvError {
-  return new RuntimeEnvError(`${what}: ${why}. Every worker must find the same files and packages as the program that calls it.`, { cause });
+  return new RuntimeEnvError(`${what}: ${why}. Every worker must find the same files and packages as the program that calls it.`, {
+    cause,
+  });
 }
 
 export function messageOf(error: unknown): string {

@@ -76,7 +76,13 @@ function bindGlobal(subject: Subject, name: string, bindings: Bindings): void {
 
 function noInspector(subject: Subject, name: string): Error {
   const why = `it uses '${name}', and Node's inspector, which reads such variables, is not available here`;
-  return refusal(subject.path, "a function", subject.place, why, `Allow the inspector, or name the captures by hand: { captures: { ${name} } }`);
+  return refusal(
+    subject.path,
+    "a function",
+    subject.place,
+    why,
+    `Allow the inspector, or name the captures by hand: { captures: { ${name} } }`,
+  );
 }
 
 function bindVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScope, free: FreeName, bindings: Bindings): void {
@@ -173,7 +179,14 @@ function refuseDeadZone(subject: Subject, facts: FunctionFacts, scope: ClosureSc
 
 function deadZone(subject: Subject, name: string, cause?: unknown): Error {
   const why = `the variable '${name}' has no value yet at this point of the program (its dead zone)`;
-  return refusal(`${subject.path} → ${name}`, "a variable", subject.place, why, `Make the first remote call after '${name}' is declared`, cause);
+  return refusal(
+    `${subject.path} → ${name}`,
+    "a variable",
+    subject.place,
+    why,
+    `Make the first remote call after '${name}' is declared`,
+    cause,
+  );
 }
 
 function isRequire(name: string, value: unknown): boolean {
@@ -187,6 +200,10 @@ function isCommonJsModule(name: string, value: unknown): boolean {
 /** Where a function was defined, in words for a message. */
 export function describePlace(url: string, line: number, column: number): string {
   if (url === "") return "";
-  const file = url.replace(/[?#].*$/, "").split("/").at(-1) ?? url;
+  const file =
+    url
+      .replace(/[?#].*$/, "")
+      .split("/")
+      .at(-1) ?? url;
   return `${file}:${line + 1}:${column + 1}`;
 }

@@ -69,16 +69,24 @@ class Analyser {
   run(): Analysis {
     const { root, wrap, key } = this.#fragment;
     const at: Position = {
-      scope: undefined, privateNames: [], region: "body",
-      outerThis: true, outerArguments: true, outerSuper: true, outerNewTarget: true,
+      scope: undefined,
+      privateNames: [],
+      region: "body",
+      outerThis: true,
+      outerArguments: true,
+      outerSuper: true,
+      outerNewTarget: true,
     };
     if (key !== undefined && key.type === "PrivateIdentifier") this.#outerPrivateNames.add(textOf(key, "name"));
     // A computed key is not visited: it is not evaluated again, the name of the function is known.
     if (wrap === "expression") this.#visit(root, at);
     else this.#function(root, at, true);
     return {
-      free: this.#free, lexical: this.#lexical, outerPrivateNames: this.#outerPrivateNames,
-      directEval: this.#directEval, importMeta: this.#importMeta,
+      free: this.#free,
+      lexical: this.#lexical,
+      outerPrivateNames: this.#outerPrivateNames,
+      directEval: this.#directEval,
+      importMeta: this.#importMeta,
     };
   }
 
@@ -97,8 +105,12 @@ class Analyser {
   readonly #visitors: Readonly<Record<string, ((node: SyntaxNode, at: Position) => void) | undefined>> = {
     Identifier: (node, at) => this.#reference(textOf(node, "name"), at, "other"),
     PrivateIdentifier: (node, at) => this.#privateName(textOf(node, "name"), at),
-    ThisExpression: (_node, at) => { if (at.outerThis) this.#lexical.add("this"); },
-    Super: (_node, at) => { if (at.outerSuper) this.#lexical.add("super"); },
+    ThisExpression: (_node, at) => {
+      if (at.outerThis) this.#lexical.add("this");
+    },
+    Super: (_node, at) => {
+      if (at.outerSuper) this.#lexical.add("super");
+    },
     MetaProperty: (node, at) => this.#metaProperty(node, at),
     MemberExpression: (node, at) => this.#member(node, at),
     CallExpression: (node, at) => this.#call(node, at),
@@ -151,7 +163,8 @@ class Analyser {
     const names: string[] = [];
     for (const statement of body) {
       if (statement.type === "VariableDeclaration" && statement["kind"] !== "var") names.push(...declarationNames(statement));
-      if (statement.type === "ClassDeclaration" || statement.type === "FunctionDeclaration") names.push(textOf(child(statement, "id"), "name"));
+      if (statement.type === "ClassDeclaration" || statement.type === "FunctionDeclaration")
+        names.push(textOf(child(statement, "id"), "name"));
     }
     return names;
   }
@@ -271,13 +284,18 @@ function declarationNames(declaration: SyntaxNode): string[] {
 /** The names that a binding pattern declares. */
 export function patternNames(pattern: SyntaxNode): string[] {
   switch (pattern.type) {
-    case "Identifier": return [textOf(pattern, "name")];
-    case "AssignmentPattern": return namesUnder(pattern, "left");
-    case "RestElement": return namesUnder(pattern, "argument");
-    case "ArrayPattern": return nodes(pattern["elements"]).flatMap(patternNames);
+    case "Identifier":
+      return [textOf(pattern, "name")];
+    case "AssignmentPattern":
+      return namesUnder(pattern, "left");
+    case "RestElement":
+      return namesUnder(pattern, "argument");
+    case "ArrayPattern":
+      return nodes(pattern["elements"]).flatMap(patternNames);
     case "ObjectPattern":
       return nodes(pattern["properties"]).flatMap((one) => (one.type === "RestElement" ? patternNames(one) : namesUnder(one, "value")));
-    default: return [];
+    default:
+      return [];
   }
 }
 

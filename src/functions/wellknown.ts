@@ -23,7 +23,8 @@ export function registerWellKnown(key: string, members: Readonly<Record<string, 
   registered.set(key, members);
   registeredPlaces.set(members, { url: key, path: [] });
   for (const [name, value] of Object.entries(members)) {
-    if ((typeof value === "object" && value !== null) || typeof value === "function") registeredPlaces.set(value, { url: key, path: [name] });
+    if ((typeof value === "object" && value !== null) || typeof value === "function")
+      registeredPlaces.set(value, { url: key, path: [name] });
   }
 }
 
@@ -37,8 +38,24 @@ export function registeredPlace(value: object): Place | undefined {
 
 /** Enumerable on globalThis in a fresh Node; whatever else is enumerable there was put there by the program. */
 const enumerableGlobals = new Set([
-  "global", "clearImmediate", "setImmediate", "clearInterval", "clearTimeout", "setInterval", "setTimeout", "queueMicrotask",
-  "structuredClone", "atob", "btoa", "performance", "fetch", "navigator", "crypto", "localStorage", "sessionStorage", "WebSocket",
+  "global",
+  "clearImmediate",
+  "setImmediate",
+  "clearInterval",
+  "clearTimeout",
+  "setInterval",
+  "setTimeout",
+  "queueMicrotask",
+  "structuredClone",
+  "atob",
+  "btoa",
+  "performance",
+  "fetch",
+  "navigator",
+  "crypto",
+  "localStorage",
+  "sessionStorage",
+  "WebSocket",
 ]);
 
 export type GlobalKind = "standard" | "program" | "builtin module" | "absent";
@@ -67,7 +84,9 @@ function indexGlobals(): WeakMap<object, readonly string[]> {
       if (depth > 0 || name === "prototype") index(value, here, depth - 1);
     }
   };
-  const names = Object.getOwnPropertyNames(globalThis).filter((name) => globalKind(name) === "standard" && !/^(global|globalThis)$/.test(name));
+  const names = Object.getOwnPropertyNames(globalThis).filter(
+    (name) => globalKind(name) === "standard" && !/^(global|globalThis)$/.test(name),
+  );
   // Breadth first, so that the shortest way wins: Map before Map.prototype.constructor.
   for (const name of names) {
     const value: unknown = Object.getOwnPropertyDescriptor(globalThis, name)?.value;

@@ -165,7 +165,13 @@ class Client implements StoreClient {
 
   // ── for WrittenObject ──
 
-  seal(object: WrittenObject, space: WrittenSpace, writer: SpaceWriter, holder: ProcessId, contains: readonly (ObjectId | ActorId)[]): void {
+  seal(
+    object: WrittenObject,
+    space: WrittenSpace,
+    writer: SpaceWriter,
+    holder: ProcessId,
+    contains: readonly (ObjectId | ActorId)[],
+  ): void {
     if (this.#closed) throw closedError(`seal object ${object.id}`);
     const pin = writer.seal();
     space.state = "sealed";
@@ -197,8 +203,11 @@ class Client implements StoreClient {
     if (this.#closed) throw closedError(`create object ${id}`);
     if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`an object cannot have a size of ${size} bytes`);
     if (size > LARGEST_VIEW) {
-      throw new ObjectStoreFullError(`object ${id} has ${size} bytes, and one of more than ${LARGEST_VIEW} cannot be read by this version of Node.js: ` +
-        `split it, or use a newer one`, { size });
+      throw new ObjectStoreFullError(
+        `object ${id} has ${size} bytes, and one of more than ${LARGEST_VIEW} cannot be read by this version of Node.js: ` +
+          `split it, or use a newer one`,
+        { size },
+      );
     }
   }
 
@@ -391,10 +400,19 @@ function fullError(id: ObjectId, size: number, refusal: Refusal, waitedMs: numbe
   const state = `capacity ${mib(capacity)}, used ${mib(used)}, of which ${mib(pinned)} are being read`;
   const details = { size, capacity, used };
   if (refusal.reason === "too-large") {
-    return new ObjectStoreFullError(`object ${id} of ${mib(size)} is larger than the whole object store (${mib(capacity)}): ` +
-      `raise objectStoreMemory in init(), or split the value`, details);
+    return new ObjectStoreFullError(
+      `object ${id} of ${mib(size)} is larger than the whole object store (${mib(capacity)}): ` +
+        `raise objectStoreMemory in init(), or split the value`,
+      details,
+    );
   }
-  const disk = refusal.detail === undefined ? "" : ` Spilling to disk failed: ${refusal.detail}. Free disk space, or point the spill folder elsewhere.`;
-  return new ObjectStoreFullError(`no space for object ${id} of ${mib(size)} in the object store after ${(waitedMs / 1000).toFixed(1)} s (${state}).${disk} ` +
-    `Drop refs and views that are not needed any more, or raise objectStoreMemory in init()`, details);
+  const disk =
+    refusal.detail === undefined
+      ? ""
+      : ` Spilling to disk failed: ${refusal.detail}. Free disk space, or point the spill folder elsewhere.`;
+  return new ObjectStoreFullError(
+    `no space for object ${id} of ${mib(size)} in the object store after ${(waitedMs / 1000).toFixed(1)} s (${state}).${disk} ` +
+      `Drop refs and views that are not needed any more, or raise objectStoreMemory in init()`,
+    details,
+  );
 }

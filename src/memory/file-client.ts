@@ -2,7 +2,18 @@
  * The file backend in a process that reads and writes, where there is no FFI: each object is a file, which the store
  * machine accounts for like a range of the arena. A read is a copy, and so private by nature.
  */
-import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Grant, Place, Refusal } from "../core/store/types.ts";

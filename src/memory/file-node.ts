@@ -73,7 +73,8 @@ export class FileNodeBackend implements NodeBackend {
       buffer: (_, length) => buffer.subarray(0, length),
       write: async (at, bytes) => {
         const handle = await file.handle();
-        for (let done = 0; done < bytes.byteLength;) done += (await handle.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten;
+        for (let done = 0; done < bytes.byteLength;)
+          done += (await handle.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten;
       },
       // An object of no bytes has a file as well.
       close: async () => void (await file.handle().then(() => file.close())),
@@ -81,7 +82,9 @@ export class FileNodeBackend implements NodeBackend {
   }
 
   discard(place: Place): void {
-    const removal = rm(objectFile(this.#folder, place), { force: true }).catch(() => undefined).then(() => void this.#removals.delete(removal));
+    const removal = rm(objectFile(this.#folder, place), { force: true })
+      .catch(() => undefined)
+      .then(() => void this.#removals.delete(removal));
     this.#removals.add(removal);
   }
 

@@ -77,7 +77,8 @@ export class StoreService {
       reports: (from, reports) => this.#run((now) => this.#reports(from, reports, now)),
       request: (from, number, { size, slab, timeoutMs }) =>
         this.#run((now) => this.#allocate({ kind: "blocked", process: from, number }, size, slab, now + timeoutMs, now)),
-      reserve: (from) => this.#run((now) => this.#allocate({ kind: "reserve", process: from }, this.#slabBytes, this.#slabBytes, undefined, now)),
+      reserve: (from) =>
+        this.#run((now) => this.#allocate({ kind: "reserve", process: from }, this.#slabBytes, this.#slabBytes, undefined, now)),
     };
     this.#backend = library
       ? new SharedNodeBackend(library, capacity, this.#slabBytes, events)
@@ -277,10 +278,12 @@ export class StoreService {
     while (this.#diskRunning.size < DISK_OPERATIONS) {
       const operation = this.#diskQueue.shift();
       if (!operation) return;
-      const running: Promise<void> = operation().catch(() => undefined).then(() => {
-        this.#diskRunning.delete(running);
-        this.#nextDisk();
-      });
+      const running: Promise<void> = operation()
+        .catch(() => undefined)
+        .then(() => {
+          this.#diskRunning.delete(running);
+          this.#nextDisk();
+        });
       this.#diskRunning.add(running);
     }
   }

@@ -31,7 +31,9 @@ function openOf(memory: Record<string, string>, name: "arena" | "control" | "doo
     }
     return openSync(path, flags);
   } catch (cause) {
-    throw new ConnectionError(`the shared memory of this node cannot be opened (${path}): its daemon is gone, or runs as another user`, { cause });
+    throw new ConnectionError(`the shared memory of this node cannot be opened (${path}): its daemon is gone, or runs as another user`, {
+      cause,
+    });
   }
 }
 
@@ -139,7 +141,8 @@ export class SharedClientBackend implements ClientBackend {
         return;
       } catch (cause) {
         const full = (cause as NodeJS.ErrnoException).code === "EAGAIN";
-        if (!full || performance.now() > deadline) throw new ConnectionError("the daemon of this node does not take requests: it hangs or is gone", { cause });
+        if (!full || performance.now() > deadline)
+          throw new ConnectionError("the daemon of this node does not take requests: it hangs or is gone", { cause });
         Atomics.wait(pause, 0, 0, 1);
       }
     }

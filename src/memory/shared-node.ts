@@ -99,7 +99,11 @@ export class SharedNodeBackend implements NodeBackend {
   }
 
   sink(place: Place): ByteSink & { close(): Promise<void> } {
-    return { buffer: (at, length) => this.#arena.sharedView(place.offset + at, length), write: () => undefined, close: async () => undefined };
+    return {
+      buffer: (at, length) => this.#arena.sharedView(place.offset + at, length),
+      write: () => undefined,
+      close: async () => undefined,
+    };
   }
 
   /** The range is used again as it is, while it is warm. */
@@ -138,7 +142,8 @@ export class SharedNodeBackend implements NodeBackend {
 
   #moveIn(process: ProcessId): Tenant {
     const slot = this.#freeSlots.shift();
-    if (slot === undefined) throw new MobulaError("TOO_MANY_PROCESSES", `a node serves at most ${SLOTS} processes at a time, and there are that many`);
+    if (slot === undefined)
+      throw new MobulaError("TOO_MANY_PROCESSES", `a node serves at most ${SLOTS} processes at a time, and there are that many`);
     const mailbox = new Mailbox(this.#libc, this.#controlBase, slot);
     const tenant: Tenant = { process, slot, tenant: mailbox.reset(), mailbox };
 

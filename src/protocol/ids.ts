@@ -26,12 +26,9 @@ export type PlacementGroupId = Id<"placement-group">;
 /** Content hash of an exported function or class. */
 export type FunctionId = Id<"function">;
 
-export const taskId = (owner: ProcessId, counter: number): TaskId =>
-  `${owner}-${counter.toString(36)}` as TaskId;
+export const taskId = (owner: ProcessId, counter: number): TaskId => `${owner}-${counter.toString(36)}` as TaskId;
 export const returnId = (task: TaskId, index: number): ObjectId => `${task}-${index}` as ObjectId;
-export const putId = (owner: ProcessId, counter: number): ObjectId =>
-  `${owner}-${counter.toString(36)}-p` as ObjectId;
-export const actorId = (owner: ProcessId, counter: number): ActorId =>
-  `${owner}-${counter.toString(36)}-a` as ActorId;
+export const putId = (owner: ProcessId, counter: number): ObjectId => `${owner}-${counter.toString(36)}-p` as ObjectId;
+export const actorId = (owner: ProcessId, counter: number): ActorId => `${owner}-${counter.toString(36)}-a` as ActorId;
 /** The process that made a task, object or actor. */
 export const makerOf = (id: TaskId | ObjectId | ActorId): ProcessId => id.slice(0, 12) as ProcessId;

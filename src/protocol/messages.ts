@@ -10,9 +10,7 @@
  * treats a second message with an equal key as the first one, and the simulator repeats exactly those.
  * The transport delivers in order and once, or breaks; a broken connection means that the peer is dead.
  */
-import type {
-  ActorId, FunctionId, JobId, LeaseId, LeaseRequestId, NodeId, ObjectId, PlacementGroupId, ProcessId, TaskId,
-} from "./ids.ts";
+import type { ActorId, FunctionId, JobId, LeaseId, LeaseRequestId, NodeId, ObjectId, PlacementGroupId, ProcessId, TaskId } from "./ids.ts";
 import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
 import type { Shape, Static, StaticShape } from "./schema.ts";
 
@@ -34,7 +32,11 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 function def<const S extends Shape, F extends Role, T extends Role>(
-  code: number, from: F, to: T, shape: S, options: { key?: keyof S & string; limit?: number } = {},
+  code: number,
+  from: F,
+  to: T,
+  shape: S,
+  options: { key?: keyof S & string; limit?: number } = {},
 ): Definition<S, F, T> {
   return { code, from, to, shape, key: options.key, limit: options.limit ?? 64 * KIB };
 }
@@ -84,7 +86,11 @@ export type DeathReason = Static<typeof deathReason>;
 export const storeGrant = obj({ serial: uint(), offset: uint(), size: uint(), slab: bool });
 /** Why there is no space. `detail` is the reason of the disk. */
 export const storeRefusal = obj({
-  reason: literal("too-large", "full", "spill-failed"), capacity: uint(), used: uint(), pinned: uint(), detail: optional(str()),
+  reason: literal("too-large", "full", "spill-failed"),
+  capacity: uint(),
+  used: uint(),
+  pinned: uint(),
+  detail: optional(str()),
 });
 
 export const strategy = oneOf({
@@ -153,18 +159,38 @@ export const definitions = {
     total: resources,
   }),
   warning: def(4, "node", "owner", { code: str(64), message: str(16 * KIB) }),
-  log: def(5, "node", "owner", { name: str(256), pid: uint(), stream: literal("stdout", "stderr"), lines: list(str(64 * KIB), 10_000) }, { limit: 16 * MIB }),
+  log: def(
+    5,
+    "node",
+    "owner",
+    { name: str(256), pid: uint(), stream: literal("stdout", "stderr"), lines: list(str(64 * KIB), 10_000) },
+    { limit: 16 * MIB },
+  ),
 
   // ── leases: the right to run tasks on one worker, with resources ──────────────────────────────
-  leaseRequest: def(10, "owner", "node", { requestId, jobId, shape, /** tasks waiting for it, for listings */ backlog: uint() }, { key: "requestId" }),
+  leaseRequest: def(
+    10,
+    "owner",
+    "node",
+    { requestId, jobId, shape, /** tasks waiting for it, for listings */ backlog: uint() },
+    { key: "requestId" },
+  ),
   leaseCancel: def(11, "owner", "node", { requestId }, { key: "requestId" }),
-  leaseGrant: def(12, "node", "owner", {
-    requestId, leaseId, worker: workerAddress,
-    /** Index of the worker's block of claim words in shared memory, -1 where there is none. */
-    claims: num(-1),
-    assigned: resources,
-    gpuIds: list(uint()),
-  }, { key: "leaseId" }),
+  leaseGrant: def(
+    12,
+    "node",
+    "owner",
+    {
+      requestId,
+      leaseId,
+      worker: workerAddress,
+      /** Index of the worker's block of claim words in shared memory, -1 where there is none. */
+      claims: num(-1),
+      assigned: resources,
+      gpuIds: list(uint()),
+    },
+    { key: "leaseId" },
+  ),
   leaseReject: def(13, "node", "owner", { requestId, failure, reason: optional(deathReason) }, { key: "requestId" }),
   /** Others wait: give the lease back once its tasks in flight are done, and push nothing more on it. */
   leaseWanted: def(14, "node", "owner", { leaseId }),
@@ -178,7 +204,11 @@ export const definitions = {
   taskResumed: def(19, "node", "worker", { leaseId, turn: uint() }),
   /** Ask a worker to end itself once idle; the node kills it if it does not. */
   exitRequest: def(20, "node", "worker", { reason: str(1024) }),
-  killProcess: def(21, "owner", "node", { processId, /** only if it still holds this lease */ leaseId: optional(leaseId), message: str(1024) }),
+  killProcess: def(21, "owner", "node", {
+    processId,
+    /** only if it still holds this lease */ leaseId: optional(leaseId),
+    message: str(1024),
+  }),
   workerExiting: def(22, "worker", "node", { reason: deathReason }),
   /** What it runs, for the prefix of its output: the name of a task or actor. */
   workerTitle: def(23, "worker", "node", { title: str(256) }),
@@ -201,25 +231,58 @@ export const definitions = {
   // ── actors ───────────────────────────────────────────────────────────────────────────────────
   /** Made known at `.remote()`; its creation starts when the arguments are there (`actorCreate`). The sender holds it once. */
   actorDeclare: def(40, "owner", "node", { actorId, jobId, className: str(256), options: actorOptions, shape }, { key: "actorId" }),
-  actorCreate: def(41, "owner", "node", {
-    actorId, functionId, definition: bytes(), args: bytes(), argPayloads: list(obj({ index: uint(), payload })),
-    /** Inside `args`. The node holds these and those of the payloads while the actor may start again. */
-    argRefs: optional(list(str<ObjectId | ActorId>(128))),
-  }, { key: "actorId", limit: 256 * MIB }),
+  actorCreate: def(
+    41,
+    "owner",
+    "node",
+    {
+      actorId,
+      functionId,
+      definition: bytes(),
+      args: bytes(),
+      argPayloads: list(obj({ index: uint(), payload })),
+      /** Inside `args`. The node holds these and those of the payloads while the actor may start again. */
+      argRefs: optional(list(str<ObjectId | ActorId>(128))),
+    },
+    { key: "actorId", limit: 256 * MIB },
+  ),
   /** Creation will not come: an argument failed. */
   actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: 4 * MIB }),
   actorWatch: def(43, "owner", "node", { actorId }, { key: "actorId" }),
-  actorState: def(44, "node", "owner", {
-    actorId, status: actorStatus, className: str(256),
-    /** Declared with `getIfExists`, and this one exists: calls go to it. A hold on `actorId` is a hold on it. */
-    actualId: optional(actorId),
-  }, { limit: 4 * MIB }),
+  actorState: def(
+    44,
+    "node",
+    "owner",
+    {
+      actorId,
+      status: actorStatus,
+      className: str(256),
+      /** Declared with `getIfExists`, and this one exists: calls go to it. A hold on `actorId` is a hold on it. */
+      actualId: optional(actorId),
+    },
+    { limit: 4 * MIB },
+  ),
   /** The refs inside are credited to the worker. */
-  actorStart: def(45, "node", "worker", {
-    actorId, epoch: uint(), className: str(256), functionId, definition: bytes(), args: bytes(),
-    argPayloads: list(obj({ index: uint(), payload })), argRefs: optional(list(str<ObjectId | ActorId>(128))),
-    options: actorOptions, jobId, assigned: resources, gpuIds: list(uint()),
-  }, { limit: 256 * MIB }),
+  actorStart: def(
+    45,
+    "node",
+    "worker",
+    {
+      actorId,
+      epoch: uint(),
+      className: str(256),
+      functionId,
+      definition: bytes(),
+      args: bytes(),
+      argPayloads: list(obj({ index: uint(), payload })),
+      argRefs: optional(list(str<ObjectId | ActorId>(128))),
+      options: actorOptions,
+      jobId,
+      assigned: resources,
+      gpuIds: list(uint()),
+    },
+    { limit: 256 * MIB },
+  ),
   actorStarted: def(46, "worker", "node", { actorId, epoch: uint() }),
   actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: 4 * MIB }),
   actorKill: def(48, "owner", "node", { actorId, noRestart: bool }),
@@ -227,26 +290,51 @@ export const definitions = {
   actorExit: def(49, "worker", "node", { actorId }),
 
   // ── questions to control; each answered by `answer` with the same `call` ─────────────────────────
-  ask: def(60, "owner", "node", {
-    call: uint(),
-    question: oneOf({
-      actorByName: { name: str(256), namespace: str(256) },
-      nodes: {},
-      clusterResources: {},
-      availableResources: {},
-      timeline: {},
-      objectStore: {},
-      /** Answered once everything that workers had printed before is sent as `log`. */
-      outputDrained: {},
-      groupCreate: { groupId, jobId, bundles: list(resources, 10_000), strategy: literal("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"), name: optional(str(256)), detached: bool },
-      groupReady: { groupId },
-      groupRemove: { groupId },
-      groupByName: { name: str(256) },
-    }),
-  }, { limit: 16 * MIB }),
-  answer: def(61, "node", "owner", { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(64 * MIB)) }, { limit: 64 * MIB }),
+  ask: def(
+    60,
+    "owner",
+    "node",
+    {
+      call: uint(),
+      question: oneOf({
+        actorByName: { name: str(256), namespace: str(256) },
+        nodes: {},
+        clusterResources: {},
+        availableResources: {},
+        timeline: {},
+        objectStore: {},
+        /** Answered once everything that workers had printed before is sent as `log`. */
+        outputDrained: {},
+        groupCreate: {
+          groupId,
+          jobId,
+          bundles: list(resources, 10_000),
+          strategy: literal("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"),
+          name: optional(str(256)),
+          detached: bool,
+        },
+        groupReady: { groupId },
+        groupRemove: { groupId },
+        groupByName: { name: str(256) },
+      }),
+    },
+    { limit: 16 * MIB },
+  ),
+  answer: def(
+    61,
+    "node",
+    "owner",
+    { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(64 * MIB)) },
+    { limit: 64 * MIB },
+  ),
   /** Spans for the timeline and counts for state listings, in batches; never on the path of a task. */
-  events: def(62, "owner", "node", { events: list(obj({ name: str(256), category: str(64), startUs: num(), durationUs: num(), taskId: optional(taskId) }), 100_000) }, { limit: 16 * MIB }),
+  events: def(
+    62,
+    "owner",
+    "node",
+    { events: list(obj({ name: str(256), category: str(64), startUs: num(), durationUs: num(), taskId: optional(taskId) }), 100_000) },
+    { limit: 16 * MIB },
+  ),
 
   // ── owner and worker, on a connection of their own; calls and replies themselves are in direct.ts ─────
   directHello: def(100, "owner", "worker", { processId, jobId, namespace: str(256) }),
@@ -255,7 +343,19 @@ export const definitions = {
   actorOpen: def(102, "owner", "worker", { channel: uint(0xffff), actorId, claims: num(-1) }),
   channelClose: def(103, "owner", "worker", { channel: uint(0xffff) }),
   /** A number for a function on this connection, before its first call. Actor methods have a name only. */
-  define: def(104, "owner", "worker", { index: uint(0xffff_ffff), functionId, name: str(256), definition: bytes(), /** credited to the worker */ refs: optional(list(str<ObjectId | ActorId>(128))) }, { limit: 256 * MIB }),
+  define: def(
+    104,
+    "owner",
+    "worker",
+    {
+      index: uint(0xffff_ffff),
+      functionId,
+      name: str(256),
+      definition: bytes(),
+      /** credited to the worker */ refs: optional(list(str<ObjectId | ActorId>(128))),
+    },
+    { limit: 256 * MIB },
+  ),
   callCancel: def(105, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), recursive: bool }),
   streamRead: def(106, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), read: uint() }),
   /** The task waits for others: what was pushed behind it does not begin. */
@@ -266,10 +366,22 @@ export const definitions = {
   storeAllocate: def(70, "owner", "node", { call: uint(), size: uint(), slab: uint(), /** how long it may wait */ timeoutMs: uint() }),
   storeAllocated: def(71, "node", "owner", { call: uint(), grant: optional(storeGrant), refusal: optional(storeRefusal) }),
   /** `seq` numbers what a process says of its space (sealed, released, unpinned): the store may have heard it by a faster way. */
-  storeSealed: def(72, "owner", "node", {
-    seq: uint(), id: objectId, serial: uint(), offset: uint(), size: uint(), /** the sender goes on reading it */ pin: bool,
-    holder: processId, contains: list(str<ObjectId | ActorId>(128)),
-  }, { key: "seq", limit: 64 * MIB }),
+  storeSealed: def(
+    72,
+    "owner",
+    "node",
+    {
+      seq: uint(),
+      id: objectId,
+      serial: uint(),
+      offset: uint(),
+      size: uint(),
+      /** the sender goes on reading it */ pin: bool,
+      holder: processId,
+      contains: list(str<ObjectId | ActorId>(128)),
+    },
+    { key: "seq", limit: 64 * MIB },
+  ),
   /** What is left of a grant goes back. */
   storeReleased: def(73, "owner", "node", { seq: uint(), serial: uint() }, { key: "seq" }),
   /** To read an object. Answered by `storePinned`; until `storeUnpin` its bytes stay where they are. */

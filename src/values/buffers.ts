@@ -138,7 +138,8 @@ export class BufferTable {
   nextWhole(): ArrayBuffer {
     const { index, offset, length } = this.#spans[this.#next] ?? {};
     const { buffer } = this.next(1);
-    if (index === undefined || !this.#whole[index] || offset !== 0 || length !== buffer.byteLength) throw malformed("a buffer is not whole");
+    if (index === undefined || !this.#whole[index] || offset !== 0 || length !== buffer.byteLength)
+      throw malformed("a buffer is not whole");
     return buffer;
   }
 

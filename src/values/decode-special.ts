@@ -232,7 +232,12 @@ function readFields(decoder: Decoder, error: Error): Error {
   for (let left = decoder.readCount(3); left > 0; left--) {
     const key = decoder.readString();
     const enumerable = decoder.readByte() === 1;
-    define(error, key, decoder.complete(() => decoder.readValue()), enumerable);
+    define(
+      error,
+      key,
+      decoder.complete(() => decoder.readValue()),
+      enumerable,
+    );
   }
   return error;
 }

@@ -5,7 +5,6 @@
 import type { Encoder } from "./encoder.ts";
 import { classWithPrivate, writeClassFirst, writeHooked } from "./encode-special.ts";
 import * as tag from "./format.ts";
-import { globalName } from "./globals.ts";
 import { classOrPrototype } from "./identity.ts";
 import { inspectText } from "./refusals.ts";
 

@@ -11,7 +11,16 @@ import { globalName } from "./globals.ts";
 import { deserialize, serialize } from "./hooks.ts";
 import { classOrPrototype } from "./identity.ts";
 import {
-  PROXY, SHARED_BUFFER, SYMBOL, classNameOf, globalInstance, halfHooked, handleRefusal, opaqueRefusal, privateFields, subclassRefusal,
+  PROXY,
+  SHARED_BUFFER,
+  SYMBOL,
+  classNameOf,
+  globalInstance,
+  halfHooked,
+  handleRefusal,
+  opaqueRefusal,
+  privateFields,
+  subclassRefusal,
   verbatim,
 } from "./refusals.ts";
 
@@ -163,7 +172,7 @@ function baseWithContent(value: object): string | undefined {
   if (types.isPromise(value)) return "Promise";
   if (types.isDate(value)) return "Date";
   if (types.isRegExp(value)) return "RegExp";
-  if (ArrayBuffer.isView(value)) return Reflect.get(value, Symbol.toStringTag) as string | undefined ?? "DataView";
+  if (ArrayBuffer.isView(value)) return (Reflect.get(value, Symbol.toStringTag) as string | undefined) ?? "DataView";
   if (types.isAnyArrayBuffer(value)) return types.isSharedArrayBuffer(value) ? "SharedArrayBuffer" : "ArrayBuffer";
   if (types.isWeakMap(value)) return "WeakMap";
   if (types.isWeakSet(value)) return "WeakSet";

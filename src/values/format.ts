@@ -80,7 +80,14 @@ export const MAX_DEPTH = 700;
 
 /** Error classes with a number; ERROR_OF_CLASS says that the class follows. */
 export const ERRORS = [
-  Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError,
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+  AggregateError,
 ] as unknown as readonly ErrorConstructor[];
 export const ERROR_OF_CLASS = 255;
 
@@ -91,8 +98,20 @@ export const KEY_WELL_KNOWN_SYMBOL = 2;
 
 /** Views by their number. A name that this version of Node does not have is undefined there. */
 const viewNames = [
-  "Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array", "Uint32Array", "Float32Array",
-  "Float64Array", "BigInt64Array", "BigUint64Array", "DataView", "Buffer", "Float16Array",
+  "Int8Array",
+  "Uint8Array",
+  "Uint8ClampedArray",
+  "Int16Array",
+  "Uint16Array",
+  "Int32Array",
+  "Uint32Array",
+  "Float32Array",
+  "Float64Array",
+  "BigInt64Array",
+  "BigUint64Array",
+  "DataView",
+  "Buffer",
+  "Float16Array",
 ] as const;
 
 export interface ViewType {

@@ -25,8 +25,11 @@ const empty = new Uint8Array(0);
 
 export function malformed(what: string, cause?: unknown): SerializationError {
   return new SerializationError(
-    explain(`The bytes of a value cannot be read: ${what}`, "They are truncated or damaged, or come from another version of mobula",
-      "Run the same version of mobula in every process"),
+    explain(
+      `The bytes of a value cannot be read: ${what}`,
+      "They are truncated or damaged, or come from another version of mobula",
+      "Run the same version of mobula in every process",
+    ),
     { kind: "malformed", cause },
   );
 }

@@ -120,7 +120,15 @@ export function halfHooked(className: string, missing: "serialize" | "deserializ
 
 /** Names of classes of Node that are not global and whose instances stand for something open. */
 const handleNames = new Set([
-  "Timeout", "Immediate", "FSWatcher", "FileHandle", "Dir", "StatWatcher", "Interface", "Worker", "ChildProcess",
+  "Timeout",
+  "Immediate",
+  "FSWatcher",
+  "FileHandle",
+  "Dir",
+  "StatWatcher",
+  "Interface",
+  "Worker",
+  "ChildProcess",
 ]);
 
 /** A stream, socket, server, timer, child process or the like; recognised by how they are built, for not all classes are reachable. */
@@ -141,7 +149,11 @@ export function handleRefusal(value: object): Refusal | undefined {
 /** A program may have classes of these names: only Node's have these properties. */
 function isNodes(value: object, name: string): boolean {
   const marks: Readonly<Record<string, string>> = {
-    Timeout: "_idleTimeout", Immediate: "_onImmediate", Worker: "threadId", Interface: "terminal", FileHandle: "fd",
+    Timeout: "_idleTimeout",
+    Immediate: "_onImmediate",
+    Worker: "threadId",
+    Interface: "terminal",
+    FileHandle: "fd",
   };
   const mark = marks[name];
   return mark === undefined ? "_handle" in value || "close" in value : mark in value;

@@ -60,12 +60,24 @@ export class DaemonHarness {
   private constructor(more: Partial<DaemonConfig>, parent: string) {
     this.sessionDir = mkdtempSync(join(parent, "mobulatest-"));
     const config: DaemonConfig = {
-      sessionDir: this.sessionDir, jobId: JOB, namespace: "n", numCpus: 1, numGpus: 0, resources: {}, objectStoreMemory: 16 << 20, labels: {},
-      workerMain: path("./fixtures/fake-worker.ts"), workerExecArgv: ["--import", "tsx"], memoryThreshold: 0, ...more,
+      sessionDir: this.sessionDir,
+      jobId: JOB,
+      namespace: "n",
+      numCpus: 1,
+      numGpus: 0,
+      resources: {},
+      objectStoreMemory: 16 << 20,
+      labels: {},
+      workerMain: path("./fixtures/fake-worker.ts"),
+      workerExecArgv: ["--import", "tsx"],
+      memoryThreshold: 0,
+      ...more,
     };
     const main = path("../../src/runtime/daemon/main.ts");
     this.child = spawn(process.execPath, ["--import", "tsx", main], {
-      env: { ...process.env, MOBULA_DAEMON_CONFIG: JSON.stringify(config) }, stdio: ["pipe", "pipe", "inherit"], detached: true,
+      env: { ...process.env, MOBULA_DAEMON_CONFIG: JSON.stringify(config) },
+      stdio: ["pipe", "pipe", "inherit"],
+      detached: true,
     });
     this.exited = new Promise((resolve) => this.child.on("exit", (code) => resolve(code)));
   }
@@ -77,7 +89,8 @@ export class DaemonHarness {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no ${name} within ${DEADLINE_MS} ms`)), DEADLINE_MS);
       this.#waiting.push({
-        name, test: test as (body: never) => boolean,
+        name,
+        test: test as (body: never) => boolean,
         resolve: (body) => {
           clearTimeout(timer);
           resolve(body);
@@ -145,13 +158,16 @@ export class DaemonHarness {
 
 /** Processes, but this one, whose environment names the session. */
 export function processesOf(sessionDir: string): number[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-    if (pid === process.pid) return false;
-    try {
-      const state = readFileSync(`/proc/${pid}/stat`, "latin1");
-      return !/\) Z /.test(state) && readFileSync(`/proc/${pid}/environ`, "latin1").includes(sessionDir);
-    } catch {
-      return false;
-    }
-  });
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      if (pid === process.pid) return false;
+      try {
+        const state = readFileSync(`/proc/${pid}/stat`, "latin1");
+        return !/\) Z /.test(state) && readFileSync(`/proc/${pid}/environ`, "latin1").includes(sessionDir);
+      } catch {
+        return false;
+      }
+    });
 }

@@ -137,7 +137,10 @@ test("GPUs: a lease says which, and its worker is not shared", () => {
   h.request("g1", shape({ GPU: 0.5 }));
   h.request("g2", shape({ GPU: 0.5 }));
   const grants = h.grants();
-  assert.deepEqual(grants.map((grant) => grant.gpuIds), [[0], [0]]);
+  assert.deepEqual(
+    grants.map((grant) => grant.gpuIds),
+    [[0], [0]],
+  );
   assert.notEqual(grants[0]!.worker.processId, grants[1]!.worker.processId);
   for (const grant of grants) h.blocked(grant, 1);
   h.request("c1");
@@ -246,7 +249,10 @@ test("a worker's death frees its leases and is told to their owners", () => {
   h.request("r2", shape({ CPU: 1 }, { name: "other" }), OTHER);
   const [mine, theirs] = h.grants();
   h.lost(mine!.worker.processId);
-  assert.deepEqual(h.take("processLost", DRIVER).map((each) => each.processId), [mine!.worker.processId]);
+  assert.deepEqual(
+    h.take("processLost", DRIVER).map((each) => each.processId),
+    [mine!.worker.processId],
+  );
   assert.deepEqual(h.take("processLost", OTHER), []);
   assert.equal(h.free.CPU, 1);
   h.release(mine!.leaseId);

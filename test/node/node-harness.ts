@@ -42,10 +42,17 @@ export class NodeHarness {
       actorPlaced: (actorId, epoch, { worker, gpuIds }) => void this.placed.push({ actorId, epoch, worker: worker.processId, gpuIds }),
       actorUnplaced: (actorId, _epoch, failure) => void this.unplaced.push({ actorId, code: failure.code }),
     };
-    this.machine = new NodeMachine({
-      nodeId: "node1" as NodeId, total: amounts(total), labels: {}, workers: Math.max(1, Math.floor(total.CPU ?? 1)),
-      processPrefix: "aaaaaa", ...config,
-    }, port);
+    this.machine = new NodeMachine(
+      {
+        nodeId: "node1" as NodeId,
+        total: amounts(total),
+        labels: {},
+        workers: Math.max(1, Math.floor(total.CPU ?? 1)),
+        processPrefix: "aaaaaa",
+        ...config,
+      },
+      port,
+    );
     this.machine.driverJoined(DRIVER, JOB);
   }
 
@@ -91,11 +98,25 @@ export class NodeHarness {
     this.check();
   }
 
-  actor(id: string, values: { life?: Record<string, number>; place?: Record<string, number> } = {}, more: Partial<ActorRequest> = {}): void {
-    this.machine.placeActor({
-      actorId: id as ActorId, epoch: 1, jobId: JOB, owner: DRIVER, className: "A", shape: shape({}),
-      resources: amounts(values.life ?? {}), placementResources: amounts(values.place ?? { CPU: 1 }), ...more,
-    }, this.now);
+  actor(
+    id: string,
+    values: { life?: Record<string, number>; place?: Record<string, number> } = {},
+    more: Partial<ActorRequest> = {},
+  ): void {
+    this.machine.placeActor(
+      {
+        actorId: id as ActorId,
+        epoch: 1,
+        jobId: JOB,
+        owner: DRIVER,
+        className: "A",
+        shape: shape({}),
+        resources: amounts(values.life ?? {}),
+        placementResources: amounts(values.place ?? { CPU: 1 }),
+        ...more,
+      },
+      this.now,
+    );
     this.check();
   }
 

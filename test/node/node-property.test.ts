@@ -46,8 +46,14 @@ class World {
 }
 
 const shapes: LeaseShape[] = [
-  shape(), shape({ CPU: 2 }, { name: "g" }), shape({ CPU: 1, GPU: 0.5 }), shape({}, { name: "zero" }), shape({ x: 1 }, { priority: 1 }),
-  shape({ CPU: 1 }, { envVars: { A: "1" }, name: "env" }), shape({ CPU: 9 }, { name: "never" }), shape({ GPU: 2 }, { name: "gpus" }),
+  shape(),
+  shape({ CPU: 2 }, { name: "g" }),
+  shape({ CPU: 1, GPU: 0.5 }),
+  shape({}, { name: "zero" }),
+  shape({ x: 1 }, { priority: 1 }),
+  shape({ CPU: 1 }, { envVars: { A: "1" }, name: "env" }),
+  shape({ CPU: 9 }, { name: "never" }),
+  shape({ GPU: 2 }, { name: "gpus" }),
   shape({ CPU: 0.5 }, { name: "half" }),
 ];
 const inGroup = (n: number): LeaseShape =>
@@ -74,7 +80,8 @@ const acts: ((w: World, a: number, b: number) => void)[] = [
     void b;
   },
   // A repeated request, of any age.
-  (w, a, b) => w.h.request(`r${a % (w.requests + 1)}`, shapes[b % shapes.length]!, w.owners.get(`r${a % (w.requests + 1)}` as LeaseRequestId)),
+  (w, a, b) =>
+    w.h.request(`r${a % (w.requests + 1)}`, shapes[b % shapes.length]!, w.owners.get(`r${a % (w.requests + 1)}` as LeaseRequestId)),
   (w, a) => w.h.machine.leaseCancel(DRIVER, { requestId: `r${a % (w.requests + 1)}` as LeaseRequestId }, w.h.now),
   (w, a, b) => {
     const grant = someGrant(w, a);
@@ -111,10 +118,20 @@ const acts: ((w: World, a: number, b: number) => void)[] = [
     const id = `a${a % (w.actors + 1)}` as ActorId;
     w.h.machine.unplaceActor(id, 1, b % 2 === 0 ? { gently: "over" } : { kill: { cause: "killed", message: "kill" } }, w.h.now);
   },
-  (w, a) => w.h.machine.askGroup(DRIVER, 1, {
-    kind: "groupCreate", groupId: `g${w.groups++}` as PlacementGroupId, jobId: JOB, bundles: [amounts({ CPU: 1 }), amounts({ CPU: 1, GPU: a % 2 })],
-    strategy: "PACK", detached: false,
-  }, w.h.now),
+  (w, a) =>
+    w.h.machine.askGroup(
+      DRIVER,
+      1,
+      {
+        kind: "groupCreate",
+        groupId: `g${w.groups++}` as PlacementGroupId,
+        jobId: JOB,
+        bundles: [amounts({ CPU: 1 }), amounts({ CPU: 1, GPU: a % 2 })],
+        strategy: "PACK",
+        detached: false,
+      },
+      w.h.now,
+    ),
   (w, a) => w.h.machine.askGroup(DRIVER, 2, { kind: "groupRemove", groupId: `g${a % (w.groups + 1)}` as PlacementGroupId }, w.h.now),
   (w, a) => w.h.pass([1, 20, 60, 600, 5000][a % 5]!),
 ];
@@ -136,7 +153,8 @@ function run(list: readonly Op[]): World {
 
 /** Everything ends: owners return, workers that were told to end do, what is being started comes up. */
 function drain(w: World): void {
-  for (let g = 0; g < w.groups; g++) w.h.machine.askGroup(DRIVER, 3, { kind: "groupRemove", groupId: `g${g}` as PlacementGroupId }, w.h.now);
+  for (let g = 0; g < w.groups; g++)
+    w.h.machine.askGroup(DRIVER, 3, { kind: "groupRemove", groupId: `g${g}` as PlacementGroupId }, w.h.now);
   for (let a = 0; a < w.actors; a++) w.h.machine.unplaceActor(`a${a}` as ActorId, 1, { gently: "over" }, w.h.now);
   w.h.machine.ownerLost(DRIVER, w.h.now);
   for (let i = 0; i < 50; i++) {
@@ -152,20 +170,26 @@ function drain(w: World): void {
 }
 
 test("after any history the invariants hold, and when all owners are gone everything is free", () => {
-  fc.assert(fc.property(ops, (list) => {
-    const w = run(list);
-    drain(w);
-    assert.deepEqual(w.h.free, { CPU: 3, GPU: 2, x: 1 });
-    assert.deepEqual(w.h.machine.leases(), []);
-    assert.equal(w.h.machine.waiting, 0);
-    assert.ok(w.h.machine.workers().length <= 3, "only the pool is left");
-  }), { numRuns: 400, includeErrorInReport: true });
+  fc.assert(
+    fc.property(ops, (list) => {
+      const w = run(list);
+      drain(w);
+      assert.deepEqual(w.h.free, { CPU: 3, GPU: 2, x: 1 });
+      assert.deepEqual(w.h.machine.leases(), []);
+      assert.equal(w.h.machine.waiting, 0);
+      assert.ok(w.h.machine.workers().length <= 3, "only the pool is left");
+    }),
+    { numRuns: 400, includeErrorInReport: true },
+  );
 });
 
 test("the same history has the same effects", () => {
-  fc.assert(fc.property(ops, (list) => {
-    assert.deepEqual(run(list).grants, run(list).grants);
-  }), { numRuns: 30 });
+  fc.assert(
+    fc.property(ops, (list) => {
+      assert.deepEqual(run(list).grants, run(list).grants);
+    }),
+    { numRuns: 30 },
+  );
 });
 
 test("the histories reach the states that matter", () => {

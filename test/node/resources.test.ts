@@ -5,7 +5,17 @@ import fc from "fast-check";
 import { Ledger } from "../../src/core/node/ledger.ts";
 import type { Allocation } from "../../src/core/node/ledger.ts";
 import { matches } from "../../src/core/node/labels.ts";
-import { addTo, amountOf, copyOf, describeResources, excessOf, fits, isEmpty, parseResources, subtractFrom } from "../../src/core/resources.ts";
+import {
+  addTo,
+  amountOf,
+  copyOf,
+  describeResources,
+  excessOf,
+  fits,
+  isEmpty,
+  parseResources,
+  subtractFrom,
+} from "../../src/core/resources.ts";
 import { amounts } from "./node-harness.ts";
 
 test("amounts down to 0.0001 are taken, and nothing finer, negative or endless", () => {
@@ -48,27 +58,37 @@ test("two halves on two GPUs are not one whole GPU", () => {
 
 test("a ledger never gives more than it has, whatever is taken and given back", () => {
   const demand = fc.record({ CPU: fc.integer({ min: 0, max: 30_000 }), GPU: fc.integer({ min: 0, max: 25_000 }) });
-  fc.assert(fc.property(fc.array(fc.tuple(demand, fc.boolean(), fc.nat(100))), (steps) => {
-    const ledger = new Ledger(amounts({ CPU: 4, GPU: 2.5 }));
-    const held: Allocation[] = [];
-    for (const [what, partial, at] of steps) {
-      if (at % 3 === 0 && held.length > 0) ledger.give(held.splice(at % held.length, 1)[0]!);
-      else {
-        const allocation = partial ? ledger.takePartial(what) : ledger.take(what, at % 2 === 0);
-        if (allocation !== undefined) held.push(allocation);
+  fc.assert(
+    fc.property(fc.array(fc.tuple(demand, fc.boolean(), fc.nat(100))), (steps) => {
+      const ledger = new Ledger(amounts({ CPU: 4, GPU: 2.5 }));
+      const held: Allocation[] = [];
+      for (const [what, partial, at] of steps) {
+        if (at % 3 === 0 && held.length > 0) ledger.give(held.splice(at % held.length, 1)[0]!);
+        else {
+          const allocation = partial ? ledger.takePartial(what) : ledger.take(what, at % 2 === 0);
+          if (allocation !== undefined) held.push(allocation);
+        }
+        ledger.check(held, "ledger");
       }
-      ledger.check(held, "ledger");
-    }
-    for (const allocation of held) ledger.give(allocation);
-    assert.deepEqual({ ...ledger.free }, { ...ledger.total });
-    assert.ok(isEmpty(ledger.life));
-  }));
+      for (const allocation of held) ledger.give(allocation);
+      assert.deepEqual({ ...ledger.free }, { ...ledger.total });
+      assert.ok(isEmpty(ledger.life));
+    }),
+  );
 });
 
 test("label selectors: a value, its negation, and lists", () => {
   const labels = { zone: "a", kind: "big" };
-  for (const [condition, expected] of [["a", true], ["b", false], ["!a", false], ["!b", true], ["in(a,b)", true], ["in( b , c )", false],
-    ["!in(a)", false], ["!in(b,c)", true]] as const) {
+  for (const [condition, expected] of [
+    ["a", true],
+    ["b", false],
+    ["!a", false],
+    ["!b", true],
+    ["in(a,b)", true],
+    ["in( b , c )", false],
+    ["!in(a)", false],
+    ["!in(b,c)", true],
+  ] as const) {
     assert.equal(matches({ zone: condition }, labels), expected, condition);
   }
   assert.equal(matches({ other: "a" }, labels), false, "a missing label is no value");

@@ -6,7 +6,11 @@ import type { ToStore } from "../../src/memory/backend.ts";
 import type { ProcessId } from "../../src/protocol/ids.ts";
 import { Frames } from "./frames.ts";
 
-const { sessionDir, capacityBytes, spillDir } = JSON.parse(process.argv[2] ?? "") as { sessionDir: string; capacityBytes: number; spillDir?: string };
+const { sessionDir, capacityBytes, spillDir } = JSON.parse(process.argv[2] ?? "") as {
+  sessionDir: string;
+  capacityBytes: number;
+  spillDir?: string;
+};
 const peers = new Map<ProcessId, Frames>();
 const everyone = (name: string, body: object) => {
   for (const peer of peers.values()) peer.send(name, body);

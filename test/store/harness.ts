@@ -48,8 +48,9 @@ export class Daemon {
     const sessionDir = mkdtempSync(join(tmpdir(), "mobula-store-test-"));
     const { capacityBytes, spillDir } = options;
     const argument = JSON.stringify({ sessionDir, capacityBytes, spillDir: spillDir?.replace("SESSION", sessionDir) });
-    const command = [...(options.wrap ?? []), process.execPath, "--import", "tsx", modulePath("./daemon.ts"), argument]
-      .map((word) => word.replaceAll("SESSION", sessionDir));
+    const command = [...(options.wrap ?? []), process.execPath, "--import", "tsx", modulePath("./daemon.ts"), argument].map((word) =>
+      word.replaceAll("SESSION", sessionDir),
+    );
     const child = spawn(command[0]!, command.slice(1), {
       stdio: ["pipe", "pipe", "inherit"],
       env: { ...process.env, MOBULA_NO_FFI: options.backend === "files" ? "1" : "" },
@@ -115,16 +116,20 @@ export async function joinStore(sessionDir: string, fullTimeoutMs?: number): Pro
 }
 
 function member(
-  socket: Socket, frames: Frames, handlers: Map<string, (body: never) => void>, base: Pick<Member, "processId" | "client" | "claimIndex">,
+  socket: Socket,
+  frames: Frames,
+  handlers: Map<string, (body: never) => void>,
+  base: Pick<Member, "processId" | "client" | "claimIndex">,
 ): Member {
   const { processId, client } = base;
   let count = 0;
   const asked = new Map<number, (stats: never) => void>();
-  const ask = (name: string, body: object) => new Promise<never>((resolve) => {
-    const call = ++count;
-    asked.set(call, resolve);
-    frames.send(name, { ...body, call });
-  });
+  const ask = (name: string, body: object) =>
+    new Promise<never>((resolve) => {
+      const call = ++count;
+      asked.set(call, resolve);
+      frames.send(name, { ...body, call });
+    });
   handlers.set("test.stats", ({ call, stats }: { call: number; stats: never }) => {
     asked.get(call)?.(stats);
     asked.delete(call);
@@ -136,7 +141,10 @@ function member(
   let puts = 0;
   const nextId = () => putId(processId, ++puts);
   return {
-    ...base, lost, sealed, nextId,
+    ...base,
+    lost,
+    sealed,
+    nextId,
     put(bytes) {
       const object = client.create(nextId(), bytes.byteLength);
       object.write(0, bytes);

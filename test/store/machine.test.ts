@@ -59,7 +59,10 @@ describe("store machine", () => {
     world.pin(b, ids[0]!);
     world.unpin(world.pins[0]!);
     world.allocate(c, 2 * UNIT);
-    assert.deepEqual(world.disk.map((operation) => operation.place.offset / UNIT), [1, 2]);
+    assert.deepEqual(
+      world.disk.map((operation) => operation.place.offset / UNIT),
+      [1, 2],
+    );
     world.finishAll();
     assert.equal(world.grants.length, 1);
     assert.deepEqual([world.machine.stats().spilled, world.machine.stats().spilledBytes], [2, 2 * UNIT]);
@@ -83,7 +86,10 @@ describe("store machine", () => {
     world.finishAll();
     world.release(world.grants[0]!);
     world.pin(b, ids[0]!);
-    assert.deepEqual(world.disk.map((operation) => operation.kind), ["restore"]);
+    assert.deepEqual(
+      world.disk.map((operation) => operation.kind),
+      ["restore"],
+    );
     world.finishAll();
     assert.equal(world.pins.length, 1);
     world.unpin(world.pins[0]!);
@@ -125,7 +131,10 @@ describe("store machine", () => {
     world.sleep(49);
     assert.equal(world.refusals.length, 0);
     world.sleep(1);
-    assert.deepEqual(world.refusals.map((refusal) => refusal.reason), ["full"]);
+    assert.deepEqual(
+      world.refusals.map((refusal) => refusal.reason),
+      ["full"],
+    );
     assert.equal(world.refusals[0]!.pinned, 2 * UNIT);
     world.allocate(a, 3 * UNIT, 0, 50);
     assert.equal(world.refusals[1]!.reason, "too-large");
@@ -143,7 +152,10 @@ describe("store machine", () => {
     assert.equal(world.disk.length, 1, "and goes on");
     world.finish(world.disk[0]!, false);
     world.sleep(500);
-    assert.deepEqual(world.refusals.map(({ reason, detail }) => [reason, detail]), [["spill-failed", "ENOSPC: no space left on device"]]);
+    assert.deepEqual(
+      world.refusals.map(({ reason, detail }) => [reason, detail]),
+      [["spill-failed", "ENOSPC: no space left on device"]],
+    );
     world.machine.check();
   });
 
@@ -209,14 +221,17 @@ describe("store machine", () => {
 
   it("keeps its invariants under random histories, and ends empty", () => {
     const step = fc.tuple(fc.integer({ min: 0, max: 99 }), fc.nat({ max: 9999 }), fc.nat({ max: 9999 }));
-    fc.assert(fc.property(fc.array(step, { minLength: 1, maxLength: 300, size: "max" }), (steps) => {
-      const world = new World(48 * PAGE);
-      for (const [kind, x, y] of steps) {
-        act(world, kind, x, y);
-        world.machine.check();
-      }
-      finishEverything(world);
-    }), { numRuns: 400, includeErrorInReport: true });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 300, size: "max" }), (steps) => {
+        const world = new World(48 * PAGE);
+        for (const [kind, x, y] of steps) {
+          act(world, kind, x, y);
+          world.machine.check();
+        }
+        finishEverything(world);
+      }),
+      { numRuns: 400, includeErrorInReport: true },
+    );
   });
 });
 

@@ -55,7 +55,11 @@ export class World implements StorePort {
   }
 
   /** Seals an object of `size` in a grant, at its next place, if it has room. */
-  seal(held: HeldGrant, size: number, options: { pin?: boolean; copy?: boolean; announced?: boolean; id?: ObjectId } = {}): ObjectId | undefined {
+  seal(
+    held: HeldGrant,
+    size: number,
+    options: { pin?: boolean; copy?: boolean; announced?: boolean; id?: ObjectId } = {},
+  ): ObjectId | undefined {
     const offset = roundUp(held.next, alignmentOf(size));
     const end = offset + roundUp(Math.max(size, 1), 64);
     if (end > held.grant.offset + held.grant.size) return undefined;
@@ -65,7 +69,10 @@ export class World implements StorePort {
     const { serial } = held.grant;
     const pin = options.pin ?? false;
     if (pin) this.pins.push({ process: held.process, key: `${serial}-${offset}`, place: { serial, offset, size } });
-    const sealed = this.machine.seal({ process: held.process, id, serial, offset, size, pin, copy: options.copy ?? false, announced: options.announced ?? true }, this.now);
+    const sealed = this.machine.seal(
+      { process: held.process, id, serial, offset, size, pin, copy: options.copy ?? false, announced: options.announced ?? true },
+      this.now,
+    );
     assert.ok(sealed, "a seal in a grant that is held");
     this.ids.push(id);
     return id;
@@ -175,8 +182,10 @@ export class World implements StorePort {
     for (const pin of this.pins) {
       if (pin.place) assert.ok(pin.place.serial !== place.serial || pin.place.offset !== place.offset, "what is discarded is not pinned");
     }
-    assert.ok(!this.disk.some((operation) => operation.place.serial === place.serial && operation.place.offset === place.offset),
-      "what is discarded is not on its way to or from disk");
+    assert.ok(
+      !this.disk.some((operation) => operation.place.serial === place.serial && operation.place.offset === place.offset),
+      "what is discarded is not on its way to or from disk",
+    );
   }
 
   lost(id: ObjectId): void {

@@ -95,7 +95,10 @@ function readingAndWriting(backend: BackendKind): void {
       third.bytes.fill(0xdd);
       assert.ok(equal(second.bytes, bytes));
       assert.ok(equal((await writer.client.read(id)).bytes, bytes));
-      assert.ok(first.bytes.every((byte) => byte === 0xee), "the writer sees its own writes");
+      assert.ok(
+        first.bytes.every((byte) => byte === 0xee),
+        "the writer sees its own writes",
+      );
     }
   });
 
@@ -107,7 +110,10 @@ function readingAndWriting(backend: BackendKind): void {
       const view = new Uint8Array(object.view(0, size));
       view.fill(5);
       object.seal(member.processId, []);
-      assert.ok(view.every((byte) => byte === 5), "it can still be read");
+      assert.ok(
+        view.every((byte) => byte === 5),
+        "it can still be read",
+      );
       view.fill(6);
       await member.stats();
       assert.ok((await member.client.read(object.id)).bytes.every((byte) => byte === 5));
@@ -192,13 +198,18 @@ function lifetimes(backend: BackendKind): void {
     const member = await store.join();
     // In two processes at a time, one of which keeps the store short of space.
     const steps = backend === "shared" ? 50_000 : 10_000;
-    const exits = [child(t, store, "./churn.ts", 11, steps, 200_000), child(t, store, "./churn.ts", 12, steps, 2 * MIB)]
-      .map(async (process) => once(process, "exit"));
+    const exits = [child(t, store, "./churn.ts", 11, steps, 200_000), child(t, store, "./churn.ts", 12, steps, 2 * MIB)].map(
+      async (process) => once(process, "exit"),
+    );
     for (const [code] of await Promise.all(exits)) assert.equal(code, 0);
-    assert.ok(await eventually(async () => empty(await member.stats()) && (await member.stats()).reserved === 0), JSON.stringify(await member.stats()));
+    assert.ok(
+      await eventually(async () => empty(await member.stats()) && (await member.stats()).reserved === 0),
+      JSON.stringify(await member.stats()),
+    );
     assert.deepEqual(member.lost, []);
     const spill = join(store.sessionDir, "spill");
-    const files = () => (existsSync(spill) ? readdirSync(spill, { recursive: true }).filter((name) => String(name).endsWith(".object")) : []);
+    const files = () =>
+      existsSync(spill) ? readdirSync(spill, { recursive: true }).filter((name) => String(name).endsWith(".object")) : [];
     assert.ok(await eventually(async () => files().length === 0), "no spill file is left");
     if (backend === "files") assert.ok(await eventually(async () => filesOf(store).length === 0));
   });
@@ -206,7 +217,8 @@ function lifetimes(backend: BackendKind): void {
 
 /** Object files of the daemon, in the file backend. */
 function filesOf(store: Daemon): string[] {
-  return readdirSync("/dev/shm").filter((name) => name.startsWith("mobula-store-") && name.includes(`-${store.child.pid}-`))
+  return readdirSync("/dev/shm")
+    .filter((name) => name.startsWith("mobula-store-") && name.includes(`-${store.child.pid}-`))
     .flatMap((name) => readdirSync(join("/dev/shm", name, "objects")));
 }
 
@@ -248,8 +260,12 @@ function shortOfSpace(backend: BackendKind): void {
     const member = await store.join(500);
     const patient = await store.join(30_000);
     const held = [member.client.create(member.nextId(), 8 * MIB), member.client.create(member.nextId(), 8 * MIB)];
-    const refused = (error: unknown) => error instanceof ObjectStoreFullError && error.code === "OBJECT_STORE_FULL"
-      && error.size === 6 * MIB && error.capacity === 16 * MIB && /objectStoreMemory/.test(error.message);
+    const refused = (error: unknown) =>
+      error instanceof ObjectStoreFullError &&
+      error.code === "OBJECT_STORE_FULL" &&
+      error.size === 6 * MIB &&
+      error.capacity === 16 * MIB &&
+      /objectStoreMemory/.test(error.message);
     assert.throws(() => member.client.create(member.nextId(), 6 * MIB), refused);
     await assert.rejects(member.client.createAsync(member.nextId(), 6 * MIB), refused);
     const order: number[] = [];
@@ -297,7 +313,10 @@ function shortOfSpace(backend: BackendKind): void {
     member.free(ids[1]!);
     await assert.rejects(member.client.read(ids[0]!), (error) => error instanceof ObjectLostError && /damaged/.test(error.message));
     await member.stats();
-    assert.deepEqual(member.lost.map((lost) => lost.id), [ids[0]]);
+    assert.deepEqual(
+      member.lost.map((lost) => lost.id),
+      [ids[0]],
+    );
     assert.equal((await member.stats()).used, 8 * MIB);
   });
 
@@ -310,7 +329,10 @@ function shortOfSpace(backend: BackendKind): void {
     const store = await daemon(t, { backend, capacityBytes: 16 * MIB, spillDir: "SESSION/tiny", wrap: tiny });
     const member = await store.join(1500);
     const ids = [member.put(pattern(8 * MIB, 1)), member.put(pattern(8 * MIB, 2))];
-    assert.throws(() => member.put(pattern(4 * MIB, 3)), (error) => error instanceof ObjectStoreFullError && /ENOSPC/.test(error.message));
+    assert.throws(
+      () => member.put(pattern(4 * MIB, 3)),
+      (error) => error instanceof ObjectStoreFullError && /ENOSPC/.test(error.message),
+    );
     for (const [i, id] of ids.entries()) assert.ok(equal((await member.client.read(id)).bytes, pattern(8 * MIB, i + 1)));
     assert.deepEqual((await member.stats()).spilled, 0);
     member.free(ids[0]!);
@@ -362,15 +384,25 @@ function largeAndLeftovers(backend: BackendKind): void {
     const member = await store.join();
     for (let i = 0; i < 8; i++) member.put(pattern(8 * MIB, i));
     const before = leftovers();
-    if (backend === "shared") assert.deepEqual(before.filter((name) => name.includes(`-${store.child.pid}-`)), []);
+    if (backend === "shared")
+      assert.deepEqual(
+        before.filter((name) => name.includes(`-${store.child.pid}-`)),
+        [],
+      );
     const exit = once(store.child, "exit");
     store.child.kill("SIGKILL");
     await exit;
     // Files stay behind a killed daemon until the next one starts; shared memory does not.
     const next = await daemon(t, { backend, capacityBytes: 32 * MIB });
-    assert.deepEqual(leftovers().filter((name) => name.includes(`-${store.child.pid}-`)), []);
+    assert.deepEqual(
+      leftovers().filter((name) => name.includes(`-${store.child.pid}-`)),
+      [],
+    );
     await next.stop();
-    assert.deepEqual(leftovers().filter((name) => name.includes(`-${next.child.pid}-`)), []);
+    assert.deepEqual(
+      leftovers().filter((name) => name.includes(`-${next.child.pid}-`)),
+      [],
+    );
     rmSync(store.sessionDir, { recursive: true, force: true });
   });
 }

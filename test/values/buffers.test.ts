@@ -16,7 +16,16 @@ describe("buffers", () => {
     const memory = new ArrayBuffer(64);
     new Uint8Array(memory).forEach((_, i, all) => (all[i] = i));
     const types = [
-      Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array,
+      Int8Array,
+      Uint8Array,
+      Uint8ClampedArray,
+      Int16Array,
+      Uint16Array,
+      Int32Array,
+      Uint32Array,
+      Float32Array,
+      Float64Array,
+      BigInt64Array,
       BigUint64Array,
     ];
     for (const type of types) assert.deepStrictEqual(arrives(new type(memory, 8, 3)), new type(memory, 8, 3));
@@ -24,7 +33,11 @@ describe("buffers", () => {
     assert.deepStrictEqual(arrives(memory), memory);
     assert.ok(Buffer.isBuffer(arrives({ b: Buffer.from("hi") }).b));
     assert.strictEqual(arrives(Buffer.from("hi")).toString(), "hi");
-    assert.deepStrictEqual(arrives([new Uint8Array(0), new ArrayBuffer(0), Buffer.alloc(0)]), [new Uint8Array(0), new ArrayBuffer(0), Buffer.alloc(0)]);
+    assert.deepStrictEqual(arrives([new Uint8Array(0), new ArrayBuffer(0), Buffer.alloc(0)]), [
+      new Uint8Array(0),
+      new ArrayBuffer(0),
+      Buffer.alloc(0),
+    ]);
   });
 
   it("sends of a big buffer only what a view shows", () => {
@@ -43,7 +56,10 @@ describe("buffers", () => {
     assert.strictEqual(a!.buffer, b!.buffer);
     assert.strictEqual(b, again);
     assert.strictEqual(b!.byteOffset - a!.byteOffset, 29);
-    for (const order of [[memory, bytes], [bytes, memory]]) {
+    for (const order of [
+      [memory, bytes],
+      [bytes, memory],
+    ]) {
       const copy = arrives(order);
       const whole = copy.find((one) => one instanceof ArrayBuffer)!;
       const view = copy.find((one) => one instanceof Uint8Array)!;
@@ -77,25 +93,32 @@ describe("buffers", () => {
 
   it("keeps any set of views over any set of buffers as it was", () => {
     const view = fc.record({
-      buffer: fc.integer({ min: 0, max: 2 }), kind: fc.integer({ min: 0, max: 4 }), start: fc.nat(64), length: fc.nat(16), whole: fc.boolean(),
+      buffer: fc.integer({ min: 0, max: 2 }),
+      kind: fc.integer({ min: 0, max: 4 }),
+      start: fc.nat(64),
+      length: fc.nat(16),
+      whole: fc.boolean(),
     });
-    fc.assert(fc.property(fc.array(view, { maxLength: 8 }), (list) => {
-      const buffers = [0, 1, 2].map((k) => Uint8Array.from({ length: 256 }, (_, i) => (i * 7 + k) % 256).buffer);
-      const make = [Uint8Array, Uint16Array, Float32Array, Float64Array, BigInt64Array];
-      const value = list.map(({ buffer, kind, start, length, whole }) => {
-        const type = make[kind]!;
-        const offset = Math.floor(start / type.BYTES_PER_ELEMENT) * type.BYTES_PER_ELEMENT;
-        return whole && kind === 0 ? buffers[buffer]! : new type(buffers[buffer]!, offset, length);
-      });
-      const copy = arrives(value);
-      assert.deepStrictEqual(copy, value);
-      const bufferOf = (one: ArrayBuffer | ArrayBufferView): ArrayBufferLike => (ArrayBuffer.isView(one) ? one.buffer : one);
-      for (let i = 0; i < value.length; i++) {
-        for (let j = 0; j < i; j++) {
-          assert.strictEqual(bufferOf(copy[i]!) === bufferOf(copy[j]!), bufferOf(value[i]!) === bufferOf(value[j]!));
+    fc.assert(
+      fc.property(fc.array(view, { maxLength: 8 }), (list) => {
+        const buffers = [0, 1, 2].map((k) => Uint8Array.from({ length: 256 }, (_, i) => (i * 7 + k) % 256).buffer);
+        const make = [Uint8Array, Uint16Array, Float32Array, Float64Array, BigInt64Array];
+        const value = list.map(({ buffer, kind, start, length, whole }) => {
+          const type = make[kind]!;
+          const offset = Math.floor(start / type.BYTES_PER_ELEMENT) * type.BYTES_PER_ELEMENT;
+          return whole && kind === 0 ? buffers[buffer]! : new type(buffers[buffer]!, offset, length);
+        });
+        const copy = arrives(value);
+        assert.deepStrictEqual(copy, value);
+        const bufferOf = (one: ArrayBuffer | ArrayBufferView): ArrayBufferLike => (ArrayBuffer.isView(one) ? one.buffer : one);
+        for (let i = 0; i < value.length; i++) {
+          for (let j = 0; j < i; j++) {
+            assert.strictEqual(bufferOf(copy[i]!) === bufferOf(copy[j]!), bufferOf(value[i]!) === bufferOf(value[j]!));
+          }
         }
-      }
-    }), { numRuns: 500 });
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it("sends of a stored image that was read in place only the arrays in question", () => {

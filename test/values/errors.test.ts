@@ -39,15 +39,30 @@ describe("errors", () => {
 
   it("keeps undefined as a cause, and what is no error", () => {
     const copy = arrives(new Error("e", { cause: undefined }));
-    assert.deepStrictEqual(Object.getOwnPropertyDescriptor(copy, "cause"), { value: undefined, writable: true, enumerable: false, configurable: true });
+    assert.deepStrictEqual(Object.getOwnPropertyDescriptor(copy, "cause"), {
+      value: undefined,
+      writable: true,
+      enumerable: false,
+      configurable: true,
+    });
     assert.strictEqual(arrives(new Error("e", { cause: "text" })).cause, "text");
   });
 
   it("replaces fields that cannot cross by their text", () => {
     const error = Object.assign(new Error("e"), {
-      before: [1], socket: Promise.resolve(5), symbol: Symbol("s"), fn: () => 1, after: { x: 1 }, deep: { a: { b: new WeakMap() } },
+      before: [1],
+      socket: Promise.resolve(5),
+      symbol: Symbol("s"),
+      fn: () => 1,
+      after: { x: 1 },
+      deep: { a: { b: new WeakMap() } },
     }) as unknown as Loose;
-    Object.defineProperty(error, "bad", { enumerable: true, get() { throw new Error("no"); } });
+    Object.defineProperty(error, "bad", {
+      enumerable: true,
+      get() {
+        throw new Error("no");
+      },
+    });
     const copy = arrives({ error, shared: error["after"] });
     assert.deepStrictEqual(copy.error["before"], [1]);
     assert.strictEqual(copy.error["socket"], "Promise { 5 }");
@@ -79,13 +94,15 @@ describe("errors", () => {
 
   it("arrives as an instance of its class, in the driver too", () => {
     const worker = process();
-    const Failure = driver.functions.define<ErrorConstructor>("class Failure extends Error { name = 'Failure'; describe() { return 'f:' + this.message; } }");
+    const Failure = driver.functions.define<ErrorConstructor>(
+      "class Failure extends Error { name = 'Failure'; describe() { return 'f:' + this.message; } }",
+    );
     const error = Object.assign(new Failure("m"), { extra: 1 });
-    const there = send(error, driver, worker) as Loose & { describe(): string };
+    const there = send(error as unknown, driver, worker) as Loose & { describe(): string };
     assert.strictEqual(there.describe(), "f:m");
     assert.ok(there instanceof Error && types.isNativeError(there) && !(there instanceof Failure));
     assert.strictEqual(there["extra"], 1);
-    const back = send(there, worker, driver);
+    const back = send(there as unknown, worker, driver) as Error;
     assert.ok(back instanceof Failure);
     assert.strictEqual(back.stack, error.stack);
   });
@@ -97,9 +114,11 @@ describe("errors", () => {
     class Hidden extends Error {
       #secret = 1;
       override name = "HiddenError";
-      reveal() { return this.#secret; }
+      reveal() {
+        return this.#secret;
+      }
     }
-    const [local, hidden] = arrives([new Local("l"), new Hidden("h")] as Loose[]);
+    const [local, hidden] = arrives([new Local("l"), new Hidden("h")] as unknown) as Loose[];
     assert.deepStrictEqual([local!.name, local!.message, local!["reason"], local instanceof TypeError], ["Local", "l", "r", true]);
     assert.deepStrictEqual([hidden!.name, hidden!.message, hidden instanceof Error], ["HiddenError", "h", true]);
   });
@@ -111,7 +130,13 @@ describe("errors", () => {
       throw new Error("cannot compile");
     };
     const there = send([new Failure("m"), new Failure("n")] as Loose[], driver, worker);
-    assert.deepStrictEqual(there.map((error) => [error.name, error.message, error instanceof Error]), [["Failure", "m", true], ["Failure", "n", true]]);
+    assert.deepStrictEqual(
+      there.map((error) => [error.name, error.message, error instanceof Error]),
+      [
+        ["Failure", "m", true],
+        ["Failure", "n", true],
+      ],
+    );
 
     class ByModule extends Error {}
     driver.functions.references.set(ByModule, { url: "file:///gone.mjs", path: ["ByModule"] });

@@ -45,7 +45,10 @@ describe("identity", () => {
   it("lists each ref once, at any depth", () => {
     const ref = new Ref("one");
     const encoded = here.codec.encode([ref, { deep: new Map([[ref, [new Ref("two"), ref]]]) }], "args");
-    assert.deepStrictEqual(encoded.refs.map((found) => (found as Ref).id), ["one", "two"]);
+    assert.deepStrictEqual(
+      encoded.refs.map((found) => (found as Ref).id),
+      ["one", "two"],
+    );
     const copy = here.codec.decode(encoded.inband, () => assert.fail()) as [Ref, { deep: Map<Ref, Ref[]> }];
     assert.strictEqual(copy[1].deep.get(copy[0])![1], copy[0]);
     assert.ok(copy[0] instanceof Ref);
@@ -72,7 +75,7 @@ describe("identity", () => {
       const end = { end: name };
       let value: unknown = end;
       for (let i = 0; i < depth; i++) value = wrapOne(value);
-      let copy = arrives({ end, value }) as { end: object; value: unknown };
+      const copy = arrives({ end, value }) as { end: object; value: unknown };
       let at = copy.value;
       for (let i = 0; i < depth; i++) at = unwrap(at);
       assert.strictEqual(at, copy.end, name);
@@ -94,7 +97,10 @@ describe("identity", () => {
   it("refuses what lies too deep and cannot be deferred, and is sound after it", () => {
     let fn: Function | undefined;
     for (let i = 0; i < 5000; i++) fn = here.functions.define("() => slots.inner", { inner: fn });
-    assert.throws(() => here.codec.encode(fn, "args"), (error) => error instanceof SerializationError && /nested too deeply/.test(error.message));
+    assert.throws(
+      () => here.codec.encode(fn, "args"),
+      (error) => error instanceof SerializationError && /nested too deeply/.test(error.message),
+    );
     assert.deepStrictEqual(arrives([1, { a: 2 }]), [1, { a: 2 }]);
   });
 

@@ -50,7 +50,13 @@ describe("packed images", () => {
     const copy = (codec.decode(copied.inband, copied.buffer) as { f: Float64Array }).f;
     assert.strictEqual(copy.buffer.byteLength, 16);
     image.fill(0);
-    assert.deepStrictEqual([[...view], [...copy]], [[0, 0], [1, 2]]);
+    assert.deepStrictEqual(
+      [[...view], [...copy]],
+      [
+        [0, 0],
+        [1, 2],
+      ],
+    );
   });
 
   it("reads an image at an odd place, with and without copying", () => {
@@ -77,10 +83,14 @@ describe("packed images", () => {
     const encoded: Encoded = { ...codec.encode([new Uint8Array(5), "text"], "value"), modules: ["node:fs"] };
     const image = packInline(encoded);
     for (let length = 0; length < image.byteLength; length++) {
-      assert.throws(() => {
-        const opened = openPacked(image.slice(0, length));
-        codec.decode(opened.inband, opened.buffer);
-      }, SerializationError, `${length}`);
+      assert.throws(
+        () => {
+          const opened = openPacked(image.slice(0, length));
+          codec.decode(opened.inband, opened.buffer);
+        },
+        SerializationError,
+        `${length}`,
+      );
     }
   });
 });

@@ -1,3 +1,4 @@
+/* oxlint-disable no-sparse-arrays -- it is what this file is about */
 /**
  * Data arrives as structured clone would give it, or better where the API promises more.
  */
@@ -12,30 +13,79 @@ const arrives = <T>(value: T): T => send(value, here, process());
 describe("round trip", () => {
   it("gives what structured clone gives, for any data", () => {
     const data = fc.anything({
-      withBigInt: true, withDate: true, withMap: true, withSet: true, withSparseArray: true, withTypedArray: true, withBoxedValues: true,
-      withUnicodeString: true, maxDepth: 4,
+      withBigInt: true,
+      withDate: true,
+      withMap: true,
+      withSet: true,
+      withSparseArray: true,
+      withTypedArray: true,
+      withBoxedValues: true,
+      withUnicodeString: true,
+      maxDepth: 4,
     } as fc.ObjectConstraints);
-    fc.assert(fc.property(data, (value) => assert.deepStrictEqual(arrives(value), structuredClone(value))), { numRuns: 2000 });
+    fc.assert(
+      fc.property(data, (value) => assert.deepStrictEqual(arrives(value), structuredClone(value))),
+      { numRuns: 2000 },
+    );
   });
 
   it("gives the value itself, null prototypes included", () => {
     const data = fc.anything({ withNullPrototype: true, withMap: true, withBigInt: true, maxDepth: 3 });
-    fc.assert(fc.property(data, (value) => assert.deepStrictEqual(arrives(value), value)), { numRuns: 1000 });
+    fc.assert(
+      fc.property(data, (value) => assert.deepStrictEqual(arrives(value), value)),
+      { numRuns: 1000 },
+    );
   });
 
   it("keeps every number", () => {
-    const numbers = fc.oneof(fc.integer(), fc.double(), fc.maxSafeInteger(), fc.constantFrom(
-      0, -0, NaN, Infinity, -Infinity, -16, -17, 127, 128, -32768, -32769, 32767, 32768, 2 ** 31, -(2 ** 31), 2 ** 31 - 1, 2 ** 53, 5e-324,
-    ));
-    fc.assert(fc.property(numbers, (value) => assert.ok(Object.is(arrives(value), value))), { numRuns: 2000 });
+    const numbers = fc.oneof(
+      fc.integer(),
+      fc.double(),
+      fc.maxSafeInteger(),
+      fc.constantFrom(
+        0,
+        -0,
+        NaN,
+        Infinity,
+        -Infinity,
+        -16,
+        -17,
+        127,
+        128,
+        -32768,
+        -32769,
+        32767,
+        32768,
+        2 ** 31,
+        -(2 ** 31),
+        2 ** 31 - 1,
+        2 ** 53,
+        5e-324,
+      ),
+    );
+    fc.assert(
+      fc.property(numbers, (value) => assert.ok(Object.is(arrives(value), value))),
+      { numRuns: 2000 },
+    );
     fc.assert(fc.property(fc.bigInt(), (value) => assert.strictEqual(arrives(value), value)));
   });
 
   it("keeps every string, lone surrogates included", () => {
     const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 100 }).map((codes) => String.fromCharCode(...codes));
     const texts = fc.oneof(units, fc.string({ unit: "grapheme" }), fc.string({ unit: "binary-ascii", maxLength: 300 }));
-    fc.assert(fc.property(texts, (value) => assert.strictEqual(arrives(value), value)), { numRuns: 2000 });
-    for (const text of ["", "a".repeat(31), "é".repeat(32), "a".repeat(49), "日".repeat(20_000), "x".repeat(100_000), `${"y".repeat(60)}\ud800`]) {
+    fc.assert(
+      fc.property(texts, (value) => assert.strictEqual(arrives(value), value)),
+      { numRuns: 2000 },
+    );
+    for (const text of [
+      "",
+      "a".repeat(31),
+      "é".repeat(32),
+      "a".repeat(49),
+      "日".repeat(20_000),
+      "x".repeat(100_000),
+      `${"y".repeat(60)}\ud800`,
+    ]) {
       assert.strictEqual(arrives(text), text);
     }
   });
@@ -51,22 +101,44 @@ describe("round trip", () => {
   });
 
   it("shares keys between objects of one shape without mixing them up", () => {
-    const rows = Array.from({ length: 100 }, (_, i) => (i % 3 === 0 ? { a: i, b: { a: i } } : i % 3 === 1 ? { b: i, a: i } : { [`k${i}`]: i, a: 1 }));
+    const rows = Array.from({ length: 100 }, (_, i) =>
+      i % 3 === 0 ? { a: i, b: { a: i } } : i % 3 === 1 ? { b: i, a: i } : { [`k${i}`]: i, a: 1 },
+    );
     assert.deepStrictEqual(arrives(rows), rows);
-    assert.deepStrictEqual(arrives(rows).map((row) => Object.keys(row)), rows.map((row) => Object.keys(row)));
+    assert.deepStrictEqual(
+      arrives(rows).map((row) => Object.keys(row)),
+      rows.map((row) => Object.keys(row)),
+    );
   });
 
   it("reads getters, and survives getters that change what is written", () => {
     const map = new Map<string, unknown>([["a", 1]]);
-    const value = { get x() { return 5; }, list: [1], map };
-    map.set("grow", { get g() { map.set("late", 1); return 2; } });
+    const value = {
+      get x() {
+        return 5;
+      },
+      list: [1],
+      map,
+    };
+    map.set("grow", {
+      get g() {
+        map.set("late", 1);
+        return 2;
+      },
+    });
     const copy = arrives(value);
     assert.deepStrictEqual(Object.getOwnPropertyDescriptor(copy, "x"), { value: 5, writable: true, enumerable: true, configurable: true });
     assert.deepStrictEqual([...copy.map.keys()], ["a", "grow"]);
   });
 
   it("takes a getter that makes a call of its own", () => {
-    const value = { before: [1, 2], get inner() { return arrives({ deep: [3, 4] }); }, after: "x" };
+    const value = {
+      before: [1, 2],
+      get inner() {
+        return arrives({ deep: [3, 4] });
+      },
+      after: "x",
+    };
     assert.deepStrictEqual(arrives(value), { before: [1, 2], inner: { deep: [3, 4] }, after: "x" });
   });
 
@@ -77,7 +149,10 @@ describe("round trip", () => {
     assert.deepStrictEqual(Object.keys(arrives(sparse)), ["4000000000"]);
     const match = "xaby".match(/a(?<second>b)/)!;
     assert.deepStrictEqual({ ...arrives(match) }, { ...match, groups: { second: "b" } });
-    const long = Object.assign(Array.from({ length: 200 }, (_, i) => i), { columns: ["a"] });
+    const long = Object.assign(
+      Array.from({ length: 200 }, (_, i) => i),
+      { columns: ["a"] },
+    );
     assert.deepStrictEqual(arrives(long), long);
     assert.deepStrictEqual(arrives([, 1, , undefined]), [, 1, , undefined]);
     const named = Object.assign([, 1], { x: 1 });
@@ -88,7 +163,16 @@ describe("round trip", () => {
   it("takes dates, regular expressions, boxed primitives, URLs", () => {
     const stateful = /a+/giu;
     stateful.lastIndex = 3;
-    const value = [new Date(NaN), new Date(8.64e15), stateful, Object("s"), Object(1), Object(false), Object(10n), new URL("https://x.y/?q=1")];
+    const value = [
+      new Date(NaN),
+      new Date(8.64e15),
+      stateful,
+      Object("s"),
+      Object(1),
+      Object(false),
+      Object(10n),
+      new URL("https://x.y/?q=1"),
+    ];
     const copy = arrives(value);
     assert.deepStrictEqual(copy.slice(0, 2), value.slice(0, 2));
     assert.strictEqual((copy[2] as RegExp).lastIndex, 0);
@@ -97,8 +181,26 @@ describe("round trip", () => {
   });
 
   it("takes what every process has by its name", () => {
-    for (const value of [Math, JSON, globalThis, console, globalThis.process, Intl, Reflect, Array.prototype, Math.max, Array.from,
-      [].map, Map, Uint8Array, Object.getPrototypeOf(Uint8Array), performance, crypto, structuredClone, TextEncoder]) {
+    for (const value of [
+      Math,
+      JSON,
+      globalThis,
+      console,
+      globalThis.process,
+      Intl,
+      Reflect,
+      Array.prototype,
+      Math.max,
+      Array.from,
+      [].map,
+      Map,
+      Uint8Array,
+      Object.getPrototypeOf(Uint8Array),
+      performance,
+      crypto,
+      structuredClone,
+      TextEncoder,
+    ]) {
       assert.strictEqual(arrives(value), value);
       assert.strictEqual(arrives({ deep: [value] }).deep[0], value);
     }
@@ -121,6 +223,9 @@ describe("round trip", () => {
     value.list.push(2);
     value.text = "b";
     here.codec.encode({ something: "else" }, "value");
-    assert.deepStrictEqual(here.codec.decode(encoded.inband, () => assert.fail()), { list: [1], text: "a" });
+    assert.deepStrictEqual(
+      here.codec.decode(encoded.inband, () => assert.fail()),
+      { list: [1], text: "a" },
+    );
   });
 });

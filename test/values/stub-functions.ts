@@ -1,3 +1,4 @@
+/* oxlint-disable typescript/no-implied-eval -- it is what this file is about */
 /**
  * A FunctionCodec for the tests of the value codec: functions are made from source text whose captured variables are read from an
  * object `slots`. One stub stands for one process. Not the real thing, which is in src/functions.
@@ -116,5 +117,9 @@ export function process(): Process {
 export function send<T>(value: T, from: Process, to: Process = from): T {
   const encoded = from.codec.encode(value, "value");
   const copies = encoded.buffers.map((buffer) => new Uint8Array(buffer));
-  return to.codec.decode(new Uint8Array(encoded.inband), (i) => copies[i]!, (url) => to.moduleOf(url)) as T;
+  return to.codec.decode(
+    new Uint8Array(encoded.inband),
+    (i) => copies[i]!,
+    (url) => to.moduleOf(url),
+  ) as T;
 }

@@ -38,9 +38,25 @@ export interface ActorRecord {
 export function newActor(creator: ProcessId, body: Body<"actorDeclare">): ActorRecord {
   const { actorId, jobId, className, options, shape } = body;
   return {
-    id: actorId, jobId, creator, className, options, shape, phase: "declared", epoch: 1, restarts: 0, quickDeaths: 0, startedAt: 0,
-    resumeAt: 0, creation: undefined, worker: undefined, reason: undefined, error: undefined, failure: undefined,
-    watchers: new Set([creator]), aliases: new Map(),
+    id: actorId,
+    jobId,
+    creator,
+    className,
+    options,
+    shape,
+    phase: "declared",
+    epoch: 1,
+    restarts: 0,
+    quickDeaths: 0,
+    startedAt: 0,
+    resumeAt: 0,
+    creation: undefined,
+    worker: undefined,
+    reason: undefined,
+    error: undefined,
+    failure: undefined,
+    watchers: new Set([creator]),
+    aliases: new Map(),
   };
 }
 

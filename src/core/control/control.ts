@@ -91,8 +91,9 @@ export class Control {
     if (holder !== undefined && body.options.getIfExists) return this.#alias(from, body.actorId, holder);
     this.#actors.set(actor.id, actor);
     if (holder !== undefined) {
-      const message = `actor ${actor.className} cannot be named ${JSON.stringify(name)}: `
-        + `an actor of class ${holder.className} has that name in namespace ${JSON.stringify(namespace)}`;
+      const message =
+        `actor ${actor.className} cannot be named ${JSON.stringify(name)}: ` +
+        `an actor of class ${holder.className} has that name in namespace ${JSON.stringify(namespace)}`;
       return this.#die(actor, { cause: "start-failed", message }, { failure: { code: "ACTOR_NAME_TAKEN", message } });
     }
     if (key !== undefined) this.#names.set(key, actor.id);
@@ -120,7 +121,9 @@ export class Control {
       const message = `actor ${actorId} is not known: it ended long ago, or was never made`;
       const failure: Failure = { code: "ACTOR_NOT_FOUND", message };
       return this.#port.send(from, "actorState", {
-        actorId, className: "", status: { kind: "dead", epoch: 0, reason: ended(message), failure },
+        actorId,
+        className: "",
+        status: { kind: "dead", epoch: 0, reason: ended(message), failure },
       });
     }
     // Of a dead one there will be no more news.
@@ -187,8 +190,18 @@ export class Control {
     const { functionId, definition, args, argPayloads, argRefs } = actor.creation!;
     this.#port.credit(placement.worker.processId, creditedRefs(actor.creation!));
     this.#port.send(placement.worker.processId, "actorStart", {
-      actorId: id, epoch, className: actor.className, functionId, definition, args, argPayloads, argRefs, options: actor.options,
-      jobId: actor.jobId, assigned: placement.assigned, gpuIds: placement.gpuIds,
+      actorId: id,
+      epoch,
+      className: actor.className,
+      functionId,
+      definition,
+      args,
+      argPayloads,
+      argRefs,
+      options: actor.options,
+      jobId: actor.jobId,
+      assigned: placement.assigned,
+      gpuIds: placement.gpuIds,
     });
   }
 
@@ -224,9 +237,21 @@ export class Control {
   }
 
   /** Actors in each phase, for listings and tests. */
-  actors(): { id: ActorId; className: string; phase: ActorRecord["phase"]; epoch: number; name: string | undefined; worker: ProcessId | undefined }[] {
+  actors(): {
+    id: ActorId;
+    className: string;
+    phase: ActorRecord["phase"];
+    epoch: number;
+    name: string | undefined;
+    worker: ProcessId | undefined;
+  }[] {
     return [...this.#actors.values()].map(({ id, className, phase, epoch, options, worker }) => ({
-      id, className, phase, epoch, name: options.name, worker: worker?.processId,
+      id,
+      className,
+      phase,
+      epoch,
+      name: options.name,
+      worker: worker?.processId,
     }));
   }
 
@@ -242,8 +267,10 @@ export class Control {
       const placed = actor.phase === "starting" || actor.phase === "alive";
       if (placed !== (actor.worker !== undefined)) throw new Error(`actor ${actor.id} is ${actor.phase} and its worker is not so`);
       if (placed && this.#byWorker.get(actor.worker!.processId) !== actor) throw new Error(`actor ${actor.id} is not found by its worker`);
-      if ((actor.phase === "pausing") !== this.#pausing.has(actor)) throw new Error(`actor ${actor.id} is ${actor.phase} and paused otherwise`);
-      if ((actor.phase === "dead") !== this.#dead.has(actor.id)) throw new Error(`actor ${actor.id} is ${actor.phase} and listed otherwise`);
+      if ((actor.phase === "pausing") !== this.#pausing.has(actor))
+        throw new Error(`actor ${actor.id} is ${actor.phase} and paused otherwise`);
+      if ((actor.phase === "dead") !== this.#dead.has(actor.id))
+        throw new Error(`actor ${actor.id} is ${actor.phase} and listed otherwise`);
       if (actor.phase === "dead" && (actor.creation !== undefined || actor.reason === undefined)) {
         throw new Error(`actor ${actor.id} is dead and keeps what it was made from, or no reason`);
       }
@@ -277,7 +304,14 @@ export class Control {
     actor.phase = "placing";
     const { id: actorId, epoch, jobId, creator: owner, className, shape, options } = actor;
     this.#port.place({
-      actorId, epoch, jobId, owner, className, shape, resources: options.resources, placementResources: options.placementResources,
+      actorId,
+      epoch,
+      jobId,
+      owner,
+      className,
+      shape,
+      resources: options.resources,
+      placementResources: options.placementResources,
     });
   }
 
@@ -301,9 +335,7 @@ export class Control {
   }
 
   /** It is over by someone's will: its worker ends too. */
-  #end(
-    actor: ActorRecord, reason: DeathReason, how: { kill: DeathReason } | { gently: string }, why: { error?: Uint8Array } = {},
-  ): void {
+  #end(actor: ActorRecord, reason: DeathReason, how: { kill: DeathReason } | { gently: string }, why: { error?: Uint8Array } = {}): void {
     const { epoch } = actor;
     const placed = actor.worker !== undefined || actor.phase === "placing";
     this.#die(actor, reason, why);

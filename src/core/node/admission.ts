@@ -25,8 +25,14 @@ export interface ActorRequest {
 export function leaseWant(owner: ProcessId, body: Body<"leaseRequest">, now: number): Want {
   const { shape } = body;
   return {
-    ...fromShape("lease", shape), id: `lease ${body.requestId}`, owner, jobId: body.jobId, demand: withoutZeros(shape.resources),
-    what: `task ${shape.name}`, since: now, lease: { requestId: body.requestId, shape },
+    ...fromShape("lease", shape),
+    id: `lease ${body.requestId}`,
+    owner,
+    jobId: body.jobId,
+    demand: withoutZeros(shape.resources),
+    what: `task ${shape.name}`,
+    since: now,
+    lease: { requestId: body.requestId, shape },
   };
 }
 
@@ -40,8 +46,13 @@ export function actorWant(request: ActorRequest, now: number): Want {
   }
   const shape = { ...request.shape, resources: demand };
   return {
-    ...fromShape("actor", shape), id: actorWantId(request.actorId, request.epoch), owner: request.owner, jobId: request.jobId, demand,
-    what: `actor ${request.className}`, since: now,
+    ...fromShape("actor", shape),
+    id: actorWantId(request.actorId, request.epoch),
+    owner: request.owner,
+    jobId: request.jobId,
+    demand,
+    what: `actor ${request.className}`,
+    since: now,
     actor: { actorId: request.actorId, epoch: request.epoch, life: withoutZeros(request.resources) },
   };
 }
@@ -55,7 +66,10 @@ export function refusal(s: NodeState, want: Want): Failure | undefined {
   if (strategy.kind !== "group") return undefined;
   const group = s.groups.get(strategy.groupId);
   if (group === undefined) {
-    return { code: "PLACEMENT", message: `${want.what} is to run in placement group ${strategy.groupId}, which is not there: it was removed` };
+    return {
+      code: "PLACEMENT",
+      message: `${want.what} is to run in placement group ${strategy.groupId}, which is not there: it was removed`,
+    };
   }
   if (group.failure !== undefined) return { code: "PLACEMENT", message: `${want.what} cannot run: ${group.failure.message}` };
   if (strategy.bundleIndex < group.bundles.length) return undefined;

@@ -18,15 +18,18 @@ function checkLeases(s: NodeState): void {
     if (s.byRequest.get(lease.requestId) !== lease) throw new Error(`lease ${lease.id} is not found by its request`);
     if (!lease.worker.leases.has(lease)) throw new Error(`lease ${lease.id} is not on its worker`);
     if (s.pool.get(lease.worker.id) !== lease.worker) throw new Error(`lease ${lease.id} is on a worker that is gone`);
-    if ((lease.state === "active") !== (lease.cpu !== undefined)) throw new Error(`lease ${lease.id} is ${lease.state} and its CPUs are not so`);
+    if ((lease.state === "active") !== (lease.cpu !== undefined))
+      throw new Error(`lease ${lease.id} is ${lease.state} and its CPUs are not so`);
     if ((lease.state === "resuming") !== s.resuming.has(lease)) throw new Error(`lease ${lease.id} is ${lease.state} and queued otherwise`);
   }
   if (s.byRequest.size !== s.leases.size) throw new Error("requests and leases differ in number");
   for (const lease of s.resuming) if (!s.leases.has(lease.id)) throw new Error(`lease ${lease.id} is over and waits to go on`);
   for (const worker of s.pool.workers) {
-    for (const lease of worker.leases) if (!s.leases.has(lease.id)) throw new Error(`worker ${worker.id} keeps lease ${lease.id}, which is over`);
+    for (const lease of worker.leases)
+      if (!s.leases.has(lease.id)) throw new Error(`worker ${worker.id} keeps lease ${lease.id}, which is over`);
     const hold = worker.actor;
-    if (hold !== undefined && s.actors.get(hold.actorId) === undefined) throw new Error(`worker ${worker.id} keeps an actor that is not known`);
+    if (hold !== undefined && s.actors.get(hold.actorId) === undefined)
+      throw new Error(`worker ${worker.id} keeps an actor that is not known`);
   }
 }
 
@@ -36,7 +39,8 @@ function checkResources(s: NodeState): void {
     held.get(s.ledger)!.push(...group.reserved);
     for (const ledger of group.ledgers) held.set(ledger, []);
     const reserves = group.state === "ready" || group.state === "removing";
-    if (reserves !== group.reserved.length > 0) throw new Error(`placement group ${group.id} is ${group.state} and its reservation is not so`);
+    if (reserves !== group.reserved.length > 0)
+      throw new Error(`placement group ${group.id} is ${group.state} and its reservation is not so`);
   }
   const hold = (ledger: Ledger, allocation: Allocation, who: string): void => {
     const list = held.get(ledger);
@@ -67,6 +71,7 @@ function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
     const want = waiting.head;
     if (want.kind === "group" || !ledgersFor(s, want).some(({ ledger }) => ledger.fits(want.demand))) continue;
     if (s.pool.takeIdle(want.env) !== undefined) throw new Error(`${want.what} waits, fits, and a worker is idle`);
-    if (s.pool.taskWorkers < s.pool.softCap && !s.pool.paused(want.env, now)) throw new Error(`${want.what} waits, fits, and no process is started for it`);
+    if (s.pool.taskWorkers < s.pool.softCap && !s.pool.paused(want.env, now))
+      throw new Error(`${want.what} waits, fits, and no process is started for it`);
   }
 }

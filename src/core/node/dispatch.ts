@@ -192,14 +192,29 @@ function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now:
   const { allocation } = place;
   const cpu: ResourceAmounts = allocation.amounts.CPU === undefined ? {} : { CPU: allocation.amounts.CPU };
   const lease: Lease = {
-    id, requestId, owner: want.owner, jobId: want.jobId, classKey: want.classKey, grantedAt: now, worker,
+    id,
+    requestId,
+    owner: want.owner,
+    jobId: want.jobId,
+    classKey: want.classKey,
+    grantedAt: now,
+    worker,
     grant: {
-      requestId, leaseId: id, worker: worker.address!, claims: -1, assigned: { ...allocation.amounts }, gpuIds: gpuIdsOf(allocation),
+      requestId,
+      leaseId: id,
+      worker: worker.address!,
+      claims: -1,
+      assigned: { ...allocation.amounts },
+      gpuIds: gpuIdsOf(allocation),
     },
-    ledger: place.ledger, group: place.group,
+    ledger: place.ledger,
+    group: place.group,
     kept: { amounts: excessOf(allocation.amounts, cpu), gpus: allocation.gpus, life: false },
     cpu: { amounts: cpu, gpus: [], life: false },
-    state: "active", turn: -1, resumingSince: 0, wanted: false,
+    state: "active",
+    turn: -1,
+    resumingSince: 0,
+    wanted: false,
   };
   worker.leases.add(lease);
   s.leases.set(id, lease);
@@ -216,9 +231,10 @@ function placeActor(s: NodeState, want: Want, place: Place, worker: Worker): voi
   worker.actor = { actorId, epoch, worker, ledger: place.ledger, group: place.group, allocation };
   s.actors.set(actorId, worker.actor);
   s.port.actorPlaced(actorId, epoch, {
-    worker: worker.address!, assigned: { ...allocation.amounts }, gpuIds: gpuIdsOf(allocation),
+    worker: worker.address!,
+    assigned: { ...allocation.amounts },
+    gpuIds: gpuIdsOf(allocation),
   });
 }
 
 const gpuIdsOf = (allocation: Allocation): number[] => allocation.gpus.map((share) => share.index);
-

@@ -25,8 +25,17 @@ export function createGroup(s: NodeState, from: ProcessId, call: number, q: Ques
   const taken = q.name !== undefined && s.groupNames.has(q.name);
   if (taken) return answer(s, from, call, placementFailure(`the name of ${groupLabel({ id: q.groupId, name: q.name })} is taken`));
   const group: Group = {
-    id: q.groupId, name: q.name, jobId: q.jobId, strategy: q.strategy, detached: q.detached, bundles: q.bundles, state: "pending",
-    failure: impossible(s, q), reserved: [], ledgers: [], waiting: [],
+    id: q.groupId,
+    name: q.name,
+    jobId: q.jobId,
+    strategy: q.strategy,
+    detached: q.detached,
+    bundles: q.bundles,
+    state: "pending",
+    failure: impossible(s, q),
+    reserved: [],
+    ledgers: [],
+    waiting: [],
   };
   s.groups.set(group.id, group);
   if (group.failure !== undefined) {
@@ -35,8 +44,19 @@ export function createGroup(s: NodeState, from: ProcessId, call: number, q: Ques
   }
   if (group.name !== undefined) s.groupNames.set(group.name, group.id);
   s.queue.add({
-    kind: "group", id: group.id, classKey: `group ${group.id}`, owner: from, jobId: q.jobId, priority: 0, demand: sumOf(q.bundles),
-    env: "", strategy: { kind: "default" }, labelSelector: undefined, what: groupLabel(group), since: now, group,
+    kind: "group",
+    id: group.id,
+    classKey: `group ${group.id}`,
+    owner: from,
+    jobId: q.jobId,
+    priority: 0,
+    demand: sumOf(q.bundles),
+    env: "",
+    strategy: { kind: "default" },
+    labelSelector: undefined,
+    what: groupLabel(group),
+    since: now,
+    group,
   });
   answerState(s, from, call, group);
 }
@@ -49,7 +69,8 @@ function impossible(s: NodeState, q: Question<"groupCreate">): Failure | undefin
   if (q.strategy === "STRICT_SPREAD" && q.bundles.length > 1) {
     return never(`STRICT_SPREAD asks for ${q.bundles.length} nodes, this cluster has 1`);
   }
-  const whole = (amounts: ResourceAmounts): string => `${describeResources(amounts)}, this cluster has ${describeResources(s.ledger.total)}`;
+  const whole = (amounts: ResourceAmounts): string =>
+    `${describeResources(amounts)}, this cluster has ${describeResources(s.ledger.total)}`;
   const bundle = q.bundles.find((each) => !s.ledger.couldEver(each));
   if (bundle !== undefined) return never(`a bundle asks for ${whole(bundle)}`);
   const empty = new Ledger(s.ledger.total);
@@ -142,7 +163,12 @@ const killed = (group: Group) => ({ cause: "killed" as const, message: `${groupL
 function answerState(s: NodeState, from: ProcessId, call: number, group: Group): void {
   if (group.failure !== undefined) return answer(s, from, call, group.failure);
   answer(s, from, call, undefined, {
-    groupId: group.id, state: group.state, name: group.name, strategy: group.strategy, bundles: group.bundles, detached: group.detached,
+    groupId: group.id,
+    state: group.state,
+    name: group.name,
+    strategy: group.strategy,
+    bundles: group.bundles,
+    detached: group.detached,
   });
 }
 

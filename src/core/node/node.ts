@@ -27,9 +27,23 @@ export class NodeMachine {
   constructor(config: NodeConfig, port: NodePort) {
     const alarm = new Alarm();
     this.#s = {
-      config, port, alarm, ledger: new Ledger(config.total), queue: new RequestQueue(), pool: new WorkerPool(config, port, alarm),
-      leases: new Map(), byRequest: new Map(), tombstones: new Map(), resuming: new Set(), actors: new Map(), groups: new Map(),
-      groupNames: new Map(), owners: new Set(), drivers: new Map(), warned: new Map(), leaseCount: 0,
+      config,
+      port,
+      alarm,
+      ledger: new Ledger(config.total),
+      queue: new RequestQueue(),
+      pool: new WorkerPool(config, port, alarm),
+      leases: new Map(),
+      byRequest: new Map(),
+      tombstones: new Map(),
+      resuming: new Set(),
+      actors: new Map(),
+      groups: new Map(),
+      groupNames: new Map(),
+      owners: new Set(),
+      drivers: new Map(),
+      warned: new Map(),
+      leaseCount: 0,
     };
   }
 
@@ -90,7 +104,8 @@ export class NodeMachine {
     for (const group of s.groups.values()) group.waiting = group.waiting.filter((call) => call.from !== id);
     for (const lease of [...s.leases.values()]) {
       if (lease.owner !== id) continue;
-      if (lease.state === "active") s.pool.kill(lease.worker, { cause: "killed", message: "the process that its task belonged to is gone" });
+      if (lease.state === "active")
+        s.pool.kill(lease.worker, { cause: "killed", message: "the process that its task belonged to is gone" });
       else this.#endLease(lease, now);
     }
     dispatch(s, now);
@@ -254,13 +269,20 @@ export class NodeMachine {
   /** Leases, newest first, with their workers: for whoever must choose what to end. */
   leases(): { leaseId: LeaseId; processId: ProcessId; owner: ProcessId; state: Lease["state"]; grantedAt: number }[] {
     return [...this.#s.leases.values()].reverse().map(({ id, worker, owner, state, grantedAt }) => ({
-      leaseId: id, processId: worker.id, owner, state, grantedAt,
+      leaseId: id,
+      processId: worker.id,
+      owner,
+      state,
+      grantedAt,
     }));
   }
 
   workers(): { processId: ProcessId; state: Worker["state"]; leases: number; actorId: ActorId | undefined }[] {
     return [...this.#s.pool.workers].map(({ id, state, leases, actor }) => ({
-      processId: id, state, leases: leases.size, actorId: actor?.actorId,
+      processId: id,
+      state,
+      leases: leases.size,
+      actorId: actor?.actorId,
     }));
   }
 

@@ -210,8 +210,17 @@ export class WorkerPool {
   #enter(id: ProcessId, env: string, now: number): void {
     const deadline = now + (this.#config.registerTimeoutMs ?? REGISTER_TIMEOUT_MS);
     this.#workers.set(id, {
-      id, env, state: "starting", registered: false, address: undefined, deadline, idleSince: now, leases: new Set(),
-      actor: undefined, retire: false, killed: false,
+      id,
+      env,
+      state: "starting",
+      registered: false,
+      address: undefined,
+      deadline,
+      idleSince: now,
+      leases: new Set(),
+      actor: undefined,
+      retire: false,
+      killed: false,
     });
     this.#alarm.set(deadline);
   }

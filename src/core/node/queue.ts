@@ -95,7 +95,7 @@ export class RequestQueue {
   /** Takes turns until no class can be served. `promised` counts the places of this class that only lack a worker. */
   serve(serveOne: (waiting: WaitingClass, promised: number) => Turn): void {
     const order = [...this.#classes.values()].sort((a, b) => b.priority - a.priority || a.lastServed - b.lastServed);
-    for (let from = 0; from < order.length; ) {
+    for (let from = 0; from < order.length;) {
       let to = from;
       while (to < order.length && order[to]!.priority === order[from]!.priority) to++;
       this.#serveBand(order.slice(from, to), serveOne);

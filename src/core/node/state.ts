@@ -3,7 +3,14 @@
  */
 import type { ActorId, JobId, LeaseId, LeaseRequestId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type {
-  Body, DeathReason, Failure, LeaseShape, MessageName, ResourceAmounts, Strategy, WorkerAddress,
+  Body,
+  DeathReason,
+  Failure,
+  LeaseShape,
+  MessageName,
+  ResourceAmounts,
+  Strategy,
+  WorkerAddress,
 } from "../../protocol/messages.ts";
 import type { Alarm } from "./alarm.ts";
 import type { Allocation, Ledger } from "./ledger.ts";

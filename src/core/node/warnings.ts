@@ -56,8 +56,9 @@ function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
     const labels = want.strategy.kind === "labels" ? { ...want.strategy.hard, ...want.labelSelector } : want.labelSelector;
     return {
       code: "INFEASIBLE",
-      message: `${waits} a node with the labels ${JSON.stringify(labels)}, this cluster has ${JSON.stringify(s.config.labels)}. `
-        + "It will wait for such a node; cancel it, or change its labels.",
+      message:
+        `${waits} a node with the labels ${JSON.stringify(labels)}, this cluster has ${JSON.stringify(s.config.labels)}. ` +
+        "It will wait for such a node; cancel it, or change its labels.",
     };
   }
   const ledgers = ledgersFor(s, want).map(({ ledger }) => ledger);
@@ -76,8 +77,9 @@ function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
   const life = ledgers.map((ledger) => describeResources(ledger.life)).join(", ");
   return {
     code: "RESOURCES_HELD",
-    message: `${waits} ${demand}; ${where} has ${total}, of which actors and placement groups hold ${life} for as long as they live. `
-      + "It will wait until some of them end.",
+    message:
+      `${waits} ${demand}; ${where} has ${total}, of which actors and placement groups hold ${life} for as long as they live. ` +
+      "It will wait until some of them end.",
   };
 }
 

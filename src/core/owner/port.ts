@@ -18,7 +18,12 @@ export interface Grant {
 export type SystemFailure =
   | { readonly kind: "worker-crashed"; readonly reason: DeathReason; readonly attempts: number }
   | { readonly kind: "actor-died"; readonly reason: DeathReason; readonly outcome: "not-executed" | "unknown"; readonly actorId: ActorId }
-  | { readonly kind: "actor-unavailable"; readonly reason: DeathReason; readonly outcome: "not-executed" | "unknown"; readonly actorId: ActorId }
+  | {
+      readonly kind: "actor-unavailable";
+      readonly reason: DeathReason;
+      readonly outcome: "not-executed" | "unknown";
+      readonly actorId: ActorId;
+    }
   | { readonly kind: "cancelled" }
   | { readonly kind: "connection"; readonly message: string }
   | { readonly kind: "rejected"; readonly failure: Failure; readonly reason: DeathReason | undefined }

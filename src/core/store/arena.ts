@@ -155,7 +155,8 @@ export class Arena<Holder> {
       if (node.holder === undefined) {
         free += node.size;
         if (node !== this.#fresh) inBins++;
-        if (last && last.holder === undefined && node !== this.#fresh) throw new Error(`arena: free segments at ${last.offset} and ${at} were not joined`);
+        if (last && last.holder === undefined && node !== this.#fresh)
+          throw new Error(`arena: free segments at ${last.offset} and ${at} were not joined`);
       }
       at += node.size;
     }

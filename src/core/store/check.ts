@@ -39,15 +39,19 @@ export function checkStore(state: StoreState): void {
     }
   }
   insist(spilling === state.spillingBytes, () => `${spilling} bytes are being spilled, ${state.spillingBytes} counted`);
-  insist(spilled === state.spilled && spilledBytes === state.spilledBytes,
-    () => `${spilled} objects of ${spilledBytes} bytes are spilled, ${state.spilled} of ${state.spilledBytes} counted`);
+  insist(
+    spilled === state.spilled && spilledBytes === state.spilledBytes,
+    () => `${spilled} objects of ${spilledBytes} bytes are spilled, ${state.spilled} of ${state.spilledBytes} counted`,
+  );
   for (const [id, object] of state.byId) {
     insist(object.id === id && state.objects.get(object.key) === object, () => `${id} names an object that is not there`);
     insist(!object.freed, () => `${id} was freed and can still be found`);
   }
   for (const object of state.restores) {
-    insist(object.state === "restoring" && !object.segment && state.objects.get(object.key) === object,
-      () => `${object.key} waits to be restored and is ${object.state}`);
+    insist(
+      object.state === "restoring" && !object.segment && state.objects.get(object.key) === object,
+      () => `${object.key} waits to be restored and is ${object.state}`,
+    );
   }
 }
 
@@ -58,13 +62,16 @@ function checkSegments(state: StoreState): void {
     if (segment.holder === undefined) continue;
     held++;
     taken += segment.size;
-    const right = segment.holder instanceof GrantedSpace
-      ? state.grants.get(segment.holder.serial) === segment.holder && segment.holder.segments.has(segment)
-      : state.objects.get(segment.holder.key) === segment.holder && segment.holder.segment === segment;
+    const right =
+      segment.holder instanceof GrantedSpace
+        ? state.grants.get(segment.holder.serial) === segment.holder && segment.holder.segments.has(segment)
+        : state.objects.get(segment.holder.key) === segment.holder && segment.holder.segment === segment;
     insist(right, () => `the segment at ${segment.offset} belongs to something that does not know it`);
   }
-  insist(taken + state.arena.freeBytes === state.arena.capacity,
-    () => `${taken} taken and ${state.arena.freeBytes} free are not ${state.arena.capacity}`);
+  insist(
+    taken + state.arena.freeBytes === state.arena.capacity,
+    () => `${taken} taken and ${state.arena.freeBytes} free are not ${state.arena.capacity}`,
+  );
   const known: Segment<Holder>[] = [];
   for (const grant of state.grants.values()) {
     insist(grant.segments.size > 0, () => `grant ${grant.serial} is empty`);
@@ -80,7 +87,10 @@ function checkObject(state: StoreState, object: StoredObject): void {
   insist(!(object.freed && object.unannouncedBy !== undefined), () => `${key} was freed and still waits to be announced`);
   const resident = object.state === "resident";
   insist(object.segment === undefined || object.segment.size >= object.size, () => `${key} has too little memory`);
-  insist(object.segment !== undefined || object.state === "spilled" || object.state === "restoring", () => `${key} is ${object.state} without memory`);
+  insist(
+    object.segment !== undefined || object.state === "spilled" || object.state === "restoring",
+    () => `${key} is ${object.state} without memory`,
+  );
   insist(object.segment === undefined || object.state !== "spilled", () => `${key} is spilled and has memory`);
   insist(object.onDisk || resident || object.state === "spilling", () => `${key} is ${object.state} without a file`);
   insist(object.waiters.length === 0 || object.state === "restoring", () => `${key} is ${object.state} and is waited for`);

@@ -308,8 +308,16 @@ export class StoreMachine {
 
   check(): void {
     checkStore({
-      arena: this.#arena, grants: this.#grants, objects: this.#objects, byId: this.#byId, idle: this.#idle, idleCopies: this.#idleCopies,
-      restores: this.#restores, spillingBytes: this.#spillingBytes, spilled: this.#spilled, spilledBytes: this.#spilledBytes,
+      arena: this.#arena,
+      grants: this.#grants,
+      objects: this.#objects,
+      byId: this.#byId,
+      idle: this.#idle,
+      idleCopies: this.#idleCopies,
+      restores: this.#restores,
+      spillingBytes: this.#spillingBytes,
+      spilled: this.#spilled,
+      spilledBytes: this.#spilledBytes,
     });
   }
 

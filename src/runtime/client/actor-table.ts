@@ -79,7 +79,11 @@ export class ActorTable {
     return actor;
   }
 
-  create(spec: ActorSpec, definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined; holds: readonly object[] }, args: Arguments): KnownActor {
+  create(
+    spec: ActorSpec,
+    definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined; holds: readonly object[] },
+    args: Arguments,
+  ): KnownActor {
     const client = this.#client;
     const { process, jobId, namespace } = client.identity;
     const id = actorId(process, client.world.owner.nextCounter());
@@ -103,7 +107,11 @@ export class ActorTable {
     this.#client.world.owner.actorChanged(id, status);
   }
 
-  #createWhenReady(core: KnownActor, definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined; holds: readonly object[] }, args: Arguments): void {
+  #createWhenReady(
+    core: KnownActor,
+    definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined; holds: readonly object[] },
+    args: Arguments,
+  ): void {
     let missing = 1;
     // Held until the node holds what it needs itself: the definition's refs, the arguments, and the actor.
     const keep = [definition.holds, args.holds, core];
@@ -131,7 +139,11 @@ export class ActorTable {
     const argPayloads = (args.refArgs ?? []).map(({ index, ref }) => ({ index, payload: ref.payload! }));
     const argRefs = [...((args.payload.refs ?? []) as HeldId[]), ...((definition.refs ?? []) as HeldId[])];
     this.#client.node.send("actorCreate", {
-      actorId: id, functionId: definition.id as never, definition: definition.bytes, args: args.payload.bytes, argPayloads,
+      actorId: id,
+      functionId: definition.id as never,
+      definition: definition.bytes,
+      args: args.payload.bytes,
+      argPayloads,
       argRefs: argRefs.length > 0 ? argRefs : undefined,
     });
   }

@@ -64,24 +64,36 @@ export class Client {
     this.hooks = hooks;
     this.#other = other;
     this.#lost = lost;
-    this.node = new NodeLink((name, body) => this.#message(name, body), () => this.world.batchEnd(), (error) => this.#closed(error));
+    this.node = new NodeLink(
+      (name, body) => this.#message(name, body),
+      () => this.world.batchEnd(),
+      (error) => this.#closed(error),
+    );
     this.held = new HeldRefs(this.node, identity.process);
     this.held.onDropped = (id) => {
       if (isActor(id)) this.world.owner.dropActor(id);
     };
     const refs = { describe: (value: object) => this.#describe(value), revive: (text: string) => this.#revive(text) };
-    this.packing = new Packing(new ValueCodec(refs, functionCodec), () => this.store, (values) => this.#escapeAll(values));
+    this.packing = new Packing(
+      new ValueCodec(refs, functionCodec),
+      () => this.store,
+      (values) => this.#escapeAll(values),
+    );
     this.exports = new Exports(this.packing);
-    this.world = new OwnerWorld({
-      node: this.node, process: identity.process,
-      identity,
-      blocks: () => this.#blocks,
-      credit: (ids, holder) => this.credit(ids, holder),
-      failurePayload: (task, failure) => this.failurePayload(task, failure),
-      sharedSettled: (ref) => this.#sharedSettled(ref),
-      finished: (task) => this.finished(task),
-      shouldRetry: (task, error) => this.#shouldRetry(task, error),
-    }, this.#claims);
+    this.world = new OwnerWorld(
+      {
+        node: this.node,
+        process: identity.process,
+        identity,
+        blocks: () => this.#blocks,
+        credit: (ids, holder) => this.credit(ids, holder),
+        failurePayload: (task, failure) => this.failurePayload(task, failure),
+        sharedSettled: (ref) => this.#sharedSettled(ref),
+        finished: (task) => this.finished(task),
+        shouldRetry: (task, error) => this.#shouldRetry(task, error),
+      },
+      this.#claims,
+    );
     this.actors = new ActorTable(this);
   }
 
@@ -359,7 +371,9 @@ export class Client {
       if (ref) ref.inner = inner;
     }
     if (!ref) return;
-    this.world.owner.settle(ref, payload ?? this.errorPayload(refusal(failure ?? { code: "OBJECT_LOST", message: `Object ${id} is lost.` })));
+    this.world.owner.settle(
+      ref,
+      payload ?? this.errorPayload(refusal(failure ?? { code: "OBJECT_LOST", message: `Object ${id} is lost.` })),
+    );
   }
 }
-

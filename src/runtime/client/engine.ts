@@ -11,8 +11,25 @@ import { putId } from "../../protocol/ids.ts";
 import type { LeaseShape } from "../../protocol/messages.ts";
 import { packedSize, writePacked } from "../../values/codec.ts";
 import type {
-  ActorCore, ActorSpec, CallSpec, ClusterInfo, Engine, GetRequest, GroupRecord, GroupSpec, NodeInfo, ObjectRef as PublicRef, ObjectRefStream,
-  ObjectStoreState, RuntimeContext, TaskSpec, TimelineEvent, TypedArray, TypedArrayClass, WaitRequest, WritableBuffer,
+  ActorCore,
+  ActorSpec,
+  CallSpec,
+  ClusterInfo,
+  Engine,
+  GetRequest,
+  GroupRecord,
+  GroupSpec,
+  NodeInfo,
+  ObjectRef as PublicRef,
+  ObjectRefStream,
+  ObjectStoreState,
+  RuntimeContext,
+  TaskSpec,
+  TimelineEvent,
+  TypedArray,
+  TypedArrayClass,
+  WaitRequest,
+  WritableBuffer,
 } from "../engine.ts";
 import { currentContext } from "../worker/context.ts";
 import type { CallContext } from "../worker/context.ts";
@@ -75,8 +92,16 @@ export class ClientEngine implements Engine {
     const assigned: Record<string, number> = {};
     for (const [name, amount] of Object.entries(call?.assigned ?? {})) assigned[name] = amount / 10_000;
     return {
-      jobId: identity.jobId, nodeId, workerId: identity.process, taskId: call?.taskId, actorId: call?.actorId, namespace: identity.namespace,
-      attempt: call?.attempt ?? 0, assignedResources: assigned, isDriver: this.#ends.isDriver, signal: call?.signal ?? this.#ends.signal,
+      jobId: identity.jobId,
+      nodeId,
+      workerId: identity.process,
+      taskId: call?.taskId,
+      actorId: call?.actorId,
+      namespace: identity.namespace,
+      attempt: call?.attempt ?? 0,
+      assignedResources: assigned,
+      isDriver: this.#ends.isDriver,
+      signal: call?.signal ?? this.#ends.signal,
     };
   }
 
@@ -133,14 +158,14 @@ export class ClientEngine implements Engine {
   }
 
   async createBuffer<A extends TypedArray>(length: number, type: TypedArrayClass<A>): Promise<WritableBuffer<A>> {
-    await this.connected();
     const { client } = this;
+    await this.connected();
     const { process } = client.identity;
     const id = putId(process, client.world.owner.nextCounter());
     // The image of an array of that length, without its content: where the content goes is where its one buffer is.
     const encoded = client.packing.encode(new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT)), "buffer");
     const content = encoded.buffers[0];
-    const room = await client.store.createAsync(id, packedSize(encoded));
+    const room = await this.#held(() => client.store.createAsync(id, packedSize(encoded)));
     let at = 0;
     writePacked(encoded, (offset, bytes) => {
       if (bytes === content) at = offset;
@@ -149,7 +174,8 @@ export class ClientEngine implements Engine {
     const array = new type(content ? room.view(at, content.byteLength) : new ArrayBuffer(0), 0, length);
     let sealed = false;
     const seal = (): PublicRef<A> => {
-      if (sealed) throw new InvalidOptionError("seal() was called twice. A buffer becomes one object; keep the ref that the first call gave.");
+      if (sealed)
+        throw new InvalidOptionError("seal() was called twice. A buffer becomes one object; keep the ref that the first call gave.");
       sealed = true;
       room.seal(process, []);
       const ref = client.newRef(id);
@@ -203,11 +229,11 @@ export class ClientEngine implements Engine {
   }
 
   clusterResources(): Promise<Record<string, number>> {
-    return this.client.node.ask({ kind: "clusterResources" }) as Promise<Record<string, number>>;
+    return this.#amounts("clusterResources");
   }
 
   availableResources(): Promise<Record<string, number>> {
-    return this.client.node.ask({ kind: "availableResources" }) as Promise<Record<string, number>>;
+    return this.#amounts("availableResources");
   }
 
   timeline(): Promise<readonly TimelineEvent[]> {
@@ -221,7 +247,15 @@ export class ClientEngine implements Engine {
   createGroup({ bundles, strategy, name, detached }: GroupSpec): PlacementGroupId {
     const { process, jobId } = this.client.identity;
     const groupId = `${process}-${(this.#groups++).toString(36)}-g` as PlacementGroupId;
-    const question = { kind: "groupCreate", groupId, jobId, bundles: bundles.map((bundle) => ({ ...bundle })), strategy, name, detached } as const;
+    const question = {
+      kind: "groupCreate",
+      groupId,
+      jobId,
+      bundles: bundles.map((bundle) => ({ ...bundle })),
+      strategy,
+      name,
+      detached,
+    } as const;
     this.client.node.ask(question).catch(() => {}); // `groupReady` says it to whoever waits
     return groupId;
   }
@@ -240,9 +274,15 @@ export class ClientEngine implements Engine {
 
   // ── how it is done ──────────────────────────────────────────────────────────────────────────
 
+  /** Listings speak in wholes, the interface in ten-thousandths. */
+  async #amounts(kind: "clusterResources" | "availableResources"): Promise<Record<string, number>> {
+    const wholes = (await this.client.node.ask({ kind })) as Record<string, number>;
+    return Object.fromEntries(Object.entries(wholes).map(([name, amount]) => [name, Math.round(amount * 10_000)]));
+  }
+
   #submit(spec: TaskSpec, args: readonly unknown[]): Task {
     const { client } = this;
-    const callable = client.exports.get(spec.target);
+    const callable = client.exports.get(spec.target, spec.shape.name);
     const { key, maxCalls, options } = this.#prepare(spec);
     const shape = this.#inherited(spec.shape);
     const queue = client.world.owner.queue(shape === spec.shape ? key : keyOf(shape, maxCalls, spec.target.name), shape, maxCalls);
@@ -264,7 +304,11 @@ export class ClientEngine implements Engine {
   }
 
   #run(
-    callable: ExportedFunction, options: TaskOptions, args: readonly unknown[], place: ShapeQueue | ActorClient, signal: AbortSignal | undefined,
+    callable: ExportedFunction,
+    options: TaskOptions,
+    args: readonly unknown[],
+    place: ShapeQueue | ActorClient,
+    signal: AbortSignal | undefined,
     actor: KnownActor | undefined,
   ): Task {
     const { client } = this;
@@ -322,8 +366,13 @@ export class ClientEngine implements Engine {
       const { numReturns, maxRetries, retryExceptions, streamBuffer } = spec;
       const maxCalls = Math.max(0, spec.maxCalls);
       const options: TaskOptions = {
-        numReturns: numReturns === "streaming" ? 0 : numReturns, maxRetries, retryExceptions: retryExceptions !== false, retryRule: retryExceptions,
-        streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined, maxCalls, concurrencyGroup: undefined,
+        numReturns: numReturns === "streaming" ? 0 : numReturns,
+        maxRetries,
+        retryExceptions: retryExceptions !== false,
+        retryRule: retryExceptions,
+        streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined,
+        maxCalls,
+        concurrencyGroup: undefined,
       };
       prepared = { key: keyOf(spec.shape, maxCalls, spec.target.name), maxCalls, options };
       this.#prepared.set(spec, prepared);
@@ -373,9 +422,13 @@ const unbounded = (count: number): number => (count < 0 ? 0xffff_ffff : count);
 function callOptions(spec: CallSpec, maxTaskRetries: number): TaskOptions {
   const { numReturns, retryExceptions, streamBuffer, concurrencyGroup } = spec;
   return {
-    numReturns: numReturns === "streaming" ? 0 : numReturns, maxRetries: spec.maxTaskRetries ?? maxTaskRetries,
-    retryExceptions: retryExceptions !== false, retryRule: retryExceptions,
-    streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined, maxCalls: 0, concurrencyGroup,
+    numReturns: numReturns === "streaming" ? 0 : numReturns,
+    maxRetries: spec.maxTaskRetries ?? maxTaskRetries,
+    retryExceptions: retryExceptions !== false,
+    retryRule: retryExceptions,
+    streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined,
+    maxCalls: 0,
+    concurrencyGroup,
   };
 }
 
@@ -399,6 +452,7 @@ function timeoutError(refs: readonly ObjectRef[], timeoutMs: number): GetTimeout
 }
 
 export function notAnActor(): never {
-  throw new InvalidOptionError("exitActor() was called outside an actor. Only a method of an actor can end it; use kill(handle) elsewhere.");
+  throw new InvalidOptionError(
+    "exitActor() was called outside an actor. Only a method of an actor can end it; use kill(handle) elsewhere.",
+  );
 }
-

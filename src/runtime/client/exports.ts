@@ -19,7 +19,8 @@ export interface ExportedFunction extends Exported {
 
 export class Exports {
   readonly #packing: Packing;
-  readonly #known = new WeakMap<Target, ExportedFunction>();
+  /** By name: `options({ name })` gives the same function another. */
+  readonly #known = new WeakMap<Target, Map<string, ExportedFunction>>();
   /** Methods of actors: a name is all there is to send. */
   readonly #methods = new Map<string, Exported>();
 
@@ -28,11 +29,20 @@ export class Exports {
   }
 
   /** Throws SerializationError when it cannot be captured. */
-  get(target: Target): ExportedFunction {
-    const known = this.#known.get(target);
+  get(target: Target, name: string = target.name): ExportedFunction {
+    let names = this.#known.get(target);
+    const known = names?.get(name);
     if (known) return known;
-    if (target.captures) withCaptures(target.fn, target.captures);
-    const encoded = this.#packing.encode(target.fn, target.name);
+    if (!names) this.#known.set(target, (names = new Map()));
+    const [other] = names.values();
+    const exported = other ? { ...other, name: name.slice(0, 256), meanUs: undefined } : this.#export(target, name);
+    if (names.size < 1000) names.set(name, exported);
+    return exported;
+  }
+
+  #export(target: Target, name: string): ExportedFunction {
+    const fn = target.captures ? withCaptures(target.fn, target.captures) : target.fn;
+    const encoded = this.#packing.encode(fn, target.name);
     const bytes = this.#packing.inline(encoded);
     if (bytes.byteLength > DEFINITION_MAX) {
       throw new SerializationError(
@@ -43,9 +53,7 @@ export class Exports {
     }
     const id = createHash("sha256").update(bytes).digest("base64url").slice(0, 32) as FunctionId;
     const refs = this.#packing.escape(encoded);
-    const exported = { id, name: target.name.slice(0, 256), bytes, refs, holds: encoded.refs, meanUs: undefined };
-    this.#known.set(target, exported);
-    return exported;
+    return { id, name: name.slice(0, 256), bytes, refs, holds: encoded.refs, meanUs: undefined };
   }
 
   method(name: string): Exported {

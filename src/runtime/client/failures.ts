@@ -2,8 +2,20 @@
 import type { SystemFailure } from "../../core/owner/port.ts";
 import type { Task } from "../../core/owner/task.ts";
 import {
-  ActorNameTakenError, ConnectionError, InvalidOptionError, MobulaError, NodeDiedError, ObjectLostError, OwnerDiedError, PlacementError,
-  TaskCancelledError, WorkerCrashedError, actorDied, actorUnavailable, explain, taskLost,
+  ActorNameTakenError,
+  ConnectionError,
+  InvalidOptionError,
+  MobulaError,
+  NodeDiedError,
+  ObjectLostError,
+  OwnerDiedError,
+  PlacementError,
+  TaskCancelledError,
+  WorkerCrashedError,
+  actorDied,
+  actorUnavailable,
+  explain,
+  taskLost,
 } from "../../errors/index.ts";
 import type { Failure } from "../../protocol/messages.ts";
 
@@ -34,7 +46,8 @@ export function systemError(task: Task | undefined, failure: SystemFailure, cons
     }
     case "lost":
       return new ObjectLostError(
-        explain(`Object ${failure.objectId} is lost`, failure.why, "It cannot be made again; submit the task once more"), { objectId: failure.objectId },
+        explain(`Object ${failure.objectId} is lost`, failure.why, "It cannot be made again; submit the task once more"),
+        { objectId: failure.objectId },
       );
     default:
       return failure satisfies never;

@@ -50,7 +50,12 @@ class LocalCluster {
     const process_ = randomBytes(6).toString("hex") as ProcessId;
     const jobId = `job-${randomBytes(4).toString("hex")}` as JobId;
     const namespace = options.namespace ?? randomBytes(8).toString("hex");
-    this.#client = new Client({ process: process_, jobId, namespace }, hooks, (name, body) => this.#message(name, body), () => this.#lost());
+    this.#client = new Client(
+      { process: process_, jobId, namespace },
+      hooks,
+      (name, body) => this.#message(name, body),
+      () => this.#lost(),
+    );
     this.engine = new ClientEngine(this.#client, {
       connected: () => this.#connected,
       close: () => this.#end(),
@@ -67,16 +72,21 @@ class LocalCluster {
     try {
       const socket = await this.#startDaemon();
       const { identity } = this.#client;
-      await this.#client.node.connect(socket, (send) => {
-        const { process: processId, jobId, namespace } = identity;
-        send("driverHello", { processId, jobId, pid: process.pid, namespace, logToDriver: this.#options.logToDriver });
-      }, () => {});
+      await this.#client.node.connect(
+        socket,
+        (send) => {
+          const { process: processId, jobId, namespace } = identity;
+          send("driverHello", { processId, jobId, pid: process.pid, namespace, logToDriver: this.#options.logToDriver });
+        },
+        () => {},
+      );
       this.#client.node.hold();
       await this.#welcomed;
       this.#client.node.letGo();
       return { address: socket, nodeId: this.#client.nodeId, jobId: identity.jobId, namespace: identity.namespace };
     } catch (error) {
-      const failed = error instanceof ConnectionError ? error : new ConnectionError(`The cluster did not start: ${String(error)}`, { cause: error });
+      const failed =
+        error instanceof ConnectionError ? error : new ConnectionError(`The cluster did not start: ${String(error)}`, { cause: error });
       this.#client.node.fail(failed);
       this.#daemon?.kill();
       this.#removeSession();
@@ -92,7 +102,9 @@ class LocalCluster {
     chmodSync(sessionDir, 0o700);
     const config = this.#daemonConfig(sessionDir);
     const daemon = spawn(process.execPath, [...loaderFlags(process.execArgv), daemonMain], {
-      env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) }, stdio: ["pipe", "pipe", "inherit"], detached: true,
+      env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) },
+      stdio: ["pipe", "pipe", "inherit"],
+      detached: true,
     });
     this.#daemon = daemon;
     return new Promise<string>((resolve, reject) => {
@@ -126,8 +138,16 @@ class LocalCluster {
     const { numCpus, numGpus, resources, objectStoreMemory, envVars } = this.#options;
     const { jobId, namespace } = this.#client.identity;
     return {
-      sessionDir, jobId, namespace, numCpus: numCpus ?? availableParallelism(), numGpus: numGpus ?? 0, resources,
-      objectStoreMemory: objectStoreMemory ?? defaultCapacity(), labels: {}, workerMain, workerExecArgv: loaderFlags(process.execArgv),
+      sessionDir,
+      jobId,
+      namespace,
+      numCpus: numCpus ?? availableParallelism(),
+      numGpus: numGpus ?? 0,
+      resources,
+      objectStoreMemory: objectStoreMemory ?? defaultCapacity(),
+      labels: {},
+      workerMain,
+      workerExecArgv: loaderFlags(process.execArgv),
       workerConfig: { jobId, namespace, entry: process.argv[1], envVars: envVars ?? {} },
     };
   }
@@ -164,7 +184,9 @@ class LocalCluster {
     // What workers have printed until now is on the terminal before the program goes on.
     if (!node.closed) await Promise.race([node.ask({ kind: "outputDrained" }).catch(() => undefined), pause(1_000)]);
     this.#printer.flush();
-    const closed = new ConnectionError(explain("There is no cluster any more", "shutdown() was called", "Call init() again and make refs and handles anew"));
+    const closed = new ConnectionError(
+      explain("There is no cluster any more", "shutdown() was called", "Call init() again and make refs and handles anew"),
+    );
     node.fail(closed);
     const daemon = this.#daemon;
     if (daemon && daemon.exitCode === null && daemon.signalCode === null) {

@@ -112,7 +112,10 @@ export class NodeLink implements NodeSender {
   /** The connection is over: what was asked is not answered any more. */
   fail(cause: Error): void {
     if (this.#closed) return;
-    const why = cause instanceof MobulaError ? cause : new ConnectionError(explain("The connection to the node is lost", cause.message, "Call init() again"), { cause });
+    const why =
+      cause instanceof MobulaError
+        ? cause
+        : new ConnectionError(explain("The connection to the node is lost", cause.message, "Call init() again"), { cause });
     this.#closed = why;
     for (const { reject } of this.#asked.values()) reject(why);
     this.#asked.clear();

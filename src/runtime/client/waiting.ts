@@ -51,7 +51,8 @@ export class RefWait implements Waiter {
     for (const ref of this.#refs) if (ref.state === "pending") (ref.waiters ??= []).push(this);
     return new Promise((resolve) => {
       this.#resolve = resolve;
-      if (timeoutMs !== undefined && Number.isFinite(timeoutMs)) this.#timer = setTimeout(() => this.#finish("timeout"), Math.min(timeoutMs, 0x7fff_ffff));
+      if (timeoutMs !== undefined && Number.isFinite(timeoutMs))
+        this.#timer = setTimeout(() => this.#finish("timeout"), Math.min(timeoutMs, 0x7fff_ffff));
       if (signal) {
         this.#onAbort = () => this.#finish("aborted");
         signal.addEventListener("abort", this.#onAbort, { once: true });

@@ -110,7 +110,17 @@ export class WorkerWay {
     if (claim) offer(lane.block!.words, seq);
     const { numReturns, streamBuffer } = spec.options;
     writePush(this.#connection, {
-      channel: lane.index, seq, fn, claim, streamBuffer, numReturns, attempt: task.attempt, taskCounter: task.counter, group, args: spec.args, payloads,
+      channel: lane.index,
+      seq,
+      fn,
+      claim,
+      streamBuffer,
+      numReturns,
+      attempt: task.attempt,
+      taskCounter: task.counter,
+      group,
+      args: spec.args,
+      payloads,
     });
   }
 

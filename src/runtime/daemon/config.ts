@@ -39,7 +39,9 @@ export interface WorkerConfig {
 }
 
 /** The one line that the daemon prints: it serves, or why it cannot. */
-export type DaemonReport = { readonly ready: true; readonly nodeId: NodeId; readonly pid: number; readonly socket: string } | { readonly error: string };
+export type DaemonReport =
+  | { readonly ready: true; readonly nodeId: NodeId; readonly pid: number; readonly socket: string }
+  | { readonly error: string };
 
 export const workersFor = (config: DaemonConfig): number => Math.max(1, Math.floor(config.numCpus));
 export const nodeSocketOf = (sessionDir: string): string => `${sessionDir}/node.sock`;

@@ -81,7 +81,9 @@ export class Daemon {
       setReading: (reading) => this.#children.setReading(reading),
     });
     this.#store = new StoreService({
-      sessionDir: config.sessionDir, capacityBytes: config.objectStoreMemory, spillDir: config.spillDir,
+      sessionDir: config.sessionDir,
+      capacityBytes: config.objectStoreMemory,
+      spillDir: config.spillDir,
       send: (to, name, body) => this.#send(to, name, body),
       onSealed: (id, holder, size, contains) => this.#event(() => this.#machines.refs.sealed(id, holder, size, contains)),
       onLost: (id, reason) => this.#event(() => this.#machines.refs.objectLost(id, reason)),
@@ -89,7 +91,10 @@ export class Daemon {
     this.#machines = this.#makeMachines(begun.processPrefix);
     const { node, control, refs } = this.#machines;
     this.#handlers = handlersFor({
-      node, control, refs, store: this.#store,
+      node,
+      control,
+      refs,
+      store: this.#store,
       now: () => this.#machines.now(),
       announced: (id, reason) => this.#onChild(id, (child) => (child.announced = reason)),
       titled: (id, title) => this.#onChild(id, (child) => (child.title = title)),
@@ -97,7 +102,12 @@ export class Daemon {
       ask: (from, body) => this.#ask(from, body),
     });
     for (const worker of begun.workers) this.#children.adopt(worker);
-    this.#event(() => node.prestart(begun.workers.map(({ id }) => id), this.#machines.now()));
+    this.#event(() =>
+      node.prestart(
+        begun.workers.map(({ id }) => id),
+        this.#machines.now(),
+      ),
+    );
     const threshold = config.memoryThreshold ?? 0.95;
     if (threshold > 0) this.#memory = new MemoryWatch(threshold, (use) => this.#outOfMemory(use));
     this.#watchEnds();
@@ -106,7 +116,12 @@ export class Daemon {
   #makeMachines(processPrefix: string): Machines {
     const { labels, idleTimeoutMs, registerTimeoutMs } = this.#config;
     const config = {
-      nodeId: this.#nodeId, total: totalOf(this.#config), labels, workers: workersFor(this.#config), processPrefix, idleTimeoutMs,
+      nodeId: this.#nodeId,
+      total: totalOf(this.#config),
+      labels,
+      workers: workersFor(this.#config),
+      processPrefix,
+      idleTimeoutMs,
       registerTimeoutMs,
     };
     return new Machines(config, {
@@ -128,14 +143,18 @@ export class Daemon {
   }
 
   #connected(socket: Socket): void {
-    const peer = new Peer(socket, {
-      hello: (name, body) => this.#hello(peer, name, body),
-      message: (name, body) => {
-        const handle = this.#handlers[name as keyof NodeHandlers] as (body: never, from: Peer) => void;
-        this.#event(() => handle(body, peer));
+    const peer = new Peer(
+      socket,
+      {
+        hello: (name, body) => this.#hello(peer, name, body),
+        message: (name, body) => {
+          const handle = this.#handlers[name as keyof NodeHandlers] as (body: never, from: Peer) => void;
+          this.#event(() => handle(body, peer));
+        },
+        closed: () => this.#closed(peer),
       },
-      closed: () => this.#closed(peer),
-    }, HELLO_MS);
+      HELLO_MS,
+    );
     socket.resume();
   }
 
@@ -211,29 +230,45 @@ export class Daemon {
 
   #ask(from: ProcessId, body: Body<"ask">): void {
     const { node, control } = this.#machines;
-    answerQuestion({
-      nodeId: this.#nodeId, labels: this.#config.labels, node, control, timeline: this.#timeline,
-      storeStatistics: () => this.#store.stats(),
-      now: () => this.#machines.now(),
-      drainOutput: (done) => this.#drainOutput(done),
-      answer: (to, answer) => this.#send(to, "answer", answer),
-    }, from, body);
+    answerQuestion(
+      {
+        nodeId: this.#nodeId,
+        labels: this.#config.labels,
+        node,
+        control,
+        timeline: this.#timeline,
+        storeStatistics: () => this.#store.stats(),
+        now: () => this.#machines.now(),
+        drainOutput: (done) => this.#drainOutput(done),
+        answer: (to, answer) => this.#send(to, "answer", answer),
+      },
+      from,
+      body,
+    );
   }
 
   /** Every pipe that has something is read once in a turn of the event loop: after two turns, what was there is here. */
   #drainOutput(done: () => void): void {
-    setImmediate(() => setImmediate(() => {
-      this.#logs.flush();
-      done();
-    }));
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#logs.flush();
+        done();
+      }),
+    );
   }
 
   /** Ends the newest of the large: it has lost least, and its end helps. */
   #outOfMemory({ used, total }: MemoryUse): boolean {
     const { node } = this.#machines;
     const leased = node.leases().map(({ processId }) => processId);
-    const actors = node.workers().filter(({ actorId }) => actorId !== undefined).map(({ processId }) => processId);
-    const sizes = [...new Set([...leased, ...actors.reverse()])].map((id) => ({ id, size: residentBytes(this.#children.get(id)?.process.pid ?? 0) }));
+    const actors = node
+      .workers()
+      .filter(({ actorId }) => actorId !== undefined)
+      .map(({ processId }) => processId);
+    const sizes = [...new Set([...leased, ...actors.reverse()])].map((id) => ({
+      id,
+      size: residentBytes(this.#children.get(id)?.process.pid ?? 0),
+    }));
     const largest = Math.max(0, ...sizes.map(({ size }) => size));
     const victim = sizes.find(({ size }) => size > 0 && size >= largest / 2);
     if (victim === undefined) return false;

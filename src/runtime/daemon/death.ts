@@ -25,7 +25,8 @@ export function deathReason(evidence: Evidence): DeathReason {
     signal: exit.signal ?? undefined,
     lastLines: evidence.lastLines.length > 0 ? [...evidence.lastLines] : undefined,
   };
-  if (exit.error !== undefined) return { cause: "start-failed", message: `its process could not be started: ${exit.error.message}`, ...facts };
+  if (exit.error !== undefined)
+    return { cause: "start-failed", message: `its process could not be started: ${exit.error.message}`, ...facts };
   if (killedFor !== undefined) return { ...killedFor, ...facts };
   if (announced !== undefined) return { ...announced, ...facts };
   if ((exit.signal === "SIGABRT" || exit.code === 134) && evidence.lastLines.some((line) => HEAP_FULL.test(line))) {

@@ -26,10 +26,16 @@ export function answerQuestion(s: QuestionSources, from: ProcessId, { call, ques
     case "actorByName":
       return s.control.byName(from, call, question.name, question.namespace);
     case "nodes":
-      return reply([{
-        nodeId: s.nodeId, alive: true, hostname: hostname(), labels: s.labels, resources: inWholes(s.node.total),
-        available: inWholes(s.node.free),
-      }]);
+      return reply([
+        {
+          nodeId: s.nodeId,
+          alive: true,
+          hostname: hostname(),
+          labels: s.labels,
+          resources: inWholes(s.node.total),
+          available: inWholes(s.node.free),
+        },
+      ]);
     case "clusterResources":
       return reply(inWholes(s.node.total));
     case "availableResources":

@@ -208,7 +208,9 @@ export class CallRunner {
   async #stream(call: RunningCall, value: unknown): Promise<void> {
     const items = iteratorOf(value);
     if (!items) {
-      const error = new InvalidOptionError(`${call.name} was called as a generator but returned ${typeof value}, which cannot be iterated.`);
+      const error = new InvalidOptionError(
+        `${call.name} was called as a generator but returned ${typeof value}, which cannot be iterated.`,
+      );
       return this.#streamEnded(call, 0, error);
     }
     const limit = call.push.streamBuffer!;
@@ -249,7 +251,9 @@ export class CallRunner {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return value instanceof Promise || (typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function");
+  return (
+    value instanceof Promise || (typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function")
+  );
 }
 
 function iteratorOf(value: unknown): Iterator<unknown> | AsyncIterator<unknown> | undefined {

@@ -128,4 +128,3 @@ export class RunningCall implements CallContext {
     return new TaskCancelledError(`${this.name} was cancelled by its caller.`, { taskId: this.taskId, functionName: this.name });
   }
 }
-

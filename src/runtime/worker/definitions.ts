@@ -69,6 +69,8 @@ export class Definitions {
 
   #callable(name: string, value: unknown): LoadedFunction {
     if (typeof value === "function") return loaded(name, value as (...args: unknown[]) => unknown);
-    throw new SerializationError(`The definition of ${name} is not a function but ${typeof value}. Its module may export something else here.`);
+    throw new SerializationError(
+      `The definition of ${name} is not a function but ${typeof value}. Its module may export something else here.`,
+    );
   }
 }

@@ -105,12 +105,29 @@ export class OwnerLink {
   }
 
   #open(
-    index: number, leaseId: LeaseId | undefined, actorId: ActorId | undefined, claims: number, assigned: ResourceAmounts, gpuIds: number[],
+    index: number,
+    leaseId: LeaseId | undefined,
+    actorId: ActorId | undefined,
+    claims: number,
+    assigned: ResourceAmounts,
+    gpuIds: number[],
   ): void {
     const words = claims >= 0 ? this.#host.blocks(claims) : undefined;
     const queue = new Deque<Push>();
     const state = { turn: 0, suspended: false, closed: false };
-    this.channels.set(index, { index, link: this, leaseId, actorId, words, assigned, gpuIds, queue, running: new Map(), skip: new Set(), ...state });
+    this.channels.set(index, {
+      index,
+      link: this,
+      leaseId,
+      actorId,
+      words,
+      assigned,
+      gpuIds,
+      queue,
+      running: new Map(),
+      skip: new Set(),
+      ...state,
+    });
   }
 
   #close(index: number): void {
@@ -142,4 +159,3 @@ export class OwnerLink {
     this.#host.linkClosed(this);
   }
 }
-

@@ -47,7 +47,12 @@ export class Worker {
     this.#settings = settings;
     const { processId, jobId, namespace } = settings;
     registerWellKnown("mobula:", wellKnown);
-    this.#client = new Client({ process: processId, jobId, namespace }, apiHooks(), (name, body) => this.#message(name, body), () => this.#orphaned());
+    this.#client = new Client(
+      { process: processId, jobId, namespace },
+      apiHooks(),
+      (name, body) => this.#message(name, body),
+      () => this.#orphaned(),
+    );
     const engine = new ClientEngine(this.#client, {
       connected: () => Promise.resolve({ address: settings.nodeSocket, nodeId: this.#client.nodeId, jobId, namespace }),
       close: () => Promise.resolve(),
@@ -75,17 +80,23 @@ export class Worker {
     process.on("uncaughtException", (error) => this.#failed(error));
     const socket = `${sessionDir}/w-${processId}.sock`;
     const server = createServer((owner) => {
-      this.#links.add(new OwnerLink(owner, {
-        blocks: (block) => this.#client.store.claims(block),
-        receive: (ids) => this.#client.receive(ids),
-        arrived: (channel) => this.#arrived(channel),
-        drain: () => this.#drain(),
-        linkClosed: (link) => void this.#links.delete(link),
-      }));
+      this.#links.add(
+        new OwnerLink(owner, {
+          blocks: (block) => this.#client.store.claims(block),
+          receive: (ids) => this.#client.receive(ids),
+          arrived: (channel) => this.#arrived(channel),
+          drain: () => this.#drain(),
+          linkClosed: (link) => void this.#links.delete(link),
+        }),
+      );
     });
     await new Promise<void>((resolve) => server.listen(socket, resolve));
     this.#client.node.hold();
-    await this.#client.node.connect(nodeSocket, (send) => send("workerHello", { processId, pid: process.pid, socket }), () => {});
+    await this.#client.node.connect(
+      nodeSocket,
+      (send) => send("workerHello", { processId, pid: process.pid, socket }),
+      () => {},
+    );
   }
 
   #arrived(channel: Channel): void {
@@ -126,7 +137,7 @@ export class Worker {
     setVisibleGpus(start.gpuIds);
     const { packing, node } = this.#client;
     // Held for as long as the actor lives: its definition may use them.
-    this.#holds = this.#client.receive((start.argRefs ?? []) as HeldId[]);
+    this.holds = this.#client.receive((start.argRefs ?? []) as HeldId[]);
     try {
       const { fn: type } = await this.#definitions.load(functionId, className, definition);
       const opened = packing.unpack(start.args, false);
@@ -145,7 +156,8 @@ export class Worker {
     }
   }
 
-  #holds: readonly object[] = [];
+  /** What the actor's definition and arguments contain. */
+  holds: readonly object[] = [];
 
   #constructing({ actorId, assigned, gpuIds }: Body<"actorStart">): CallContext {
     const signal = new AbortController().signal;
@@ -193,4 +205,3 @@ export class Worker {
     process.exit(1);
   }
 }
-
