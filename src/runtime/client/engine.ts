@@ -5,7 +5,7 @@ import { ObjectRef } from "../../core/owner/object-ref.ts";
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { ShapeQueue } from "../../core/owner/leases.ts";
 import type { Task, TaskOptions } from "../../core/owner/task.ts";
-import { GetTimeoutError, InvalidOptionError, PendingCallsLimitError } from "../../errors/index.ts";
+import { GetTimeoutError, InvalidOptionError, ObjectStoreFullError, PendingCallsLimitError } from "../../errors/index.ts";
 import type { ActorId, PlacementGroupId } from "../../protocol/ids.ts";
 import { putId } from "../../protocol/ids.ts";
 import type { LeaseShape } from "../../protocol/messages.ts";
@@ -142,9 +142,10 @@ export class ClientEngine implements Engine {
     return this.client.actors.found(answer as never);
   }
 
-  kill(actor: ActorCore, noRestart: boolean): Promise<void> {
+  async kill(actor: ActorCore, noRestart: boolean): Promise<void> {
     this.client.node.send("actorKill", { actorId: actor.actorId as ActorId, noRestart });
-    return Promise.resolve();
+    // An answer to anything comes after the news of its end: calls from now on find it dead.
+    await this.client.node.ask({ kind: "availableResources" });
   }
 
   exitActor(): never {
@@ -162,6 +163,14 @@ export class ClientEngine implements Engine {
     await this.connected();
     const { process } = client.identity;
     const id = putId(process, client.world.owner.nextCounter());
+    const bytes = length * type.BYTES_PER_ELEMENT;
+    const capacity = Number(client.welcome?.memory["capacity"] ?? Number.POSITIVE_INFINITY);
+    if (bytes > capacity) {
+      throw new ObjectStoreFullError(
+        `createBuffer asked for ${bytes} bytes, more than the whole object store has (${capacity}). Raise objectStoreMemory in init(), or split it.`,
+        { size: bytes, capacity },
+      );
+    }
     // The image of an array of that length, without its content: where the content goes is where its one buffer is.
     const encoded = client.packing.encode(new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT)), "buffer");
     const content = encoded.buffers[0];

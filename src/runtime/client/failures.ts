@@ -59,6 +59,9 @@ export function refusal(failure: Failure, name?: string): MobulaError {
   const message = name === undefined ? failure.message : `${name}: ${failure.message}`;
   switch (failure.code) {
     case "PLACEMENT_FAILED":
+    case "PLACEMENT":
+    case "INFEASIBLE":
+    case "RESOURCES_HELD":
       return new PlacementError(message);
     case "NODE_DIED":
       return new NodeDiedError(message);

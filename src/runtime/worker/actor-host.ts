@@ -10,7 +10,9 @@ import { claim } from "../client/claim-blocks.ts";
 import { RunningCall } from "./call.ts";
 import type { Blocking, Channel } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
+import type { NodeSender } from "../client/held-refs.ts";
 import { setFallback } from "./context.ts";
+import { Spans } from "./spans.ts";
 import { loaded } from "./definitions.ts";
 import type { LoadedFunction } from "./definitions.ts";
 
@@ -40,10 +42,12 @@ export class ActorHost implements Blocking {
   readonly #methods = new Map<string, LoadedFunction>();
   readonly #groups = new Map<string, Group>();
   readonly #alone: boolean;
+  readonly #spans: Spans;
   #scheduled = false;
   #ended = false;
 
-  constructor(runner: CallRunner, start: Body<"actorStart">, instance: object) {
+  constructor(runner: CallRunner, start: Body<"actorStart">, instance: object, node: NodeSender) {
+    this.#spans = new Spans(node, "actor");
     this.#runner = runner;
     this.#start = start;
     this.#instance = instance;
@@ -99,9 +103,10 @@ export class ActorHost implements Blocking {
     const ending = this.#runner.run(call, method, this.#instance);
     const ran = call.ranUs(performance.now());
     method.meanUs = method.meanUs === undefined ? ran : method.meanUs * 0.8 + ran * 0.2;
-    if (!ending) return;
+    if (!ending) return this.#spans.add(call, ran);
     group.running++;
     void ending.then(() => {
+      this.#spans.add(call, call.ranUs(performance.now()));
       group.running--;
       if (this.#alone) setFallback(undefined);
       this.#later();

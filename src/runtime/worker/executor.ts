@@ -12,6 +12,7 @@ import { RunningCall } from "./call.ts";
 import type { Blocking, Channel } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
 import { setFallback } from "./context.ts";
+import { Spans } from "./spans.ts";
 import type { Definitions, LoadedFunction } from "./definitions.ts";
 
 /** The event loop gets a turn after so long. */
@@ -31,6 +32,7 @@ export class Executor implements Blocking {
   readonly #node: NodeSender;
   /** Channels with work, in turns. */
   readonly #ready: Channel[] = [];
+  readonly #spans: Spans;
   #busy: RunningCall | undefined;
   #scheduled = false;
   /** Blocked calls by lease, waiting for the node's word. */
@@ -45,6 +47,7 @@ export class Executor implements Blocking {
     this.#runner = runner;
     this.#definitions = definitions;
     this.#node = node;
+    this.#spans = new Spans(node, "task");
   }
 
   arrived(channel: Channel): void {
@@ -138,11 +141,13 @@ export class Executor implements Blocking {
   #ended(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>): void {
     this.open--;
     if (!(target instanceof Promise)) this.#measure(target, call);
+    else this.#spans.add(call, call.ranUs(performance.now()));
     this.#release(call);
   }
 
   #measure(target: LoadedFunction, call: RunningCall): void {
     const ran = call.ranUs(performance.now());
+    this.#spans.add(call, ran);
     target.meanUs = target.meanUs === undefined ? ran : target.meanUs * 0.8 + ran * 0.2;
   }
 

@@ -147,7 +147,7 @@ export class Worker {
         args[index] = value instanceof Later ? await value.promise : value;
       }
       const instance = runFollowed(this.#constructing(start), () => Reflect.construct(type, args) as object);
-      this.#actor = new ActorHost(this.#runner, start, instance);
+      this.#actor = new ActorHost(this.#runner, start, instance, node);
       node.send("actorStarted", { actorId, epoch });
     } catch (error) {
       if (error instanceof ActorExit) return this.#actorExits();
