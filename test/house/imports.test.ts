@@ -17,7 +17,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/runtime": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory"],
   "src/api": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime"],
   "src/util": ["src/errors", "src/api"],
-  "src/state": ["src/api"],
+  "src/state": ["src/api", "src/runtime"],
+  "src/worker": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime", "src/api"],
+  "src/index.ts": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime", "src/api"],
   sim: ["src/errors", "src/protocol", "src/core"],
   examples: [],
 };
