@@ -50,7 +50,8 @@ const IMPURE: Readonly<Record<string, RegExp>> = {
   "Math.random": /\bMath\s*\.\s*random\b/,
 };
 
-const layerOf = (file: string): string | undefined => Object.keys(LAYERS).find((folder) => file.startsWith(`${folder}/`));
+const layerOf = (file: string): string | undefined =>
+  Object.keys(LAYERS).find((folder) => file === folder || file.startsWith(`${folder}/`));
 
 /** What is wrong with the imports of one file, a line each. */
 function wrongImports(file: string, source: string): string[] {

@@ -65,7 +65,7 @@ describe("errors", () => {
     });
     const copy = arrives({ error, shared: error["after"] });
     assert.deepStrictEqual(copy.error["before"], [1]);
-    assert.strictEqual(copy.error["socket"], "Promise { 5 }");
+    assert.match(String(copy.error["socket"]), /^Promise \{ 5/);
     assert.strictEqual(copy.error["symbol"], "Symbol(s)");
     assert.strictEqual(copy.error["fn"], "[Function: fn]");
     assert.match(String(copy.error["deep"]), /WeakMap/);
@@ -89,7 +89,7 @@ describe("errors", () => {
     let depth = 0;
     for (; copy.cause instanceof Error; copy = copy.cause) depth += 1;
     assert.ok(depth > 100);
-    assert.match(String(copy.cause), /Error: \d+/);
+    assert.match(String(copy.cause), /Error: \d+|cannot be shown/);
   });
 
   it("arrives as an instance of its class, in the driver too", () => {

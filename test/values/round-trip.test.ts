@@ -179,7 +179,8 @@ describe("round trip", () => {
       new URL("https://x.y/?q=1"),
     ];
     const copy = arrives(value);
-    assert.deepStrictEqual(copy.slice(0, 2), value.slice(0, 2));
+    const times = (dates: unknown[]): number[] => dates.map((date) => (date as Date).getTime());
+    assert.deepStrictEqual(times(copy.slice(0, 2)), times(value.slice(0, 2)));
     assert.strictEqual((copy[2] as RegExp).lastIndex, 0);
     assert.deepStrictEqual([String(copy[2]), ...copy.slice(3, 7)], ["/a+/giu", ...value.slice(3, 7)]);
     assert.ok(copy[7] instanceof URL && copy[7].href === "https://x.y/?q=1");
