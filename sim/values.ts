@@ -5,9 +5,10 @@ import type { ActorId } from "../src/protocol/ids.ts";
 /** An actor as a process knows it: what a handle stands for. */
 export class ActorCore {
   readonly actorId: ActorId;
-  readonly className: string;
-  readonly ordered: boolean;
-  readonly maxTaskRetries: number;
+  className: string;
+  ordered: boolean;
+  maxTaskRetries: number;
+  /** Whether control was asked for news of it. */
   watched = false;
 
   constructor(actorId: ActorId, className: string, ordered: boolean, maxTaskRetries: number) {
@@ -15,6 +16,13 @@ export class ActorCore {
     this.className = className;
     this.ordered = ordered;
     this.maxTaskRetries = maxTaskRetries;
+  }
+
+  /** What travels with a handle. */
+  learn(data: { className: string; ordered: boolean; maxTaskRetries: number }): void {
+    this.className = data.className;
+    this.ordered = data.ordered;
+    this.maxTaskRetries = data.maxTaskRetries;
   }
 }
 

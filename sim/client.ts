@@ -1,0 +1,449 @@
+/**
+ * The client part of a simulated process, driver or worker: the Owner machine with its port, the refs that the node counts, and
+ * values. It does what the client of production does, in virtual time.
+ */
+import type { ActorClient } from "../src/core/owner/actor-client.ts";
+import type { Lease, ShapeQueue } from "../src/core/owner/leases.ts";
+import { ObjectRef } from "../src/core/owner/object-ref.ts";
+import type { Owner } from "../src/core/owner/owner.ts";
+import type { OwnerPort, SystemFailure } from "../src/core/owner/port.ts";
+import type { Task, TaskSpec } from "../src/core/owner/task.ts";
+import type { Push } from "../src/protocol/direct.ts";
+import type { ActorId, JobId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
+import type { Body, DeathReason, MessageName, Payload, WorkerAddress } from "../src/protocol/messages.ts";
+import { ClaimBlocks, takeBack } from "./claims.ts";
+import type { Timer } from "./clock.ts";
+import { HeldRefs } from "./held.ts";
+import type { HeldId } from "./held.ts";
+import type { End } from "./network.ts";
+import type { SimProcess } from "./process.ts";
+import type { Rng } from "./rng.ts";
+import { memoryKey } from "./store.ts";
+import { ActorCore, decode, encode, SimError } from "./values.ts";
+import type { Shared } from "./values.ts";
+import { Way } from "./ways.ts";
+import type { Lane } from "./ways.ts";
+import type { World } from "./world.ts";
+
+const SILENT_US = 2_000_000;
+const isActor = (id: HeldId): id is ActorId => id.endsWith("-a");
+
+export class SimClient implements OwnerPort {
+  readonly world: World;
+  readonly process: SimProcess;
+  readonly jobId: JobId;
+  readonly owner: Owner;
+  readonly held: HeldRefs;
+  readonly blocks: ClaimBlocks;
+  readonly rng: Rng;
+  /** Tasks that are not over: their arguments and results are reachable. */
+  readonly live = new Set<Task>();
+  readonly #ways = new Map<ProcessId, Way>();
+  readonly #fetching = new Map<ObjectId, ObjectRef>();
+  readonly #reading = new Map<number, (at: Body<"storePinned">["at"]) => void>();
+  readonly #asked = new Map<number, (answer: Body<"answer">) => void>();
+  #calls = 0;
+  #seals = 0;
+  #timer: Timer | undefined;
+  node: End | undefined;
+  /** What programs, calls and actors of this process can reach. */
+  roots: () => Iterable<Shared> = () => [];
+  /** Messages that are not for the client. */
+  other: (name: MessageName, body: never) => void = (name) => {
+    throw new Error(`${this.id} is sent ${name}`);
+  };
+
+  constructor(world: World, process: SimProcess, jobId: JobId) {
+    this.world = world;
+    this.process = process;
+    this.jobId = jobId;
+    this.rng = world.rng.fork(`client ${process.id}`);
+    const { claimBlocks } = world.config;
+    this.blocks = new ClaimBlocks(world.claims, world.claimRange(), claimBlocks);
+    this.owner = world.plant.owner(this, process.id, { available: claimBlocks > 0 });
+    this.held = new HeldRefs((name, body) => this.send(name, body), process.id);
+    this.held.onDropped = (id) => {
+      if (isActor(id)) this.owner.dropActor(id);
+    };
+    this.#collectLater();
+  }
+
+  get id(): ProcessId {
+    return this.process.id;
+  }
+
+  send<N extends MessageName>(name: N, body: Body<N>): void {
+    this.node?.send(name, body);
+  }
+
+  /** What still waits for the node. */
+  get unanswered(): number {
+    return this.#fetching.size + this.#reading.size + this.#asked.size;
+  }
+
+  /** The node's messages. */
+  message(name: MessageName, body: never): void {
+    this.tick();
+    const { owner } = this;
+    switch (name) {
+      case "welcome":
+      case "warning":
+        return;
+      case "leaseGrant":
+        return owner.granted(body);
+      case "leaseReject": {
+        const { requestId, failure, reason } = body as Body<"leaseReject">;
+        return owner.rejected(requestId, failure, reason);
+      }
+      case "leaseWanted":
+        return owner.wanted((body as Body<"leaseWanted">).leaseId);
+      case "processLost":
+        return this.#processLost(body);
+      case "actorState": {
+        const { actorId, status } = body as Body<"actorState">;
+        return owner.actorChanged(actorId, status);
+      }
+      case "objectState":
+        return this.#fetched(body);
+      case "storePinned": {
+        const { call, at } = body as Body<"storePinned">;
+        const read = this.#reading.get(call);
+        this.#reading.delete(call);
+        return read?.(at);
+      }
+      case "answer": {
+        const { call } = body as Body<"answer">;
+        const asked = this.#asked.get(call);
+        this.#asked.delete(call);
+        return asked?.(body);
+      }
+      default:
+        return this.other(name, body);
+    }
+  }
+
+  // ── values ──────────────────────────────────────────────────────────────────────────────────
+
+  /** A payload for `holder`; a large value is stored under `id`, held by `holder`. */
+  pack(value: unknown, id: () => ObjectId, holder: ProcessId): Payload {
+    const { bytes, refs: inside } = encode(value);
+    const refs = this.#escapeAll(inside);
+    if (bytes.byteLength <= this.world.config.inlineMax) return { kind: "inline", bytes, refs };
+    const name = id();
+    const seq = this.#seals++;
+    const size = bytes.byteLength;
+    this.world.memory.write(memoryKey(this.id, seq), bytes);
+    this.send("storeSealed", { seq, id: name, serial: seq, offset: 0, size, pin: false, holder, contains: refs ?? [] });
+    return { kind: "stored", id: name, size };
+  }
+
+  inline(value: unknown): Payload & { kind: "inline" } {
+    const { bytes, refs } = encode(value);
+    return { kind: "inline", bytes, refs: this.#escapeAll(refs) };
+  }
+
+  errorPayload(error: SimError): Payload & { kind: "error" } {
+    return { kind: "error", bytes: encode(error).bytes, refs: undefined };
+  }
+
+  open(payload: Payload & { kind: "inline" | "error" }): unknown {
+    return decode(payload.bytes, (text) => this.#revive(text));
+  }
+
+  /** Reads a stored object; gives a SimError when it is lost. */
+  read(id: ObjectId, done: (value: unknown) => void): void {
+    const call = this.#calls++;
+    this.#reading.set(call, (at) => {
+      if (at.kind !== "memory") return done(new SimError("OBJECT_LOST", at.kind === "lost" ? at.reason : "on disk"));
+      this.send("storeUnpin", { seq: this.#seals++, key: at.key });
+      done(decode(this.world.memory.read(at.key), (text) => this.#revive(text)));
+    });
+    this.send("storePin", { call, id });
+  }
+
+  /** The value of a settled ref, or its error. */
+  value(ref: ObjectRef, done: (value: unknown) => void): void {
+    const payload = ref.payload!;
+    if (payload.kind !== "stored") return done(this.open(payload));
+    this.read(payload.id, (value) => {
+      if (!(value instanceof SimError)) return done(value);
+      this.tick();
+      this.owner.lost(ref, value.message);
+      this.batchEnd();
+      if ((ref.state as string) === "failed") return done(value);
+      (ref.waiters ??= []).push({ refSettled: () => this.process.post(() => this.value(ref, done)) });
+    });
+  }
+
+  newRef(id: ObjectId): ObjectRef {
+    return new ObjectRef(id, undefined, 0);
+  }
+
+  /** An object of ours was sealed in the store: its record names this process as its holder. */
+  sealedHere(ref: ObjectRef): void {
+    ref.shared = true;
+    this.held.hold(ref.id, ref, 1);
+  }
+
+  /** Takes over refs that their sender credited to this process. */
+  receive(ids: readonly HeldId[]): Shared[] {
+    return ids.map((id) => this.held.take(id, 1, () => this.#make(id)));
+  }
+
+  credit(ids: readonly string[], holder: ProcessId): void {
+    for (const id of ids) this.held.credit(id as HeldId, holder);
+  }
+
+  fetch(ref: ObjectRef): void {
+    if (ref.owned || ref.state !== "pending" || this.#fetching.has(ref.id)) return;
+    this.#fetching.set(ref.id, ref);
+    this.send("objectFetch", { id: ref.id });
+  }
+
+  ask(question: Body<"ask">["question"], done: (answer: Body<"answer">) => void): void {
+    const call = this.#calls++;
+    this.#asked.set(call, done);
+    this.send("ask", { call, question });
+  }
+
+  submit(spec: TaskSpec, place: ShapeQueue | ActorClient): Task {
+    this.tick();
+    for (const { ref } of spec.refArgs ?? []) this.fetch(ref);
+    const task = this.owner.submit(spec, place);
+    if (task.state !== "done") this.live.add(task);
+    this.batchEnd();
+    return task;
+  }
+
+  actor(core: ActorCore): ActorClient {
+    const actor = this.owner.actor(core.actorId, core.ordered);
+    actor.className = core.className;
+    if (!core.watched) {
+      core.watched = true;
+      this.send("actorWatch", { actorId: core.actorId });
+    }
+    return actor;
+  }
+
+  /** Whether an error of user code is to be retried. */
+  shouldRetry(error: Payload): boolean {
+    return error.kind === "error" && (this.open(error) as SimError).code === "USER";
+  }
+
+  /** Objects that are known to the node and can be reached from here, for stories. */
+  collectNow(): void {
+    const finalizers = this.held.collect(this.#allRoots());
+    for (const finalize of finalizers) this.process.after(this.rng.int(0, 20_000), finalize);
+  }
+
+  // ── time ────────────────────────────────────────────────────────────────────────────────────
+
+  tick(): void {
+    this.owner.now = this.world.clock.ms;
+  }
+
+  /** To be called after events were given to the owner. */
+  batchEnd(): void {
+    this.owner.check();
+    if (this.#timer) return;
+    const dueIn = this.owner.dueIn();
+    if (dueIn === undefined) return;
+    this.#timer = this.process.after(dueIn * 1000, () => {
+      this.#timer = undefined;
+      this.tick();
+      this.owner.tick();
+      this.batchEnd();
+    });
+  }
+
+  wayClosed(way: Way): void {
+    const { processId } = way.address;
+    if (this.#ways.get(processId) !== way) return;
+    if (way.idle) return void this.#ways.delete(processId);
+    this.process.after(SILENT_US, () => {
+      if (this.#ways.get(processId) === way) this.send("killProcess", { processId, message: "its connection broke" });
+    });
+  }
+
+  // ── OwnerPort ───────────────────────────────────────────────────────────────────────────────
+
+  requestLease(requestId: LeaseRequestId, queue: ShapeQueue): void {
+    this.send("leaseRequest", { requestId, jobId: this.jobId, shape: queue.shape, backlog: queue.backlog });
+  }
+
+  cancelLeaseRequest(requestId: LeaseRequestId): void {
+    this.send("leaseCancel", { requestId });
+  }
+
+  openLease(lease: Lease): void {
+    lease.way = this.#way(lease.worker).open(lease);
+  }
+
+  closeLease(lease: Lease): void {
+    this.#closeLane(lease);
+  }
+
+  returnLease(lease: Lease, retire: boolean): void {
+    this.#closeLane(lease);
+    this.send("leaseReturn", { leaseId: lease.id, retire });
+  }
+
+  openActor(actor: ActorClient, worker: WorkerAddress): void {
+    actor.way = this.#way(worker).open(actor);
+  }
+
+  closeActor(actor: ActorClient): void {
+    this.#closeLane(actor);
+  }
+
+  push(to: Lease | ActorClient, task: Task): void {
+    const lane = to.way as Lane;
+    const receiver = lane.way.address.processId;
+    const { args, refArgs } = task.spec;
+    if (args.refs) this.credit(args.refs, receiver);
+    const payloads: Push["payloads"] = (refArgs ?? []).map(({ index, ref }) => {
+      const payload = ref.payload!;
+      if (payload.kind === "inline" && payload.refs) this.credit(payload.refs, receiver);
+      return { index, payload };
+    });
+    lane.way.push(lane, task, payloads);
+  }
+
+  takeBack(from: Lease | ActorClient, task: Task): "taken" | "claimed" | "unknown" {
+    const lane = from.way as Lane | undefined;
+    if (!lane?.block || !from.channel.claimable(task)) return "unknown";
+    if (!takeBack(lane.block.words, task.seq)) return "claimed";
+    // What was credited to the worker with this push will never be dropped by it.
+    const holder = lane.way.address.processId;
+    for (const id of task.spec.args.refs ?? []) this.send("refAdd", { id, holder, count: -1 });
+    for (const { ref } of task.spec.refArgs ?? []) {
+      if (ref.payload?.kind !== "inline") continue;
+      for (const id of ref.payload.refs ?? []) this.send("refAdd", { id, holder, count: -1 });
+    }
+    return "taken";
+  }
+
+  cancelPushed(at: Lease | ActorClient, task: Task): void {
+    const lane = at.way as Lane;
+    lane.way.cancel(lane, task);
+  }
+
+  kill(processId: ProcessId, leaseId: LeaseId, message: string): void {
+    this.send("killProcess", { processId, leaseId, message });
+  }
+
+  streamRead(at: Lease | ActorClient, task: Task, read: number): void {
+    const lane = at.way as Lane | undefined;
+    lane?.way.streamRead(lane, task, read);
+  }
+
+  failure(task: Task | undefined, failure: SystemFailure): Payload {
+    this.world.history.failed(task, failure);
+    return this.errorPayload(systemError(failure));
+  }
+
+  sharedSettled(ref: ObjectRef): void {
+    const payload = ref.payload!;
+    if (!ref.owned) return;
+    if (payload.kind === "stored") return this.sealedHere(ref);
+    if (payload.refs) ref.inner = this.receive(payload.refs);
+    if (ref.shared) this.send("objectSettle", { id: ref.id, payload });
+  }
+
+  forget(ids: ObjectId[]): void {
+    if (ids.length > 0) this.send("refForget", { ids });
+  }
+
+  finished(task: Task): void {
+    this.live.delete(task);
+    (task.parent as { delete(task: Task): void } | undefined)?.delete(task);
+    this.world.history.finished(task);
+  }
+
+  // ── how it is done ──────────────────────────────────────────────────────────────────────────
+
+  #processLost({ processId, reason }: { processId: ProcessId; reason: DeathReason }): void {
+    this.owner.processLost(processId, reason);
+    const way = this.#ways.get(processId);
+    this.#ways.delete(processId);
+    way?.end();
+    this.batchEnd();
+  }
+
+  #fetched({ id, payload, failure }: Body<"objectState">): void {
+    const ref = this.#fetching.get(id);
+    this.#fetching.delete(id);
+    if (payload && payload.kind !== "stored" && payload.refs) {
+      const inner = this.receive(payload.refs);
+      if (ref) ref.inner = inner;
+    }
+    if (!ref) return;
+    this.owner.settle(ref, payload ?? this.errorPayload(new SimError(failure?.code ?? "OBJECT_LOST", failure?.message ?? "lost")));
+  }
+
+  #way(worker: WorkerAddress): Way {
+    let way = this.#ways.get(worker.processId);
+    if (!way) this.#ways.set(worker.processId, (way = new Way(worker, this)));
+    return way;
+  }
+
+  #closeLane(target: Lease | ActorClient): void {
+    const lane = target.way as Lane | undefined;
+    lane?.way.close(lane);
+  }
+
+  #make(id: HeldId): Shared {
+    if (isActor(id)) return new ActorCore(id, "", true, 0);
+    const ref = this.newRef(id);
+    ref.owned = false;
+    ref.shared = true;
+    return ref;
+  }
+
+  #revive(text: string): Shared {
+    if (!text.startsWith("{")) return this.held.take(text as ObjectId, 0, () => this.#make(text as ObjectId));
+    const data = JSON.parse(text) as { actorId: ActorId; className: string; ordered: boolean; maxTaskRetries: number };
+    const core = this.held.take(data.actorId, 0, () => this.#make(data.actorId)) as ActorCore;
+    core.learn(data);
+    return core;
+  }
+
+  #escapeAll(shared: readonly Shared[]): HeldId[] | undefined {
+    if (shared.length === 0) return undefined;
+    return shared.map((each) => {
+      if (each instanceof ActorCore) return each.actorId;
+      if (!each.shared) {
+        each.shared = true;
+        this.send("objectEscape", { id: each.id, payload: each.payload });
+        this.held.hold(each.id, each, 1);
+      }
+      return each.id;
+    });
+  }
+
+  #allRoots(): (Shared | Task)[] {
+    return [...this.roots(), ...this.live, ...this.#fetching.values()];
+  }
+
+  #collectLater(): void {
+    const { collectMs } = this.world.config;
+    this.process.after(this.rng.int(collectMs * 500, collectMs * 1500), () => {
+      this.collectNow();
+      this.#collectLater();
+    });
+  }
+}
+
+function systemError(failure: SystemFailure): SimError {
+  switch (failure.kind) {
+    case "actor-died":
+    case "actor-unavailable":
+      return new SimError(failure.kind, failure.reason.message, failure.outcome);
+    case "worker-crashed":
+      return new SimError(failure.kind, failure.reason.message);
+    case "rejected":
+      return new SimError(failure.failure.code, failure.failure.message);
+    default:
+      return new SimError(failure.kind, JSON.stringify(failure));
+  }
+}
