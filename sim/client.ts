@@ -7,7 +7,7 @@ import type { Lease, ShapeQueue } from "../src/core/owner/leases.ts";
 import { ObjectRef } from "../src/core/owner/object-ref.ts";
 import type { Owner } from "../src/core/owner/owner.ts";
 import type { OwnerPort, SystemFailure } from "../src/core/owner/port.ts";
-import type { Task, TaskSpec } from "../src/core/owner/task.ts";
+import type { Callable, Task, TaskSpec } from "../src/core/owner/task.ts";
 import type { Push } from "../src/protocol/direct.ts";
 import type { ActorId, JobId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, DeathReason, MessageName, Payload, WorkerAddress } from "../src/protocol/messages.ts";
@@ -36,6 +36,9 @@ export class SimClient implements OwnerPort {
   readonly held: HeldRefs;
   readonly blocks: ClaimBlocks;
   readonly rng: Rng;
+  readonly callables = new Map<string, Callable>();
+  /** What actors that wait for their arguments need. */
+  readonly starting = new Set<readonly Shared[]>();
   /** Tasks that are not over: their arguments and results are reachable. */
   readonly live = new Set<Task>();
   readonly #ways = new Map<ProcessId, Way>();
@@ -422,7 +425,7 @@ export class SimClient implements OwnerPort {
   }
 
   #allRoots(): (Shared | Task)[] {
-    return [...this.roots(), ...this.live, ...this.#fetching.values()];
+    return [...this.roots(), ...this.live, ...this.#fetching.values(), ...[...this.starting].flat()];
   }
 
   #collectLater(): void {

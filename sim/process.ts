@@ -21,6 +21,11 @@ export class SimProcess {
     this.#clock = clock;
   }
 
+  /** It computes: nothing else can happen in it. */
+  get computing(): boolean {
+    return this.#busy;
+  }
+
   /** Puts an event at the end of the event loop's queue. */
   post(event: () => void): void {
     if (!this.alive) return;

@@ -1,0 +1,216 @@
+/** A simulated worker process: joins the node, takes what owners push, and runs tasks or one actor; and it is an owner itself. */
+import { Deque } from "../src/core/owner/deque.ts";
+import { DirectReader } from "../src/protocol/direct.ts";
+import type { Push } from "../src/protocol/direct.ts";
+import type { ActorId, JobId, LeaseId, ProcessId } from "../src/protocol/ids.ts";
+import type { Body, MessageName, ResourceAmounts } from "../src/protocol/messages.ts";
+import { ActorHost } from "./actor-host.ts";
+import { Call, CallRunner } from "./calls.ts";
+import { SimClient } from "./client.ts";
+import { Executor } from "./executor.ts";
+import type { ConnectionHandler, End } from "./network.ts";
+import type { SimProcess } from "./process.ts";
+import { Context } from "./program.ts";
+import { SimError } from "./values.ts";
+import type { Shared } from "./values.ts";
+import { ACTORS } from "./workloads/actors.ts";
+import type { World } from "./world.ts";
+
+/** A numbered way from one owner to one lease, or to this worker's actor. */
+export interface Channel {
+  readonly index: number;
+  readonly link: Link;
+  readonly leaseId: LeaseId | undefined;
+  readonly actorId: ActorId | undefined;
+  readonly words: Int32Array | undefined;
+  readonly assigned: ResourceAmounts;
+  readonly queue: Deque<Push>;
+  readonly skip: Set<number>;
+  readonly running: Map<number, Call>;
+  turn: number;
+  suspended: boolean;
+  closed: boolean;
+}
+
+/** The connection from one owner. */
+export class Link {
+  readonly end: End;
+  readonly worker: SimWorker;
+  owner = "" as ProcessId;
+  closed = false;
+  readonly channels = new Map<number, Channel>();
+  readonly names = new Map<number, string>();
+
+  constructor(end: End, worker: SimWorker) {
+    this.end = end;
+    this.worker = worker;
+  }
+}
+
+/** A worker that is asked to end does so after so long. */
+const END_US = 20_000;
+
+export class SimWorker {
+  readonly world: World;
+  readonly process: SimProcess;
+  readonly client: SimClient;
+  readonly runner: CallRunner;
+  readonly executor: Executor;
+  readonly calls = new Set<Call>();
+  readonly #reader = new DirectReader();
+  #actor: ActorHost | undefined;
+  /** What the actor was made from, held as long as it lives. */
+  #holds: readonly Shared[] = [];
+  #constructing: Context | undefined;
+  #exiting = false;
+  /** How its process ended, where it ended by itself. */
+  exitCode: number | undefined;
+
+  constructor(world: World, process: SimProcess, jobId: JobId) {
+    this.world = world;
+    this.process = process;
+    this.client = new SimClient(world, process, jobId);
+    this.runner = new CallRunner(this);
+    this.executor = new Executor(this);
+    this.client.roots = () => this.#roots();
+    this.client.other = (name, body) => this.#message(name, body);
+  }
+
+  get id(): ProcessId {
+    return this.process.id;
+  }
+
+  /** An owner connects. */
+  accept(end: End): ConnectionHandler {
+    const link = new Link(end, this);
+    return {
+      message: (name, body) => this.#owner(link, name, body),
+      direct: (_code, buffer, at, to) => this.#pushed(link, this.#reader.push(buffer, at, to)),
+      batchEnd: () => this.drain(),
+      closed: () => {
+        link.closed = true;
+        for (const channel of link.channels.values()) {
+          channel.closed = true;
+          for (const call of channel.running.values()) call.cancel();
+        }
+      },
+    };
+  }
+
+  drain(): void {
+    if (this.#actor) this.#actor.drain();
+    else this.executor.drain();
+  }
+
+  /** The process ends by its own will, once what it has said is out. */
+  end(code: number): void {
+    if (this.#exiting) return;
+    this.#exiting = true;
+    this.process.after(END_US, () => {
+      this.exitCode = code;
+      this.process.die(false);
+    });
+  }
+
+  actorExits(actorId: ActorId): void {
+    this.#actor?.end();
+    this.client.send("actorExit", { actorId });
+    this.end(0);
+  }
+
+  #roots(): Shared[] {
+    const roots: Shared[] = [...this.#holds, ...(this.#actor?.roots() ?? []), ...(this.#constructing?.scope ?? [])];
+    for (const call of this.calls) roots.push(...call.holds, ...call.context.scope);
+    return roots;
+  }
+
+  #message(name: MessageName, body: never): void {
+    switch (name) {
+      case "taskResumed": {
+        const { leaseId, turn } = body as Body<"taskResumed">;
+        return this.executor.resumedByNode(leaseId, turn);
+      }
+      case "actorStart":
+        return this.#startActor(body);
+      case "exitRequest":
+        return this.end(0);
+      default:
+        throw new Error(`worker ${this.id} is sent ${name}`);
+    }
+  }
+
+  #startActor(start: Body<"actorStart">): void {
+    const { client } = this;
+    const { actorId, epoch, className } = start;
+    this.world.history.incarnation(actorId, epoch);
+    this.world.history.uses(this.id, this, start.assigned);
+    this.#holds = client.receive(start.argRefs ?? []);
+    const context = new Context(client, actorId);
+    this.#constructing = context;
+    const args = client.open({ kind: "inline", bytes: start.args, refs: undefined }) as unknown[];
+    this.runner.places(args, start.argPayloads, context, (error) => {
+      const failed = (why: SimError): void => {
+        client.send("actorStartFailed", { actorId, epoch, error: client.errorPayload(why).bytes });
+      };
+      if (error) return failed(error);
+      context.start(ACTORS[className]!.make(context, ...args), (answer) => {
+        if ("error" in answer) return failed(answer.error);
+        this.#actor = new ActorHost(this, start, answer.value as object, context);
+        client.send("actorStarted", { actorId, epoch });
+      });
+    });
+  }
+
+  #owner(link: Link, name: MessageName, body: never): void {
+    switch (name) {
+      case "directHello":
+        link.owner = (body as Body<"directHello">).processId;
+        return;
+      case "leaseOpen": {
+        const { channel, leaseId, claims, assigned } = body as Body<"leaseOpen">;
+        return this.#open(link, channel, leaseId, undefined, claims, assigned);
+      }
+      case "actorOpen": {
+        const { channel, actorId, claims } = body as Body<"actorOpen">;
+        return this.#open(link, channel, undefined, actorId, claims, {});
+      }
+      case "channelClose": {
+        const channel = link.channels.get((body as Body<"channelClose">).channel);
+        if (channel) channel.closed = true;
+        return void link.channels.delete((body as Body<"channelClose">).channel);
+      }
+      case "define":
+        return void link.names.set((body as Body<"define">).index, (body as Body<"define">).name);
+      case "callCancel":
+        return this.#cancel(link, body);
+      case "streamRead": {
+        const { channel, seq, read } = body as Body<"streamRead">;
+        return link.channels.get(channel)?.running.get(seq)?.wasRead(read);
+      }
+      default:
+        throw new Error(`an owner sends ${name} to a worker`);
+    }
+  }
+
+  #open(link: Link, index: number, leaseId: LeaseId | undefined, actorId: ActorId | undefined, claims: number, assigned: ResourceAmounts): void {
+    const words = claims >= 0 ? this.world.claims.words(claims) : undefined;
+    const state = { turn: 0, suspended: false, closed: false };
+    const tables = { queue: new Deque<Push>(), skip: new Set<number>(), running: new Map<number, Call>() };
+    link.channels.set(index, { index, link, leaseId, actorId, words, assigned, ...tables, ...state });
+  }
+
+  #pushed(link: Link, push: Push): void {
+    const channel = link.channels.get(push.channel);
+    if (!channel) return;
+    channel.queue.push(push);
+    if (channel.leaseId) this.executor.arrived(channel);
+    else this.#actor?.arrived(channel);
+  }
+
+  #cancel(link: Link, { channel: index, seq }: Body<"callCancel">): void {
+    const channel = link.channels.get(index);
+    const call = channel?.running.get(seq);
+    if (call) call.cancel();
+    else if (channel && [...channel.queue].some((push) => push.seq === seq)) channel.skip.add(seq);
+  }
+}
