@@ -5,7 +5,7 @@ import { returnId, taskId } from "../src/protocol/ids.ts";
 import type { Payload } from "../src/protocol/messages.ts";
 import type { Answer, Blocking, Effect, Program, Resume } from "./program.ts";
 import { Context } from "./program.ts";
-import { SimError } from "./values.ts";
+import { EXIT, SimError } from "./values.ts";
 import type { Shared } from "./values.ts";
 import type { Channel, SimWorker } from "./worker.ts";
 
@@ -14,9 +14,6 @@ export interface CallHost {
   suspend(call: Call): void;
   resume(call: Call, then: () => void): void;
 }
-
-/** Thrown by a method that ends its actor. */
-export const EXIT = "EXIT";
 
 export class Call implements Blocking {
   readonly channel: Channel;

@@ -417,6 +417,7 @@ export class SimClient implements OwnerPort {
       if (each instanceof ActorCore) return each.actorId;
       if (!each.shared) {
         each.shared = true;
+        this.world.history.escaped.add(each.id);
         this.send("objectEscape", { id: each.id, payload: each.payload });
         this.held.hold(each.id, each, 1);
       }

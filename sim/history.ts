@@ -4,7 +4,7 @@
  */
 import type { SystemFailure } from "../src/core/owner/port.ts";
 import type { Task } from "../src/core/owner/task.ts";
-import type { ActorId, ProcessId } from "../src/protocol/ids.ts";
+import type { ActorId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import { taskId } from "../src/protocol/ids.ts";
 import type { ResourceAmounts } from "../src/protocol/messages.ts";
 import type { World } from "./world.ts";
@@ -37,6 +37,8 @@ export class History {
   readonly #using = new Map<ProcessId, Map<object, number>>();
   /** How tasks ended that no user code ended. */
   readonly failures = new Map<string, number>();
+  /** Ids that left their process, for stories. */
+  readonly escaped = new Set<ObjectId | ActorId>();
   starts = 0;
   /** Tasks that ended, one way or the other. */
   ended = 0;

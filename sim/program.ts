@@ -24,7 +24,7 @@ export type Effect =
   | { readonly kind: "ask"; readonly question: Body<"ask">["question"] };
 
 /** What comes back is what the effect gives; programs say by its type what they expect. */
-export type Program<T = unknown> = Generator<Effect, T, never>;
+export type Program<T = unknown> = Generator<Effect, T, unknown>;
 
 /** The answer of an effect; thrown where it is an error. */
 export type Answer = { readonly value: unknown } | { readonly error: SimError };
@@ -193,7 +193,7 @@ export class Context {
     const step: Resume = (answer) => {
       let result: IteratorResult<Effect, unknown>;
       try {
-        result = "error" in answer ? program.throw(answer.error) : program.next(answer.value as never);
+        result = "error" in answer ? program.throw(answer.error) : program.next(answer.value);
       } catch (error) {
         if (!(error instanceof SimError)) throw error;
         return done({ error });

@@ -41,6 +41,9 @@ export class SimError extends Error {
   }
 }
 
+/** Code of what a method throws that ends its actor. */
+export const EXIT = "EXIT";
+
 export interface Encoded {
   readonly bytes: Uint8Array;
   readonly refs: readonly Shared[];

@@ -96,6 +96,13 @@ export class ActorClient {
     }
   }
 
+  /** Nobody here calls it again: the way to it is given back. */
+  close(): void {
+    if (this.epoch >= 0) this.#port.closeActor(this);
+    this.epoch = -1;
+    this.worker = undefined;
+  }
+
   check(): void {
     for (const task of this.waiting) {
       if (task.state === "pushed") throw new Error(`call ${task.id} of actor ${this.id} waits and is pushed`);

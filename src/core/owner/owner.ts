@@ -53,7 +53,10 @@ export class Owner {
 
   /** An actor that nobody here will call again. */
   dropActor(id: ActorId): void {
-    if (this.#actors.get(id)?.pending === 0) this.#actors.delete(id);
+    const actor = this.#actors.get(id);
+    if (actor?.pending !== 0) return;
+    actor.close();
+    this.#actors.delete(id);
   }
 
   lease(id: LeaseId): Lease | undefined {

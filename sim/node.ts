@@ -1,0 +1,345 @@
+/**
+ * The simulated daemon: the node's machines wired to each other as in production, its connections, its worker processes, and its
+ * clock. Every event ends with a check of all machines.
+ */
+import type { Control } from "../src/core/control/control.ts";
+import type { GroupQuestion, NodeMachine } from "../src/core/node/node.ts";
+import type { NodeConfig } from "../src/core/node/state.ts";
+import type { RefTable } from "../src/core/refs/refs.ts";
+import type { JobId, NodeId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
+import type { Body, DeathReason, MessageName } from "../src/protocol/messages.ts";
+import type { Timer } from "./clock.ts";
+import type { ConnectionHandler, End } from "./network.ts";
+import type { SimProcess } from "./process.ts";
+import { amounts } from "./program.ts";
+import type { Rng } from "./rng.ts";
+import { SimStore } from "./store.ts";
+import { SimWorker } from "./worker.ts";
+import type { World } from "./world.ts";
+
+const NODE_HOLDER = "node" as ProcessId;
+/** The job whose worker processes these are. */
+export const JOB = "job0" as JobId;
+const MUTE_US = 2_000_000;
+const PREFIX = "aaaaaa";
+
+interface Child {
+  readonly process: SimProcess;
+  worker: SimWorker | undefined;
+  registered: boolean;
+  exited: boolean;
+  killedFor: DeathReason | undefined;
+}
+
+interface Peer {
+  readonly id: ProcessId;
+  readonly end: End;
+  readonly role: "driver" | "worker";
+}
+
+export class SimNode {
+  readonly world: World;
+  readonly process: SimProcess;
+  readonly node: NodeMachine;
+  readonly control: Control;
+  readonly refs: RefTable;
+  readonly store: SimStore;
+  readonly #rng: Rng;
+  readonly #peers = new Map<ProcessId, Peer>();
+  readonly #children = new Map<ProcessId, Child>();
+  readonly #exits = new Map<ProcessId, DeathReason>();
+  readonly #later: (() => void)[] = [];
+  #running = false;
+  #timer: Timer | undefined;
+  /** Nothing is done to new workers any more. */
+  calm = false;
+  /** Processes at a time, at most. */
+  childrenMost = 0;
+
+  constructor(world: World) {
+    this.world = world;
+    this.process = world.process("node00000000" as ProcessId);
+    this.#rng = world.rng.fork("node");
+    const { cpus, gpus, workers, softCap } = world.config;
+    const total = amounts({ CPU: cpus, GPU: gpus, special: 2 });
+    const config: NodeConfig = {
+      nodeId: "node1" as NodeId,
+      total,
+      labels: { zone: "a" },
+      workers,
+      processPrefix: PREFIX,
+      idleTimeoutMs: 300,
+      registerTimeoutMs: 2000,
+      poolSoftCap: softCap,
+    };
+    const later = (event: () => void): void => void this.#later.push(event);
+    const send = <N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void => this.#peers.get(to)?.end.send(name, body);
+    this.refs = world.plant.refs({
+      send,
+      freeStored: (id) => later(() => this.store.free(id)),
+      actorUnheld: (id) => later(() => this.control.unheld(id)),
+    });
+    this.control = world.plant.control({
+      send,
+      place: (request) => later(() => this.node.placeActor(request, this.now)),
+      unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now)),
+      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, 1)),
+      release: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, -1)),
+      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to, 1)),
+    });
+    this.node = world.plant.node(config, {
+      send,
+      spawnWorker: (id, envVars) => this.#spawn(id, envVars),
+      killWorker: (id, reason) => this.#kill(id, reason),
+      actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
+      actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),
+    });
+    this.store = new SimStore({
+      send,
+      sealed: ({ id, holder, size, contains }) => later(() => this.refs.sealed(id, holder, size, contains)),
+      lost: (id, reason) => later(() => this.refs.objectLost(id, reason)),
+    });
+    this.process.post(() => this.event(() => this.node.prestart([], this.now)));
+    this.#tickStore();
+  }
+
+  get now(): number {
+    return this.world.clock.ms;
+  }
+
+  get children(): readonly SimProcess[] {
+    return [...this.#children.values()].filter(({ exited }) => !exited).map(({ process }) => process);
+  }
+
+  /** A process connects: it says hello first. */
+  accept(end: End): ConnectionHandler {
+    let peer: Peer | undefined;
+    return {
+      message: (name, body) => {
+        if (peer) this.event(() => this.#message(peer!, name, body));
+        else peer = this.#hello(end, name, body);
+      },
+      closed: () => {
+        if (peer) this.#closed(peer);
+      },
+    };
+  }
+
+  /** An event, and everything that follows from it between the machines. */
+  event(event: () => void): void {
+    this.#later.push(event);
+    if (this.#running) return;
+    this.#running = true;
+    for (let next = this.#later.shift(); next !== undefined; next = this.#later.shift()) next();
+    this.#running = false;
+    this.node.check(this.now);
+    this.control.check();
+    this.refs.check();
+    this.#arm();
+  }
+
+  loseObject(id: ObjectId): void {
+    this.event(() => this.store.lose(id));
+  }
+
+  #hello(end: End, name: MessageName, body: unknown): Peer | undefined {
+    const { processId } = body as Body<"workerHello">;
+    const role = name === "driverHello" ? "driver" : "worker";
+    if (role === "worker") {
+      const child = this.#children.get(processId);
+      if (child === undefined || child.exited) {
+        end.close();
+        return undefined;
+      }
+      child.registered = true;
+    }
+    const jobId = role === "driver" ? (body as Body<"driverHello">).jobId : JOB;
+    const peer: Peer = { id: processId, end, role };
+    this.#peers.set(processId, peer);
+    end.send("welcome", { nodeId: "node1" as NodeId, jobId, namespace: "sim", memory: {}, total: { ...this.node.total } });
+    this.event(() => {
+      if (role === "worker") {
+        if (!this.node.workerJoined(body as Body<"workerHello">, this.now)) this.#closeLater(peer);
+        return;
+      }
+      this.node.driverJoined(processId, jobId);
+      this.control.driverJoined(processId, jobId);
+    });
+    return peer;
+  }
+
+  #closeLater(peer: Peer): void {
+    this.process.post(() => {
+      peer.end.close();
+      this.#closed(peer);
+    });
+  }
+
+  #message(peer: Peer, name: MessageName, message: unknown): void {
+    const { node, control, refs, store, now } = this;
+    const from = peer.id;
+    const body = message as never;
+    switch (name) {
+      case "leaseRequest": return node.leaseRequest(from, body, now);
+      case "leaseCancel": return node.leaseCancel(from, body, now);
+      case "leaseReturn": return node.leaseReturn(from, body, now);
+      case "taskBlocked": return node.taskBlocked(from, body, now);
+      case "taskUnblocked": return node.taskUnblocked(from, body, now);
+      case "killProcess": return node.killProcess(from, body, now);
+      case "objectEscape": return refs.escape(from, body);
+      case "objectSettle": return refs.settle(body);
+      case "refAdd": {
+        const { id, holder, count } = message as Body<"refAdd">;
+        return refs.add(id, holder, count);
+      }
+      case "refDrop": return refs.drop(from, body);
+      case "refForget": return refs.forget(from, body);
+      case "objectFetch": return refs.fetch(from, body);
+      case "objectFetchCancel": return refs.fetchCancel(from, body);
+      case "actorDeclare":
+        refs.declared((message as Body<"actorDeclare">).actorId, from);
+        return control.declare(from, body);
+      case "actorCreate": return control.create(from, body);
+      case "actorAbandon": return control.abandon(from, body);
+      case "actorWatch": return control.watch(from, body);
+      case "actorKill": return control.kill(body);
+      case "actorStarted": return control.started(from, body, now);
+      case "actorStartFailed": return control.startFailed(from, body);
+      case "actorExit": return control.exit(from, body);
+      case "ask": return this.#ask(peer, message as Body<"ask">);
+      case "storeSealed": return store.sealed(from, message as Body<"storeSealed">);
+      case "storePin": return store.pin(from, body, now);
+      case "storeUnpin": return;
+      default: throw new Error(`the node is sent ${name}`);
+    }
+  }
+
+  #ask({ id, end }: Peer, { call, question }: Body<"ask">): void {
+    switch (question.kind) {
+      case "actorByName":
+        return this.control.byName(id, call, question.name, question.namespace);
+      case "groupCreate":
+      case "groupReady":
+      case "groupRemove":
+      case "groupByName":
+        return this.node.askGroup(id, call, question satisfies GroupQuestion, this.now);
+      default:
+        return end.send("answer", { call, body: JSON.stringify(this.node.free) });
+    }
+  }
+
+  #closed(peer: Peer): void {
+    if (this.#peers.get(peer.id) !== peer) return;
+    this.#peers.delete(peer.id);
+    if (peer.role === "driver") return this.event(() => this.#clientLost(peer.id));
+    const exit = this.#exits.get(peer.id);
+    if (exit !== undefined) return this.#workerLost(peer.id, exit);
+    const message = "it closed its connection to the node and did not end";
+    this.process.after(MUTE_US, () => this.#kill(peer.id, { cause: "killed", message }));
+  }
+
+  #exited(child: Child): void {
+    const { id } = child.process;
+    const reason = deathOf(child);
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return this.#workerLost(id, reason);
+    this.#exits.set(id, reason);
+    this.process.after(MUTE_US, () => {
+      if (this.#peers.get(id) !== peer) return;
+      peer.end.close();
+      this.#closed(peer);
+    });
+  }
+
+  #workerLost(id: ProcessId, reason: DeathReason): void {
+    this.#exits.delete(id);
+    this.#children.delete(id);
+    this.event(() => {
+      this.control.workerLost(id, reason, this.now);
+      this.node.workerLost(id, reason, this.now);
+      this.#clientLost(id);
+    });
+  }
+
+  #clientLost(id: ProcessId): void {
+    this.node.ownerLost(id, this.now);
+    this.refs.processLost(id);
+    const job = this.control.processLost(id);
+    if (job !== undefined) this.node.jobEnded(job, this.now);
+  }
+
+  // ── worker processes ────────────────────────────────────────────────────────────────────────
+
+  #spawn(id: ProcessId, env: Readonly<Record<string, string>>): void {
+    const { world } = this;
+    const { startFails, startSlow, startUs } = world.config;
+    const process = world.process(id);
+    const child: Child = { process, worker: undefined, registered: false, exited: false, killedFor: undefined };
+    this.#children.set(id, child);
+    this.childrenMost = Math.max(this.childrenMost, this.#children.size);
+    world.trace.text(`spawn ${id}`);
+    const { onDeath } = process;
+    process.onDeath = (abrupt) => {
+      onDeath(abrupt);
+      world.history.processDied(id);
+      world.clock.after(this.#rng.int(50, 5000), () => {
+        child.exited = true;
+        this.process.post(() => this.#exited(child));
+      });
+    };
+    const broken = env.KIND === "broken" || (!this.calm && this.#rng.chance(startFails));
+    const slow = !this.calm && this.#rng.chance(startSlow);
+    const delay = slow ? this.#rng.int(100_000, 2_500_000) : this.#rng.int(startUs / 4, startUs);
+    process.after(delay, () => {
+      if (broken) return process.die(false);
+      const worker = new SimWorker(world, process, JOB);
+      child.worker = worker;
+      world.workers.set(id, worker);
+      const end = world.network.connect(process, this.process, (far) => this.accept(far));
+      end.handler = {
+        message: (name, body) => worker.client.message(name, body),
+        batchEnd: () => worker.client.batchEnd(),
+        closed: () => process.die(false),
+      };
+      worker.client.node = end;
+      end.send("workerHello", { processId: id, pid: 1, socket: id });
+    });
+  }
+
+  #kill(id: ProcessId, reason: DeathReason): void {
+    const child = this.#children.get(id);
+    if (child === undefined) return;
+    if (!child.exited) child.killedFor ??= reason;
+    this.world.clock.after(this.#rng.int(20, 1000), () => child.process.die(false));
+  }
+
+  // ── time ────────────────────────────────────────────────────────────────────────────────────
+
+  #arm(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const at = Math.min(this.node.nextDeadline() ?? Infinity, this.control.nextDeadline() ?? Infinity);
+    if (at === Infinity) return;
+    const wait = Math.max(0, Math.ceil(at - this.now));
+    this.#timer = this.process.after(wait * 1000, () =>
+      this.event(() => {
+        this.node.tick(this.now);
+        this.control.tick(this.now);
+      }),
+    );
+  }
+
+  #tickStore(): void {
+    this.process.after(200_000, () => {
+      this.store.tick(this.now);
+      this.#tickStore();
+    });
+  }
+}
+
+function deathOf({ killedFor, registered, worker }: Child): DeathReason {
+  if (killedFor !== undefined) return killedFor;
+  if (!registered) return { cause: "start-failed", message: "it exited with code 1 before it was ready", exitCode: 1 };
+  if (worker?.exitCode !== undefined) return { cause: "exit", message: "it exited", exitCode: worker.exitCode };
+  return { cause: "signal", message: "it was killed by signal SIGKILL", signal: "SIGKILL" };
+}

@@ -1,0 +1,30 @@
+/** All workloads, by name: what a driver does in a simulation. */
+import type { Context, Program } from "../program.ts";
+import type { Rng } from "../rng.ts";
+import { borrowed, escapes, large } from "./objects.ts";
+import { cancels, chains, impossible, nested, plain, reduction, retries, severalResults, shapes, streams, waiting } from "./tasks.ts";
+import { made, named, ordered, placement, shared } from "./with-actors.ts";
+
+export type Workload = (context: Context, size: number, rng: Rng) => Program;
+
+export const WORKLOADS: Readonly<Record<string, Workload>> = {
+  plain,
+  chains,
+  reduction,
+  nested,
+  retries,
+  cancels,
+  waiting,
+  streams,
+  shapes,
+  impossible,
+  severalResults,
+  escapes,
+  borrowed,
+  large,
+  ordered,
+  shared,
+  made,
+  named,
+  placement,
+};

@@ -1,0 +1,71 @@
+/** Workloads of refs: put into values, passed on, held and let go, stored and lost. */
+import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
+import type { Context, Program } from "../program.ts";
+import { sleep } from "../program.ts";
+import type { Rng } from "../rng.ts";
+import { expectValue, judge, outcome } from "./judge.ts";
+
+/** Refs travel in values, and the maker lets go of them early. */
+export function* escapes(context: Context, size: number, rng: Rng): Program {
+  for (let i = 0; i < size; i++) {
+    const inner = rng.pick([
+      () => context.put(i),
+      () => context.run("nap", [i, rng.int(0, 20_000)], { retries: 3 }),
+      () => context.run("echo", [i, rng.int(0, 500)], { retries: 3 }),
+    ])();
+    const box = { inside: inner };
+    const direct = rng.chance(0.5);
+    const carried = direct ? undefined : context.put(box);
+    const ref = context.run("unwrap", [carried ?? box], { retries: 3 });
+    context.drop(inner);
+    if (carried) context.drop(carried);
+    if (rng.chance(0.5)) yield sleep(rng.int(0, 30_000));
+    yield* expectValue(context, ref, i);
+    context.drop(ref);
+  }
+  return undefined;
+}
+
+/** Refs that others own come back, are passed on, and are read. */
+export function* borrowed(context: Context, size: number, rng: Rng): Program {
+  for (let i = 0; i < size; i++) {
+    const maker = context.run(rng.pick(["wrap", "promise"]), [i, rng.int(0, 20_000)], { retries: 2 });
+    const way = rng.int(0, 3);
+    if (way === 0) {
+      yield* expectValue(context, context.run("unwrap", [maker], { retries: 2 }), i);
+    } else if (way === 1) {
+      const relayed = context.run("relay", [maker, rng.int(0, 3)], { retries: 2 });
+      context.drop(maker);
+      yield* expectValue(context, context.run("unwrap", [relayed], { retries: 2 }), i);
+    } else {
+      const end = yield* outcome(maker);
+      if (!("value" in end)) judge(context, maker, end, undefined);
+      else {
+        const { inside } = end.value as { inside: ObjectRef };
+        if (way === 2) context.drop(maker);
+        if (rng.chance(0.5)) yield sleep(rng.int(0, 40_000));
+        yield* expectValue(context, inside, i);
+        context.drop(inside);
+      }
+    }
+    for (const each of [...context.scope]) context.drop(each);
+  }
+  return undefined;
+}
+
+export function* large(context: Context, size: number, rng: Rng): Program {
+  const texts = Array.from({ length: size }, () => rng.int(10, 400));
+  const refs = texts.map((length) =>
+    rng.chance(0.5) ? context.put("x".repeat(length)) : context.run("text", [length], { retries: 5 }),
+  );
+  for (let i = 0; i < size; i++) {
+    const some = [rng.int(0, size - 1), rng.int(0, size - 1)];
+    const sum = some.reduce((total, at) => total + texts[at]!, 0);
+    yield* expectValue(context, context.run("measure", some.map((at) => refs[at]), { retries: 5 }), sum);
+    if (rng.chance(0.3)) yield sleep(rng.int(0, 20_000));
+  }
+  const box = context.put({ inside: refs[0], padding: "y".repeat(rng.int(0, 300)) });
+  context.drop(...refs);
+  yield* expectValue(context, context.run("unwrap", [box], { retries: 5 }), "x".repeat(texts[0]!));
+  return undefined;
+}

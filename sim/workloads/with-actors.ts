@@ -1,0 +1,135 @@
+/** Workloads of actors: ordered calls, restarts, names, arguments that come late or fail, placement groups. */
+import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
+import type { PlacementGroupId } from "../../src/protocol/ids.ts";
+import { isFaulty } from "../config.ts";
+import { ask, sleep } from "../program.ts";
+import type { Context, Program } from "../program.ts";
+import type { Rng } from "../rng.ts";
+import { ActorCore } from "../values.ts";
+import { Broken } from "../world.ts";
+import { expectValue, judge, outcome } from "./judge.ts";
+
+const GONE = ["actor-died", "actor-unavailable"];
+
+/** Every call adds one: what comes back says how often it ran, and in which order. */
+export function* ordered(context: Context, size: number, rng: Rng): Program {
+  const maxRestarts = rng.pick([0, 1, 5]);
+  const actor = context.create("Counter", [0], { maxRestarts, maxTaskRetries: rng.pick([0, 0, 2]), resources: { CPU: rng.pick([0, 0, 0.5]) } });
+  const refs: ObjectRef[] = [];
+  const killsAt = maxRestarts > 0 && rng.chance(0.4) ? rng.int(0, size * 4) : -1;
+  for (let i = 0; i < size * 4; i++) {
+    if (i === killsAt) context.kill(actor, false);
+    refs.push(context.call(actor, "increment", [rng.chance(0.1) ? context.run("echo", [1, rng.int(1, 20_000)], { retries: 3 }) : 1]));
+    if (rng.chance(0.1)) yield sleep(rng.int(0, 20_000));
+  }
+  let last = 0;
+  for (const [i, ref] of refs.entries()) {
+    const end = yield* outcome(ref);
+    if ("error" in end) {
+      judge(context, ref, end, undefined, killsAt >= 0 ? GONE : []);
+      continue;
+    }
+    const count = end.value as number;
+    const calm = killsAt < 0 && !isFaulty(context.client.world.config);
+    // A restart begins at zero again; without one, each call counts once.
+    if (calm ? count !== i + 1 : count > i + 1 || (maxRestarts === 0 && count <= last)) {
+      throw new Broken(`call ${ref.id} of actor ${actor.actorId} returned ${count} as the ${i + 1}. call, after ${last}`, [ref.id]);
+    }
+    last = count;
+  }
+  return undefined;
+}
+
+export function* shared(context: Context, size: number, rng: Rng): Program {
+  const actor = context.create("Counter", [0], { maxRestarts: 3, maxTaskRetries: -1 });
+  const users = Array.from({ length: 3 }, () => context.run("useActor", [actor, size], { retries: 3 }));
+  context.call(actor, "keep", [{ inside: context.put("kept"), actor }]);
+  if (rng.chance(0.5)) yield sleep(rng.int(0, 20_000));
+  const kept = yield* outcome(context.call(actor, "kept", []));
+  if ("error" in kept) judge(context, users[0]!, kept, undefined);
+  for (const ref of users) {
+    const end = yield* outcome(ref);
+    if ("error" in end) judge(context, ref, end, undefined);
+  }
+  const delegated = context.call(actor, "delegate", [rng.int(1, 5)]);
+  context.drop(actor);
+  const end = yield* outcome(delegated);
+  if ("error" in end) judge(context, delegated, end, undefined);
+  return undefined;
+}
+
+export function* made(context: Context, _size: number, rng: Rng): Program {
+  const late = context.create("Counter", [context.run("nap", [7, rng.int(0, 50_000)], { retries: 3 })]);
+  yield* expectValue(context, context.call(late, "increment", [1]), 8, []);
+  const orphan = context.create("Counter", [context.run("failing", [100, 1])]);
+  if (yield* expectValue(context, context.call(orphan, "increment", [1]), 1, GONE)) throw new Broken("an actor without its argument lives");
+  const refusing = context.create("Refusing", [], { maxRestarts: 2 });
+  if (yield* expectValue(context, context.call(refusing, "increment", [1]), 1, GONE)) throw new Broken("an actor without constructor lives");
+  const exiting = context.create("Counter", [0]);
+  yield* expectValue(context, context.call(exiting, "exit", []), "bye", GONE);
+  yield* expectValue(context, context.call(exiting, "increment", [1]), 1, GONE);
+  // Nobody waits for these: they end with their handles.
+  for (let i = 0; i < 3; i++) {
+    const dropped = context.create("Counter", [context.put(i)]);
+    if (rng.chance(0.5)) context.call(dropped, "increment", [1]);
+    context.drop(dropped);
+    if (rng.chance(0.5)) yield sleep(rng.int(0, 50_000));
+  }
+  const busy = context.create("Counter", [0], { maxRestarts: rng.int(0, 1) });
+  const call = context.call(busy, "slow", [rng.int(1000, 100_000)]);
+  yield sleep(rng.int(0, 60_000));
+  context.kill(busy, rng.chance(0.5));
+  yield* expectValue(context, call, 0, GONE);
+  return undefined;
+}
+
+export function* named(context: Context, size: number, rng: Rng): Program {
+  const name = `name${rng.int(0, 1)}`;
+  for (let i = 0; i < Math.min(size, 4); i++) {
+    const actor = context.create("Counter", [0], { name, getIfExists: true, maxRestarts: 5, maxTaskRetries: 3 });
+    yield* expectAny(context, context.call(actor, "increment", [1]));
+    const found = yield* byName(context, name);
+    if (found) yield* expectAny(context, context.call(found, "increment", [1]));
+    if (rng.chance(0.3)) context.kill(actor, true);
+    context.drop(actor);
+    if (found) context.drop(found);
+    yield sleep(rng.int(0, 50_000));
+  }
+  return undefined;
+}
+
+function* expectAny(context: Context, ref: ObjectRef): Program {
+  const end = yield* outcome(ref);
+  if ("error" in end) judge(context, ref, end, undefined, GONE);
+  return undefined;
+}
+
+function* byName(context: Context, name: string): Program<ActorCore | undefined> {
+  try {
+    const answer = (yield ask({ kind: "actorByName", name, namespace: "sim" })) as { actorId: ActorCore["actorId"] };
+    const { held } = context.client;
+    const core = held.take(answer.actorId, 1, () => new ActorCore(answer.actorId, "Counter", true, 0)) as ActorCore;
+    context.scope.add(core);
+    return core;
+  } catch {
+    return undefined;
+  }
+}
+
+export function* placement(context: Context, size: number, rng: Rng): Program {
+  const groupId = `${context.client.id}-${context.caller.replaceAll(" ", "")}-g` as PlacementGroupId;
+  const { client } = context;
+  const bundles = Array.from({ length: rng.int(1, 2) }, () => ({ CPU: 5000 }));
+  yield ask({ kind: "groupCreate", groupId, jobId: client.jobId, bundles, strategy: "PACK", name: undefined, detached: false });
+  if (rng.chance(0.7)) yield ask({ kind: "groupReady", groupId });
+  const strategy = { kind: "group" as const, groupId, bundleIndex: rng.int(-1, bundles.length - 1), captureChildTasks: false };
+  const refs = Array.from({ length: size }, (_, i) =>
+    context.run("echo", [i, rng.int(10, 5000)], { resources: { CPU: 0.5 }, strategy, retries: 3 }),
+  );
+  const early = rng.chance(0.4);
+  if (!early) for (const [i, ref] of refs.entries()) yield* expectValue(context, ref, i);
+  else yield sleep(rng.int(0, 20_000));
+  yield ask({ kind: "groupRemove", groupId });
+  if (early) for (const [i, ref] of refs.entries()) yield* expectValue(context, ref, i, ["PLACEMENT", "worker-crashed"]);
+  return undefined;
+}
