@@ -67,8 +67,9 @@ export class ActorHost implements CallHost {
     const call = new Call(channel, push, name, this);
     channel.running.set(push.seq, call);
     if (channel.skip.delete(push.seq)) return runner.refuse(call);
-    const { actorId, epoch, className, options } = this.#start;
-    const actor = { id: actorId, epoch, ordered: options.maxConcurrency === 1 };
+    const { epoch, className, options } = this.#start;
+    // Each id of an actor is a way of its own: there is no order between calls under its alias and under its id.
+    const actor = { id: channel.actorId!, epoch, ordered: options.maxConcurrency === 1 };
     world.history.started({ owner, counter: push.taskCounter, attempt: push.attempt, worker: id, name: `${className}.${name}`, actor });
     this.#running++;
     runner.run(

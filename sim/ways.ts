@@ -76,6 +76,7 @@ export class Way {
     const claim = lane.block !== undefined && lane.target.channel.claimable(task);
     if (claim) offer(lane.block!.words, seq);
     const { numReturns, streamBuffer } = spec.options;
+    this.#client.world.tell(() => `${this.#client.id} pushes ${task.id} to ${this.address.processId} as ${seq}${claim ? "" : ", no claim"}`);
     writePush(this.#end, {
       channel: lane.index,
       seq,
@@ -135,6 +136,7 @@ export class Way {
     if (!lane) return;
     const { target } = lane;
     if (target.kind === "lease") this.#touched.add(target);
+    this.#client.world.tell(() => `${this.#client.id} is answered ${head.seq} of ${this.address.processId}: ${body.kind}`);
     if (body.kind !== "threw") return owner.replied(target, head.seq, head.runUs, body);
     const task = target.channel.get(head.seq);
     const retry = task !== undefined && task.spec.options.retryExceptions && this.#client.shouldRetry(body.error);

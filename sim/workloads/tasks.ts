@@ -110,7 +110,7 @@ export function* waiting(context: Context, size: number, rng: Rng): Program {
   const refs = Array.from({ length: size + 1 }, (_, i) => context.run("nap", [i, rng.int(100, 60_000)], { retries: 3 }));
   const pending = new Map(refs.map((ref, i) => [ref, i]));
   while (pending.size > 0) {
-    const ready = yield* wait([...pending.keys()], rng.int(1, 2), rng.chance(0.3) ? rng.int(0, 20_000) : Infinity);
+    const ready = yield* wait([...pending.keys()], Math.min(rng.int(1, 2), pending.size), rng.chance(0.3) ? rng.int(0, 20_000) : Infinity);
     for (const ref of ready) {
       yield* expectValue(context, ref, pending.get(ref));
       pending.delete(ref);

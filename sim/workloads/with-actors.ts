@@ -43,7 +43,7 @@ export function* ordered(context: Context, size: number, rng: Rng): Program {
 export function* shared(context: Context, size: number, rng: Rng): Program {
   const actor = context.create("Counter", [0], { maxRestarts: 3, maxTaskRetries: -1 });
   const users = Array.from({ length: 3 }, () => context.run("useActor", [actor, size], { retries: 3 }));
-  context.call(actor, "keep", [{ inside: context.put("kept"), actor }]);
+  context.call(actor, "keep", [{ inside: context.put("kept") }]);
   if (rng.chance(0.5)) yield sleep(rng.int(0, 20_000));
   const kept = yield* outcome(context.call(actor, "kept", []));
   if ("error" in kept) judge(context, users[0]!, kept, undefined);
