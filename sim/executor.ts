@@ -51,8 +51,16 @@ export class Executor implements CallHost {
   resume(call: Call, then: () => void): void {
     const { channel } = call;
     const { turn } = channel;
+    if (channel.link.closed) return void this.#worker.calls.delete(call);
     this.#resuming.set(channel.leaseId!, { call, turn, then });
     this.#worker.client.send("taskUnblocked", { leaseId: channel.leaseId!, turn });
+  }
+
+  /** Its owner is gone, and its lease with it: nobody will ever resume its calls. */
+  abandon(channel: Channel): void {
+    const { leaseId } = channel;
+    if (leaseId) this.#resuming.delete(leaseId);
+    if (channel.suspended) for (const call of channel.running.values()) this.#worker.calls.delete(call);
   }
 
   resumedByNode(leaseId: LeaseId, turn: number): void {

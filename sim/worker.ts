@@ -92,6 +92,7 @@ export class SimWorker {
         for (const channel of link.channels.values()) {
           channel.closed = true;
           for (const call of channel.running.values()) call.cancel();
+          this.executor.abandon(channel);
         }
       },
     };

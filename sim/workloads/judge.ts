@@ -1,6 +1,6 @@
 /** How a workload takes the end of a task: the value must be right, or the failure one that its seed's faults can cause. */
 import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
-import { isFaulty } from "../config.ts";
+import { mayCrash } from "../config.ts";
 import type { Context, Program } from "../program.ts";
 import { getOne } from "../program.ts";
 import { SimError } from "../values.ts";
@@ -28,7 +28,7 @@ export function judge(context: Context, ref: ObjectRef, end: Outcome, expected: 
   }
   const { code, message } = end.error;
   const { config } = context.client.world;
-  if (codes.includes(code) || (isFaulty(config) && BY_FAULTS.has(code))) return false;
+  if (codes.includes(code) || (mayCrash(config) && BY_FAULTS.has(code))) return false;
   throw new Broken(`${ref.id} failed with ${code}: ${message}`, [ref.id, taskOf(ref)]);
 }
 

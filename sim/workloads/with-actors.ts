@@ -1,7 +1,7 @@
 /** Workloads of actors: ordered calls, restarts, names, arguments that come late or fail, placement groups. */
 import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
 import type { PlacementGroupId } from "../../src/protocol/ids.ts";
-import { isFaulty } from "../config.ts";
+import { mayCrash } from "../config.ts";
 import { ask, sleep } from "../program.ts";
 import type { Context, Program } from "../program.ts";
 import type { Rng } from "../rng.ts";
@@ -30,7 +30,7 @@ export function* ordered(context: Context, size: number, rng: Rng): Program {
       continue;
     }
     const count = end.value as number;
-    const calm = killsAt < 0 && !isFaulty(context.client.world.config);
+    const calm = killsAt < 0 && !mayCrash(context.client.world.config);
     // A restart begins at zero again; without one, each call counts once.
     if (calm ? count !== i + 1 : count > i + 1 || (maxRestarts === 0 && count <= last)) {
       throw new Broken(`call ${ref.id} of actor ${actor.actorId} returned ${count} as the ${i + 1}. call, after ${last}`, [ref.id]);

@@ -35,6 +35,8 @@ export class Control {
   readonly #actors = new Map<ActorId, ActorRecord>();
   /** Declared ids that mean an actor declared before under the same name. */
   readonly #aliases = new Map<ActorId, ActorId>();
+  /** Aliases that nobody holds any more: a late repeat of their declaration must not make an actor (sim seed 46). */
+  readonly #pastAliases = new Set<ActorId>();
   readonly #names = new Map<string, ActorId>();
   readonly #byWorker = new Map<ProcessId, ActorRecord>();
   /** Oldest first. */
@@ -83,7 +85,7 @@ export class Control {
   // ── from owners ──────────────────────────────────────────────────────────────────────────────
 
   declare(from: ProcessId, body: Body<"actorDeclare">): void {
-    if (this.#actors.has(body.actorId) || this.#aliases.has(body.actorId)) return;
+    if (this.#actors.has(body.actorId) || this.#aliases.has(body.actorId) || this.#pastAliases.has(body.actorId)) return;
     const actor = newActor(from, body);
     const { name, namespace } = body.options;
     const key = name === undefined ? undefined : nameKey(name, namespace);
@@ -216,6 +218,8 @@ export class Control {
     const aliased = this.#aliases.get(id);
     if (aliased !== undefined) {
       this.#aliases.delete(id);
+      this.#pastAliases.add(id);
+      if (this.#pastAliases.size > DEAD_MAX) this.#pastAliases.delete(this.#pastAliases.values().next().value as ActorId);
       this.#actors.get(aliased)?.aliases.delete(id);
       return this.#port.release([aliased]);
     }

@@ -15,8 +15,12 @@ export class Channel {
   #oldest = 0;
   #count = 0;
 
-  /** Numbers go on from `first`, so that a block of claim words that is used again never sees a number twice. */
+  /** Whether there are claim words for its calls: without, what is pushed cannot be taken back. */
+  claims = false;
+
+  /** It has claim words. Numbers go on from `first`, so that a block that is used again never sees a number twice. */
   startAt(first: number): void {
+    this.claims = true;
     this.#next = first;
   }
 
