@@ -14,7 +14,10 @@ const GONE = ["actor-died", "actor-unavailable"];
 /** Every call adds one: what comes back says how often it ran, and in which order. */
 export function* ordered(context: Context, size: number, rng: Rng): Program {
   const maxRestarts = rng.pick([0, 1, 5]);
-  const actor = context.create("Counter", [0], { maxRestarts, maxTaskRetries: rng.pick([0, 0, 2]), resources: { CPU: rng.pick([0, 0, 0.5]) } });
+  // What actors hold for life must leave room for the tasks that they wait for.
+  const life = context.client.world.config.cpus > 1 ? { CPU: 0.5 } : { special: 0.1 };
+  const resources = rng.chance(0.4) ? life : {};
+  const actor = context.create("Counter", [0], { maxRestarts, maxTaskRetries: rng.pick([0, 0, 2]), resources });
   const refs: ObjectRef[] = [];
   const killsAt = maxRestarts > 0 && rng.chance(0.4) ? rng.int(0, size * 4) : -1;
   for (let i = 0; i < size * 4; i++) {

@@ -32,7 +32,7 @@ export class NodeMachine {
       alarm,
       ledger: new Ledger(config.total),
       queue: new RequestQueue(),
-      pool: new WorkerPool(config, port, alarm),
+      pool: new WorkerPool(config, port, alarm, (process) => this.#owns(process)),
       leases: new Map(),
       byRequest: new Map(),
       tombstones: new Map(),
@@ -289,6 +289,12 @@ export class NodeMachine {
   /** Throws if anything here contradicts itself. */
   check(now: number): void {
     checkNode(this.#s, now);
+  }
+
+  #owns(process: ProcessId): boolean {
+    for (const lease of this.#s.leases.values()) if (lease.owner === process) return true;
+    for (const want of this.#s.queue.wants) if (want.owner === process && want.lease !== undefined) return true;
+    return false;
   }
 
   #enqueue(want: Want, now: number): void {

@@ -31,13 +31,16 @@ export class WorkerPool {
   readonly #config: NodeConfig;
   readonly #port: NodePort;
   readonly #alarm: Alarm;
+  readonly #owns: (process: ProcessId) => boolean;
   readonly #workers = new Map<ProcessId, Worker>();
   readonly #starts = new Map<string, Starts>();
   readonly softCap: number;
   readonly hardCap: number;
   #spawned = 0;
 
-  constructor(config: NodeConfig, port: NodePort, alarm: Alarm) {
+  /** `owns`: whether a process has leases, or asks for some. */
+  constructor(config: NodeConfig, port: NodePort, alarm: Alarm, owns: (process: ProcessId) => boolean) {
+    this.#owns = owns;
     this.#config = config;
     this.#port = port;
     this.#alarm = alarm;
@@ -110,7 +113,8 @@ export class WorkerPool {
     if (starts === undefined) this.#starts.set(worker.env, (starts = { failures: 0, pausedUntil: 0 }));
     if (++starts.failures < START_FAILURES_MAX) return false;
     starts.failures = 0;
-    const others = this.#count((other) => other.env === worker.env && other.state !== "ending");
+    // Those that are starting prove nothing: each of them may fail as well (sim seed 70).
+    const others = this.#count((other) => other.env === worker.env && other.state === "ready");
     if (others === 0) return true;
     starts.pausedUntil = now + START_PAUSE_MS;
     this.#alarm.set(starts.pausedUntil);
@@ -175,8 +179,13 @@ export class WorkerPool {
   /** Ends an idle worker of another environment, so that one of `env` can take its place. */
   makeRoom(env: string, now: number): void {
     for (const worker of this.#workers.values()) {
-      if (worker.env !== env && this.isIdle(worker)) return this.end(worker, "its place is needed for another environment", now);
+      if (worker.env !== env && this.#isSpare(worker)) return this.end(worker, "its place is needed for another environment", now);
     }
+  }
+
+  /** Idle, and nothing that it asked for itself is under way: tasks that its tasks left behind end with it (sim seed 11). */
+  #isSpare(worker: Worker): boolean {
+    return this.isIdle(worker) && !this.#owns(worker.id);
   }
 
   tick(now: number): void {
@@ -185,8 +194,9 @@ export class WorkerPool {
       if (worker.state !== "ready" && worker.deadline <= now) this.#expired(worker);
       else if (worker.state !== "ready") this.#alarm.set(worker.deadline);
       else if (surplus > 0 && this.isIdle(worker)) {
-        if (worker.idleSince + this.#idleTimeout <= now) this.end(worker, "it was idle", now);
-        else this.#alarm.set(worker.idleSince + this.#idleTimeout);
+        if (worker.idleSince + this.#idleTimeout > now) this.#alarm.set(worker.idleSince + this.#idleTimeout);
+        else if (this.#isSpare(worker)) this.end(worker, "it was idle", now);
+        else this.#alarm.set(now + this.#idleTimeout);
         surplus--;
       }
     }

@@ -316,7 +316,9 @@ export class RefTable {
       const { id } = record;
       if (record.held || this.#records.get(id) !== record || (!record.escaped && !record.stored && record.fetchers?.size)) continue;
       this.#records.delete(id);
-      if (remembered) this.#rememberFreed(id, record.escaped);
+      // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
+      const known = record.escaped || record.stored || (!isActor(id) && this.#lost.has(makerOf(id)));
+      if (remembered && known) this.#rememberFreed(id, record.escaped);
       this.#pendingOf.delete(makerOf(id), id);
       for (const process of record.fetchers ?? []) {
         this.#fetchedBy.delete(process, id);
