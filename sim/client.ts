@@ -136,7 +136,9 @@ export class SimClient implements OwnerPort {
     const seq = this.#seals++;
     const size = bytes.byteLength;
     this.world.memory.write(memoryKey(this.id, seq), bytes);
-    this.send("storeSealed", { seq, id: name, serial: seq, offset: 0, size, pin: false, holder, contains: refs ?? [] });
+    const body = { seq, id: name, serial: seq, offset: 0, size, pin: false, holder, contains: refs ?? [] };
+    this.world.memory.seal(this.id, body);
+    this.send("storeSealed", body);
     return { kind: "stored", id: name, size };
   }
 

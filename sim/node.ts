@@ -96,7 +96,7 @@ export class SimNode {
     });
     this.store = new SimStore({
       send,
-      sealed: ({ id, holder, size, contains }) => later(() => this.refs.sealed(id, holder, size, contains)),
+      sealed: ({ id, holder, size, contains }) => this.refs.sealed(id, holder, size, contains),
       lost: (id, reason) => later(() => this.refs.objectLost(id, reason)),
     });
     this.process.post(() => this.event(() => this.node.prestart([], this.now)));
@@ -262,6 +262,7 @@ export class SimNode {
   }
 
   #clientLost(id: ProcessId): void {
+    for (const body of this.world.memory.seals.get(id) ?? []) this.store.sealed(id, body);
     this.node.ownerLost(id, this.now);
     this.refs.processLost(id);
     const job = this.control.processLost(id);

@@ -5,9 +5,16 @@
 import type { ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, MessageName } from "../src/protocol/messages.ts";
 
-/** The bytes that all processes see. */
+/** The bytes that all processes see, and what was sealed there: it is known also of a process that could not say it any more. */
 export class StoreMemory {
   readonly #bytes = new Map<string, Uint8Array>();
+  readonly seals = new Map<ProcessId, Body<"storeSealed">[]>();
+
+  seal(process: ProcessId, body: Body<"storeSealed">): void {
+    const seals = this.seals.get(process);
+    if (seals) seals.push(body);
+    else this.seals.set(process, [body]);
+  }
 
   write(key: string, bytes: Uint8Array): void {
     this.#bytes.set(key, bytes);

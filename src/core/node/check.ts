@@ -70,7 +70,7 @@ function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
   for (const waiting of s.queue.classes) {
     const want = waiting.head;
     if (want.kind === "group" || !ledgersFor(s, want).some(({ ledger }) => ledger.fits(want.demand))) continue;
-    if (s.pool.takeIdle(want.env) !== undefined) throw new Error(`${want.what} waits, fits, and a worker is idle`);
+    if (s.pool.takeIdle(want.env, want.kind === "actor") !== undefined) throw new Error(`${want.what} waits, fits, and a worker is idle`);
     if (s.pool.taskWorkers < s.pool.softCap && !s.pool.paused(want.env, now))
       throw new Error(`${want.what} waits, fits, and no process is started for it`);
   }

@@ -160,7 +160,7 @@ function passedOver(s: NodeState, waiting: WaitingClass, now: number): void {
 }
 
 function findWorker(s: NodeState, pass: Pass, want: Want): Worker | undefined {
-  const idle = s.pool.takeIdle(want.env);
+  const idle = s.pool.takeIdle(want.env, want.kind === "actor");
   if (idle !== undefined || want.kind === "actor") return idle;
   if (s.pool.starting(want.env) > (pass.promises.get(want.env) ?? 0)) return undefined;
   if (s.pool.taskWorkers + pass.planned < s.pool.softCap) return undefined;

@@ -122,9 +122,11 @@ export class WorkerPool {
   }
 
   /** An idle worker of this environment, the one that was busy last: its caches are warm, the others may be reaped. */
-  takeIdle(env: string): Worker | undefined {
+  takeIdle(env: string, forActor: boolean): Worker | undefined {
     let best: Worker | undefined;
     for (const worker of this.#workers.values()) {
+      // A worker ends with its actor, and with it the tasks that others left on it (sim seed 94).
+      if (forActor && !this.#isSpare(worker)) continue;
       if (this.isIdle(worker) && worker.env === env && (best === undefined || worker.idleSince > best.idleSince)) best = worker;
     }
     return best;
@@ -148,14 +150,14 @@ export class WorkerPool {
   }
 
   isIdle(worker: Worker): boolean {
-    return worker.state === "ready" && worker.leases.size === 0 && worker.actor === undefined;
+    return worker.state === "ready" && worker.leases.size === 0 && worker.actor === undefined && !worker.retire;
   }
 
   /** Its last lease went: it waits for others or, when it has to, ends. */
   idle(worker: Worker, now: number): void {
     if (worker.state !== "ready" || worker.leases.size > 0 || worker.actor !== undefined) return;
-    if (worker.retire) return this.end(worker, "it has served its calls", now);
     worker.idleSince = now;
+    if (worker.retire) return this.#retire(worker, now);
     if (this.#idleCount() > this.#config.workers) this.#alarm.set(now + this.#idleTimeout);
   }
 
@@ -188,12 +190,20 @@ export class WorkerPool {
     return this.isIdle(worker) && !this.#owns(worker.id);
   }
 
+  /** It has served its calls, and ends once nothing that it asked for is under way (sim seed 11). */
+  #retire(worker: Worker, now: number): void {
+    if (!this.#owns(worker.id)) return this.end(worker, "it has served its calls", now);
+    this.#alarm.set(now + this.#idleTimeout);
+  }
+
   tick(now: number): void {
     let surplus = this.#idleCount() - this.#config.workers;
     for (const worker of [...this.#workers.values()].sort((a, b) => a.idleSince - b.idleSince)) {
       if (worker.state !== "ready" && worker.deadline <= now) this.#expired(worker);
       else if (worker.state !== "ready") this.#alarm.set(worker.deadline);
-      else if (surplus > 0 && this.isIdle(worker)) {
+      else if (worker.retire) {
+        if (worker.leases.size === 0) this.#retire(worker, now);
+      } else if (surplus > 0 && this.isIdle(worker)) {
         if (worker.idleSince + this.#idleTimeout > now) this.#alarm.set(worker.idleSince + this.#idleTimeout);
         else if (this.#isSpare(worker)) this.end(worker, "it was idle", now);
         else this.#alarm.set(now + this.#idleTimeout);
