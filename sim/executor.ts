@@ -112,7 +112,8 @@ export class Executor implements CallHost {
     if (channel.skip.delete(push.seq)) return runner.refuse(call);
     this.#busy = call;
     world.history.started({ owner, counter: push.taskCounter, attempt: push.attempt, worker: id, name, actor: undefined });
-    world.history.uses(id, call, channel.assigned);
+    // A lease whose task has waited may go on with less than it had, where actors and groups hold the rest for life.
+    if (channel.turn === 0) world.history.uses(id, call, channel.assigned);
     let sync = true;
     const since = world.clock.now;
     runner.run(

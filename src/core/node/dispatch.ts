@@ -10,7 +10,7 @@ import { groupPlaced } from "./groups.ts";
 import { matches } from "./labels.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
 import type { Turn, WaitingClass } from "./queue.ts";
-import { revoke } from "./revoke.ts";
+import { revoke, wantBack } from "./revoke.ts";
 import type { Group, Lease, NodeState, Want, Worker } from "./state.ts";
 
 /** How long at a time a class that was passed over, or a task that could go on, may gather what becomes free. */
@@ -82,6 +82,8 @@ function resumeTasks(s: NodeState, pass: Pass): void {
     lease.cpu = cpu;
     lease.state = "active";
     s.port.send(lease.worker.id, "taskResumed", { leaseId: lease.id, turn: lease.turn });
+    // With less than its shape asks for it ends this task and no other (sim seed 174).
+    if ((cpu.amounts.CPU ?? 0) < (lease.grant.assigned.CPU ?? 0) && !lease.wanted) wantBack(s, lease);
   }
   // What is free now is kept for those that need more of it, but not for ever: they may wait for a task that never ends.
   for (const lease of short) {

@@ -36,7 +36,7 @@ function addHeld(sum: ResourceAmounts, lease: Lease): void {
   if (lease.cpu !== undefined) addTo(sum, lease.cpu.amounts);
 }
 
-function ask(s: NodeState, lease: Lease): void {
+export function wantBack(s: NodeState, lease: Lease): void {
   lease.wanted = true;
   s.port.send(lease.owner, "leaseWanted", { leaseId: lease.id });
 }
@@ -45,7 +45,7 @@ function ask(s: NodeState, lease: Lease): void {
 function revokeForTask(s: NodeState, prospects: Prospects, waiting: Lease): void {
   const inTheWay = s.pool.active(waiting.worker);
   if (inTheWay !== undefined) {
-    if (!inTheWay.wanted) ask(s, inTheWay);
+    if (!inTheWay.wanted) wantBack(s, inTheWay);
     return;
   }
   const candidates = [...s.leases.values()].filter((lease) => !lease.wanted && lease.state === "active" && lease.ledger === waiting.ledger);
@@ -88,7 +88,7 @@ function cover(s: NodeState, prospect: ResourceAmounts, demand: Readonly<Resourc
   }
   if (!fits(demand, reach)) return false;
   for (const lease of chosen) {
-    ask(s, lease);
+    wantBack(s, lease);
     addHeld(prospect, lease);
   }
   subtractFrom(prospect, demand);
