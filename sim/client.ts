@@ -359,6 +359,12 @@ export class SimClient implements OwnerPort {
     if (ids.length > 0) this.send("refForget", { ids });
   }
 
+  discard(payload: Payload): void {
+    // Whatever stands for these now is reachable from nowhere: the collector gives them back.
+    if (payload.kind === "stored") this.receive([payload.id]);
+    else if (payload.refs) this.receive(payload.refs);
+  }
+
   finished(task: Task): void {
     this.live.delete(task);
     (task.parent as { delete(task: Task): void } | undefined)?.delete(task);
@@ -369,9 +375,8 @@ export class SimClient implements OwnerPort {
 
   #processLost({ processId, reason }: { processId: ProcessId; reason: DeathReason }): void {
     this.owner.processLost(processId, reason);
-    const way = this.#ways.get(processId);
+    // What it had answered may still be under way: it is read to its end.
     this.#ways.delete(processId);
-    way?.end();
     this.batchEnd();
   }
 

@@ -5,7 +5,7 @@ import type { Callable, Task } from "../src/core/owner/task.ts";
 import { DirectReader, REPLY, STREAM_ITEM, writePush } from "../src/protocol/direct.ts";
 import type { Push, ReplyHead } from "../src/protocol/direct.ts";
 import type { FunctionId } from "../src/protocol/ids.ts";
-import type { Body, MessageName, WorkerAddress } from "../src/protocol/messages.ts";
+import type { Body, MessageName, Payload, WorkerAddress } from "../src/protocol/messages.ts";
 import { offer } from "./claims.ts";
 import type { ClaimBlock } from "./claims.ts";
 import type { SimClient } from "./client.ts";
@@ -100,10 +100,6 @@ export class Way {
     this.#end.send("streamRead", { channel: lane.index, seq: task.seq, read });
   }
 
-  end(): void {
-    this.#end.close();
-  }
-
   #define(callable: Callable): number {
     const known = this.#defined.get(callable);
     if (known !== undefined) return known;
@@ -126,14 +122,17 @@ export class Way {
     if (code === STREAM_ITEM) {
       const item = this.#reader.streamItem(buffer, at, end);
       const lane = this.#lanes.get(item.channel);
-      if (lane) owner.streamItem(lane.target, item.seq, item.index, item.payload);
-      return;
+      if (lane) return owner.streamItem(lane.target, item.seq, item.index, item.payload);
+      return this.#late(item.payload);
     }
     if (code !== REPLY) throw new Error(`a worker sends a hot message ${code} to an owner`);
     const head = this.#head;
     const body = this.#reader.reply(buffer, at, end, head);
     const lane = this.#lanes.get(head.channel);
-    if (!lane) return;
+    if (!lane) {
+      if (body.kind === "returned") for (const payload of body.results) this.#late(payload);
+      return;
+    }
     const { target } = lane;
     if (target.kind === "lease") this.#touched.add(target);
     this.#client.world.tell(() => `${this.#client.id} is answered ${head.seq} of ${this.address.processId}: ${body.kind}`);
@@ -141,6 +140,11 @@ export class Way {
     const task = target.channel.get(head.seq);
     const retry = task !== undefined && task.spec.options.retryExceptions && this.#client.shouldRetry(body.error);
     owner.replied(target, head.seq, head.runUs, { kind: "threw", error: body.error, retry });
+  }
+
+  /** Of a worker that is lost. Its stored results were forgotten with it; the refs inside others are still credited to us. */
+  #late(payload: Payload): void {
+    if (payload.kind !== "stored") this.#client.discard(payload);
   }
 
   #batchEnd(): void {

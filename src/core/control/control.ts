@@ -3,6 +3,7 @@
  * started again and over; where it runs is the node machine's choice, and who holds it the RefTable's knowledge.
  */
 import type { ActorId, JobId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import { makerOf } from "../../protocol/ids.ts";
 import type { Body, DeathReason, Failure, MessageName } from "../../protocol/messages.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
@@ -37,6 +38,11 @@ export class Control {
   readonly #aliases = new Map<ActorId, ActorId>();
   /** Aliases that nobody holds any more: a late repeat of their declaration must not make an actor (sim seed 46). */
   readonly #pastAliases = new Set<ActorId>();
+  /** Actors that somebody has a handle to and whose declaration is still under way, and who asked for them (sim seed 911). */
+  readonly #awaited = new Map<ActorId, Set<ProcessId>>();
+  /** The number of the last actor that each process has declared. */
+  readonly #lastDeclared = new Map<ProcessId, number>();
+  readonly #lost = new Set<ProcessId>();
   readonly #names = new Map<string, ActorId>();
   readonly #byWorker = new Map<ProcessId, ActorRecord>();
   /** Oldest first. */
@@ -56,6 +62,7 @@ export class Control {
 
   /** A process is gone, in its part as a client. Returns the job that ended with it, if it was its driver. */
   processLost(process: ProcessId): JobId | undefined {
+    this.#makerLost(process);
     for (const actor of this.#actors.values()) {
       actor.watchers.delete(process);
       for (const watchers of actor.aliases.values()) watchers.delete(process);
@@ -85,6 +92,14 @@ export class Control {
   // ── from owners ──────────────────────────────────────────────────────────────────────────────
 
   declare(from: ProcessId, body: Body<"actorDeclare">): void {
+    this.#declare(from, body);
+    this.#lastDeclared.set(from, Math.max(this.#lastDeclared.get(from) ?? -1, numberOf(body.actorId)));
+    const awaiting = this.#awaited.get(body.actorId);
+    this.#awaited.delete(body.actorId);
+    for (const watcher of awaiting ?? []) this.watch(watcher, body);
+  }
+
+  #declare(from: ProcessId, body: Body<"actorDeclare">): void {
     if (this.#actors.has(body.actorId) || this.#aliases.has(body.actorId) || this.#pastAliases.has(body.actorId)) return;
     const actor = newActor(from, body);
     const { name, namespace } = body.options;
@@ -120,13 +135,11 @@ export class Control {
     const { actorId } = body;
     const actor = this.#find(actorId);
     if (actor === undefined) {
-      const message = `actor ${actorId} is not known: it ended long ago, or was never made`;
-      const failure: Failure = { code: "ACTOR_NOT_FOUND", message };
-      return this.#port.send(from, "actorState", {
-        actorId,
-        className: "",
-        status: { kind: "dead", epoch: 0, reason: ended(message), failure },
-      });
+      if (!this.#mayCome(actorId)) return this.#tellUnknown(from, actorId);
+      const awaiting = this.#awaited.get(actorId);
+      if (awaiting) awaiting.add(from);
+      else this.#awaited.set(actorId, new Set([from]));
+      return;
     }
     // Of a dead one there will be no more news.
     if (actor.phase === "dead") return this.#tell(from, actorId, actor);
@@ -286,6 +299,31 @@ export class Control {
     if (this.#dead.size > DEAD_MAX) throw new Error(`${this.#dead.size} dead actors are kept`);
   }
 
+  /** Whether its declaration may be under way: its maker lives, and has not declared a later one. */
+  #mayCome(id: ActorId): boolean {
+    const maker = makerOf(id);
+    return !this.#lost.has(maker) && numberOf(id) > (this.#lastDeclared.get(maker) ?? -1);
+  }
+
+  #makerLost(process: ProcessId): void {
+    this.#lost.add(process);
+    if (this.#lost.size > DEAD_MAX) this.#lost.delete(this.#lost.values().next().value as ProcessId);
+    this.#lastDeclared.delete(process);
+    for (const [id, watchers] of this.#awaited) {
+      watchers.delete(process);
+      if (makerOf(id) !== process) continue;
+      this.#awaited.delete(id);
+      for (const watcher of watchers) this.#tellUnknown(watcher, id);
+    }
+  }
+
+  #tellUnknown(to: ProcessId, actorId: ActorId): void {
+    const message = `actor ${actorId} is not known: it ended long ago, or was never made`;
+    const failure: Failure = { code: "ACTOR_NOT_FOUND", message };
+    const status = { kind: "dead", epoch: 0, reason: ended(message), failure } as const;
+    this.#port.send(to, "actorState", { actorId, className: "", status });
+  }
+
   #find(id: ActorId): ActorRecord | undefined {
     return this.#actors.get(this.#aliases.get(id) ?? id);
   }
@@ -390,3 +428,6 @@ export class Control {
 }
 
 const nameKey = (name: string, namespace: string): string => `${namespace}\0${name}`;
+
+/** The number in an actor's id; those of one process are declared in order. NaN, which is after nothing, for what is no such id. */
+const numberOf = (id: ActorId): number => Number.parseInt(id.split("-")[1] ?? "", 36);

@@ -98,7 +98,12 @@ export class Owner {
   /** A worker's answer. Batches end with `refill` of the leases they touched. */
   replied(from: Lease | ActorClient, seq: number, runUs: number, reply: Reply): void {
     const task = from.kind === "lease" ? this.#pump.answered(from, seq, runUs) : from.answered(seq);
-    if (!task || task.state === "done") return;
+    if (!task) return;
+    if (task.state === "done") {
+      // It was cancelled meanwhile.
+      if (reply.kind === "returned") for (const payload of reply.results) this.#port.discard?.(payload);
+      return;
+    }
     switch (reply.kind) {
       case "returned":
         return this.#returned(task, reply.results);
@@ -119,10 +124,13 @@ export class Owner {
   streamItem(from: Lease | ActorClient, seq: number, index: number, payload: Payload): void {
     const task = from.channel.get(seq);
     const stream = task?.stream;
-    if (!task || !stream || task.state === "done") return;
+    if (!task || !stream || task.state === "done") return this.#port.discard?.(payload);
     if (from.kind === "lease") from.progressAt = this.#pump.now;
     // A producer that runs again repeats what is known already; it is told how far the reader is.
-    if (index !== stream.read + stream.items.length) return this.#port.streamRead(from, task, stream.read);
+    if (index !== stream.read + stream.items.length) {
+      this.#port.discard?.(payload);
+      return this.#port.streamRead(from, task, stream.read);
+    }
     const ref = new ObjectRef(undefined, task, index);
     stream.items.push(ref);
     this.#settle(ref, payload);
@@ -258,6 +266,7 @@ export class Owner {
   #returned(task: Task, results: readonly Payload[]): void {
     const { returns } = task;
     if (results.length !== returns.length) {
+      for (const payload of results) this.#port.discard?.(payload);
       return this.#fail(task, { kind: "num-returns", expected: returns.length, got: results.length });
     }
     this.#done(task);

@@ -60,6 +60,8 @@ export interface OwnerPort {
   sharedSettled(ref: ObjectRef): void;
   /** Results of a call that failed: whatever its worker credited to us is void. */
   forget(ids: ObjectId[]): void;
+  /** An answer that nobody waits for: what its worker credited to us with it is to be given back. */
+  discard?(payload: Payload): void;
   /** A task is over, whatever its end; for observers. */
   finished?(task: Task): void;
 }
