@@ -180,37 +180,61 @@ export class SimNode {
     const from = peer.id;
     const body = message as never;
     switch (name) {
-      case "leaseRequest": return node.leaseRequest(from, body, now);
-      case "leaseCancel": return node.leaseCancel(from, body, now);
-      case "leaseReturn": return node.leaseReturn(from, body, now);
-      case "taskBlocked": return node.taskBlocked(from, body, now);
-      case "taskUnblocked": return node.taskUnblocked(from, body, now);
-      case "killProcess": return node.killProcess(from, body, now);
-      case "objectEscape": return refs.escape(from, body);
-      case "objectSettle": return refs.settle(body);
+      case "leaseRequest":
+        return node.leaseRequest(from, body, now);
+      case "leaseCancel":
+        return node.leaseCancel(from, body, now);
+      case "leaseReturn":
+        return node.leaseReturn(from, body, now);
+      case "taskBlocked":
+        return node.taskBlocked(from, body, now);
+      case "taskUnblocked":
+        return node.taskUnblocked(from, body, now);
+      case "killProcess":
+        return node.killProcess(from, body, now);
+      case "objectEscape":
+        return refs.escape(from, body);
+      case "objectSettle":
+        return refs.settle(body);
       case "refAdd": {
         const { id, holder, count } = message as Body<"refAdd">;
         return refs.add(id, holder, count);
       }
-      case "refDrop": return refs.drop(from, body);
-      case "refForget": return refs.forget(from, body);
-      case "objectFetch": return refs.fetch(from, body);
-      case "objectFetchCancel": return refs.fetchCancel(from, body);
+      case "refDrop":
+        return refs.drop(from, body);
+      case "refForget":
+        return refs.forget(from, body);
+      case "objectFetch":
+        return refs.fetch(from, body);
+      case "objectFetchCancel":
+        return refs.fetchCancel(from, body);
       case "actorDeclare":
         refs.declared((message as Body<"actorDeclare">).actorId, from);
         return control.declare(from, body);
-      case "actorCreate": return control.create(from, body);
-      case "actorAbandon": return control.abandon(from, body);
-      case "actorWatch": return control.watch(from, body);
-      case "actorKill": return control.kill(body);
-      case "actorStarted": return control.started(from, body, now);
-      case "actorStartFailed": return control.startFailed(from, body);
-      case "actorExit": return control.exit(from, body);
-      case "ask": return this.#ask(peer, message as Body<"ask">);
-      case "storeSealed": return store.sealed(from, message as Body<"storeSealed">);
-      case "storePin": return store.pin(from, body, now);
-      case "storeUnpin": return;
-      default: throw new Error(`the node is sent ${name}`);
+      case "actorCreate":
+        return control.create(from, body);
+      case "actorAbandon":
+        return control.abandon(from, body);
+      case "actorWatch":
+        return control.watch(from, body);
+      case "actorKill":
+        return control.kill(body);
+      case "actorStarted":
+        return control.started(from, body, now);
+      case "actorStartFailed":
+        return control.startFailed(from, body);
+      case "actorExit":
+        return control.exit(from, body);
+      case "ask":
+        return this.#ask(peer, message as Body<"ask">);
+      case "storeSealed":
+        return store.sealed(from, message as Body<"storeSealed">);
+      case "storePin":
+        return store.pin(from, body, now);
+      case "storeUnpin":
+        return;
+      default:
+        throw new Error(`the node is sent ${name}`);
     }
   }
 

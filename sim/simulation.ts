@@ -118,16 +118,27 @@ class Simulation {
     const pending = this.#pendingTasks();
     if (pending.length > 0) fail(`${pending.length} tasks are not over: ${pending.slice(0, 5).join(", ")}`, pending.slice(0, 5));
     const leases = node.leases();
-    if (leases.length > 0) fail(`there are leases: ${JSON.stringify(leases)}`, leases.map(({ leaseId }) => leaseId));
+    if (leases.length > 0)
+      fail(
+        `there are leases: ${JSON.stringify(leases)}`,
+        leases.map(({ leaseId }) => leaseId),
+      );
     if (node.waiting > 0) fail(`${node.waiting} requests wait`);
     if (JSON.stringify(node.free) !== JSON.stringify(node.total)) {
       fail(`free are ${JSON.stringify(node.free)} of ${JSON.stringify(node.total)}`);
     }
     const living = control.actors().filter(({ phase }) => phase !== "dead");
-    if (living.length > 0) fail(`actors live: ${JSON.stringify(living)}`, living.map(({ id }) => id));
+    if (living.length > 0)
+      fail(
+        `actors live: ${JSON.stringify(living)}`,
+        living.map(({ id }) => id),
+      );
     const workers = node.workers();
     if (workers.length > config.workers || this.#node.children.length > config.workers) {
-      fail(`${workers.length} workers are kept, ${this.#node.children.length} processes run, ${config.workers} are wanted`, workers.map(({ processId }) => processId));
+      fail(
+        `${workers.length} workers are kept, ${this.#node.children.length} processes run, ${config.workers} are wanted`,
+        workers.map(({ processId }) => processId),
+      );
     }
     this.#checkClients(fail);
     // What an abrupt death cut off was credited and never dropped, or dropped and never credited.

@@ -76,7 +76,9 @@ export class Way {
     const claim = lane.block !== undefined && lane.target.channel.claimable(task);
     if (claim) offer(lane.block!.words, seq);
     const { numReturns, streamBuffer } = spec.options;
-    this.#client.world.tell(() => `${this.#client.id} pushes ${task.id} to ${this.address.processId} as ${seq}${claim ? "" : ", no claim"}`);
+    this.#client.world.tell(
+      () => `${this.#client.id} pushes ${task.id} to ${this.address.processId} as ${seq}${claim ? "" : ", no claim"}`,
+    );
     writePush(this.#end, {
       channel: lane.index,
       seq,

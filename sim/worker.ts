@@ -5,14 +5,15 @@ import type { Push } from "../src/protocol/direct.ts";
 import type { ActorId, JobId, LeaseId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, MessageName, ResourceAmounts } from "../src/protocol/messages.ts";
 import { ActorHost } from "./actor-host.ts";
-import { Call, CallRunner } from "./calls.ts";
+import { CallRunner } from "./calls.ts";
+import type { Call } from "./calls.ts";
 import { SimClient } from "./client.ts";
 import { Executor } from "./executor.ts";
 import type { ConnectionHandler, End } from "./network.ts";
 import type { SimProcess } from "./process.ts";
 import { Context } from "./program.ts";
-import { SimError } from "./values.ts";
-import type { Shared } from "./values.ts";
+import type { Shared, SimError } from "./values.ts";
+
 import { ACTORS } from "./workloads/actors.ts";
 import type { World } from "./world.ts";
 
@@ -193,7 +194,14 @@ export class SimWorker {
     }
   }
 
-  #open(link: Link, index: number, leaseId: LeaseId | undefined, actorId: ActorId | undefined, claims: number, assigned: ResourceAmounts): void {
+  #open(
+    link: Link,
+    index: number,
+    leaseId: LeaseId | undefined,
+    actorId: ActorId | undefined,
+    claims: number,
+    assigned: ResourceAmounts,
+  ): void {
     const words = claims >= 0 ? this.world.claims.words(claims) : undefined;
     const state = { turn: 0, suspended: false, closed: false };
     const tables = { queue: new Deque<Push>(), skip: new Set<number>(), running: new Map<number, Call>() };

@@ -55,13 +55,19 @@ export function* borrowed(context: Context, size: number, rng: Rng): Program {
 
 export function* large(context: Context, size: number, rng: Rng): Program {
   const texts = Array.from({ length: size }, () => rng.int(10, 400));
-  const refs = texts.map((length) =>
-    rng.chance(0.5) ? context.put("x".repeat(length)) : context.run("text", [length], { retries: 5 }),
-  );
+  const refs = texts.map((length) => (rng.chance(0.5) ? context.put("x".repeat(length)) : context.run("text", [length], { retries: 5 })));
   for (let i = 0; i < size; i++) {
     const some = [rng.int(0, size - 1), rng.int(0, size - 1)];
     const sum = some.reduce((total, at) => total + texts[at]!, 0);
-    yield* expectValue(context, context.run("measure", some.map((at) => refs[at]), { retries: 5 }), sum);
+    yield* expectValue(
+      context,
+      context.run(
+        "measure",
+        some.map((at) => refs[at]),
+        { retries: 5 },
+      ),
+      sum,
+    );
     if (rng.chance(0.3)) yield sleep(rng.int(0, 20_000));
   }
   const box = context.put({ inside: refs[0], padding: "y".repeat(rng.int(0, 300)) });

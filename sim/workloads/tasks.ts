@@ -102,6 +102,11 @@ export function* cancels(context: Context, size: number, rng: Rng): Program {
     const done = judge(context, task.returns[0]!, end, how === "race" ? 2 : 1, ["cancelled"]);
     if (!ended && (done || !("error" in end))) throw new Broken(`task ${task.id} was cancelled and has a value`, [task.id]);
     context.drop(...task.returns, ...(blocker?.returns ?? []));
+    // Its answer may come after the cancel, with refs inside or stored: nobody takes it, and nothing of it stays.
+    const carrying = context.task(rng.pick(["wrap", "promise", "text"]), [300, 10]);
+    yield sleep(rng.int(0, 3000));
+    context.cancel(carrying, false);
+    context.drop(...carrying.returns);
   }
   return undefined;
 }
@@ -134,7 +139,8 @@ export function* streams(context: Context, size: number, rng: Rng): Program {
       context.drop(ref);
       if (rng.chance(0.2)) yield sleep(rng.int(0, 10_000));
     }
-    if (stopAt === Infinity && !task.stream!.error && seen !== size) throw new Broken(`stream ${task.id} had ${seen} items, not ${size}`, [task.id]);
+    if (stopAt === Infinity && !task.stream!.error && seen !== size)
+      throw new Broken(`stream ${task.id} had ${seen} items, not ${size}`, [task.id]);
   }
   return undefined;
 }
@@ -186,7 +192,12 @@ export function* impossible(context: Context, _size: number, rng: Rng): Program 
   const after = context.task("add", [large.returns[0], 1, 0]);
   yield sleep(rng.int(0, 100_000));
   context.cancel(large, false);
-  for (const [task, code] of [[large, "cancelled"], [after, "cancelled"], [elsewhere, "NODE_DIED"], [broken, "WORKER_CRASHED"]] as const) {
+  for (const [task, code] of [
+    [large, "cancelled"],
+    [after, "cancelled"],
+    [elsewhere, "NODE_DIED"],
+    [broken, "WORKER_CRASHED"],
+  ] as const) {
     if (yield* expectValue(context, task.returns[0]!, undefined, [code])) throw new Broken(`task ${task.id} cannot succeed`, [task.id]);
   }
   return undefined;

@@ -67,7 +67,8 @@ export function* made(context: Context, _size: number, rng: Rng): Program {
   const orphan = context.create("Counter", [context.run("failing", [100, 1])]);
   if (yield* expectValue(context, context.call(orphan, "increment", [1]), 1, GONE)) throw new Broken("an actor without its argument lives");
   const refusing = context.create("Refusing", [], { maxRestarts: 2 });
-  if (yield* expectValue(context, context.call(refusing, "increment", [1]), 1, GONE)) throw new Broken("an actor without constructor lives");
+  if (yield* expectValue(context, context.call(refusing, "increment", [1]), 1, GONE))
+    throw new Broken("an actor without constructor lives");
   const exiting = context.create("Counter", [0]);
   yield* expectValue(context, context.call(exiting, "exit", []), "bye", GONE);
   yield* expectValue(context, context.call(exiting, "increment", [1]), 1, GONE);

@@ -19,7 +19,10 @@ test("events happen in order of time, and of one instant in order of setting", (
   const cancelled = clock.after(20, () => assert.fail("it was cancelled"));
   cancelled.cancel();
   runAll(clock);
-  assert.deepEqual(seen, [...set].sort((a, b) => a.at - b.at || a.order - b.order));
+  assert.deepEqual(
+    seen,
+    [...set].sort((a, b) => a.at - b.at || a.order - b.order),
+  );
 });
 
 test("nothing beyond the bound happens", () => {

@@ -167,7 +167,10 @@ export class RefTable {
     for (const id of this.#pendingOf.take(process)) {
       const record = this.#records.get(id);
       const message = `the process that owned object ${id} is gone, so the object will never be made`;
-      if (record !== undefined) this.#become(record, undefined, { code: "OWNER_DIED", message });
+      if (record === undefined) continue;
+      this.#become(record, undefined, { code: "OWNER_DIED", message });
+      // Only its fetchers kept it, where its maker never told of it (sim seed 1691).
+      touched.push(record);
     }
     for (const id of this.#heldBy.take(process)) {
       const record = this.#records.get(id)!;
@@ -183,7 +186,11 @@ export class RefTable {
     const { id } = body;
     if (this.#freed.has(id)) return this.#port.send(from, "objectState", { id, failure: freedFailure(id) });
     const record = this.#record(id);
-    if (record.settled) return this.#answer(record, from);
+    if (record.settled) {
+      this.#answer(record, from);
+      // Of a maker that is gone before it told of it: nobody has to hold it (sim seed 1569).
+      return this.#freeUnheld([record], false);
+    }
     (record.fetchers ??= new Set()).add(from);
     this.#fetchedBy.add(from, id);
   }
@@ -317,8 +324,7 @@ export class RefTable {
       if (record.held || this.#records.get(id) !== record || (!record.escaped && !record.stored && record.fetchers?.size)) continue;
       this.#records.delete(id);
       // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
-      const known = record.escaped || record.stored || (!isActor(id) && this.#lost.has(makerOf(id)));
-      if (remembered && known) this.#rememberFreed(id, record.escaped);
+      if (remembered && (record.escaped || record.stored)) this.#rememberFreed(id, record.escaped);
       this.#pendingOf.delete(makerOf(id), id);
       for (const process of record.fetchers ?? []) {
         this.#fetchedBy.delete(process, id);
