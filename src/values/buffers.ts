@@ -44,7 +44,8 @@ export function writeBufferTable(spans: readonly Span[], out: ByteWriter): Uint8
     cluster.index = clusters.length;
     clusters.push(cluster);
   }
-  const tableStart = out.pos;
+  // Counted from the start of the value, which moves to another chunk when this one is full.
+  const tableStart = out.pos - out.start;
   out.writeUint(clusters.length);
   for (const cluster of clusters) {
     out.writeUint(cluster.end - cluster.start);
@@ -57,7 +58,7 @@ export function writeBufferTable(spans: readonly Span[], out: ByteWriter): Uint8
     out.writeUint(span.offset - cluster.start);
     out.writeUint(span.length);
   });
-  out.writeUint32(out.pos - tableStart);
+  out.writeUint32(out.pos - out.start - tableStart);
   return clusters.map(({ buffer, start, end }) => new Uint8Array(buffer, start, end - start));
 }
 

@@ -146,8 +146,7 @@ function readByValue(decoder: Decoder): Function | Broken {
   if (filled instanceof Broken) return filled;
   if (made === undefined || fn instanceof Broken) return fn;
   fill(made as RebuiltFunction, captures, properties);
-  decoder.rebuilt.push(made as RebuiltFunction);
-  if (id !== "") registry.remember(fn, id, { kind: "value", code, captures, properties, modules });
+  decoder.rebuilt.push({ made: made as RebuiltFunction, id, record: { kind: "value", code, captures, properties, modules } });
   return fn;
 }
 

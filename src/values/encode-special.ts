@@ -108,6 +108,10 @@ function writeInstance(encoder: Encoder, value: object, prototype: object): void
 
 /** A built-in object of another realm, such as a vm context, crosses as the same of this one. */
 function writeForeign(encoder: Encoder, value: object, owner: Function): boolean {
+  if (Array.isArray(value) && owner.name === "Array") {
+    encoder.writeContainer(tag.KIND_ARRAY, value);
+    return true;
+  }
   for (const [prototype, [is, write]] of builtins) {
     if (prototype?.constructor.name !== owner.name || !is(value)) continue;
     write(encoder, value as never);

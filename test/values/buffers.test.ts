@@ -121,6 +121,14 @@ describe("buffers", () => {
     );
   });
 
+  it("writes a value whole, wherever in its chunk of memory it begins", () => {
+    const value = [new Uint8Array([1, 2]), "text", 1.5, 300, 70_000, { a: "é" }, new Float32Array([3]), 10n, "日本".repeat(20)];
+    for (let i = 0; i < 1000; i++) {
+      here.codec.encode("x".repeat(i % 37), "value");
+      assert.deepStrictEqual(arrives(value), value);
+    }
+  });
+
   it("sends of a stored image that was read in place only the arrays in question", () => {
     const image = packInline(here.codec.encode([new Uint8Array(1000), new Uint8Array(10_000), new Uint8Array(20)], "value"));
     const { inband, buffer } = openPacked(image);

