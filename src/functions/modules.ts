@@ -3,7 +3,7 @@
  * and the way back from a value to the module that exports it.
  *
  * A module key is one of `node:fs`, an absolute URL, `<specifier> from <URL of the importing file>` (optionally ` with <attributes>`),
- * `require <specifier> from <URL>`, `global:` and what was registered as well known. The receiving process resolves it, with its own loaders.
+ * `require <specifier> from <URL>`, `global:` and what was registered as well known. The receiving process resolves it.
  */
 import { realpathSync } from "node:fs";
 import { builtinModules, createRequire } from "node:module";
@@ -81,7 +81,7 @@ export function loadedExports(path: string): { readonly exports: unknown } | und
   return module === undefined ? undefined : { exports: module.exports };
 }
 
-/** The module that this value is the exports of, for `require` variables of any form. `interop`: the object that bundlers wrap around it. */
+/** The module that this value is the exports of, for `require` variables of any form. `interop`: what bundlers wrap around it. */
 export function moduleBehind(value: unknown, parent: string): { module: string; name: string } | undefined {
   if (typeof value !== "object" && typeof value !== "function") return undefined;
   if (value === null || types.isProxy(value)) return undefined;

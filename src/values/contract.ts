@@ -46,7 +46,7 @@ export interface FunctionCodec {
   describeModule?(object: object): string | undefined;
   /** The function or class that a reference names. Throws when the module does not have it. Absent: the codec follows the path. */
   resolve?(record: { readonly url: string; readonly path: readonly string[] }, moduleOf: (url: string) => object): Function;
-  /** Makes a function again, in steps so that cycles can be closed. Modules have been imported before; `moduleOf(url)` gives the namespace. */
+  /** Makes a function again, in steps so that cycles can be closed. Its modules have been imported before. */
   rebuild(record: { kind: "value"; code: string }, moduleOf: (url: string) => object): RebuiltFunction;
 }
 
@@ -56,6 +56,6 @@ export interface RebuiltFunction {
   readonly fn: Function;
   /** 2. Gives it its captures and properties. They may be functions that are not filled yet themselves. Repeatable. */
   fill(captures: readonly unknown[], properties: ReadonlyArray<readonly [PropertyKey, unknown]>): void;
-  /** 3. Once the graph is filled: runs static initialisers and lays the properties over. Repeatable; may be called early for a class in need. */
+  /** 3. Once the graph is filled: runs static initialisers and lays the properties over. Repeatable; may come early. */
   start(): void;
 }

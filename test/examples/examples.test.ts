@@ -33,7 +33,7 @@ the first array is what it was: true`,
 equal: [ 5, 5 ]
 above: [ 8, 9, 7 ]
 sums:  [ 4, 10, 24 ]
-refused: TaskError`,
+refused: InvalidOptionError`,
   "message-actor": `ada: hello how are you? goodbye
 ben: hello how are you? goodbye
 cleo: hello how are you? goodbye`,

@@ -9,7 +9,7 @@ import type { TestContext } from "node:test";
 import { leakChecked, runProgram } from "../harness/index.ts";
 import { readText, root } from "../house/sources.ts";
 
-leakChecked();
+leakChecked("at the end");
 
 interface Manifest {
   exports: Record<string, string | { types: string; default: string }>;

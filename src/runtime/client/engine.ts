@@ -167,7 +167,7 @@ export class ClientEngine implements Engine {
     const capacity = Number(client.welcome?.memory["capacity"] ?? Number.POSITIVE_INFINITY);
     if (bytes > capacity) {
       throw new ObjectStoreFullError(
-        `createBuffer asked for ${bytes} bytes, more than the whole object store has (${capacity}). Raise objectStoreMemory in init(), or split it.`,
+        `createBuffer asked for ${bytes} bytes, more than the whole object store has (${capacity}). Raise objectStoreMemory, or split it.`,
         { size: bytes, capacity },
       );
     }
@@ -303,7 +303,7 @@ export class ClientEngine implements Engine {
     const target = this.client.actors.client(known);
     if (known.maxPendingCalls >= 0 && target.pending >= known.maxPendingCalls) {
       throw new PendingCallsLimitError(
-        `${known.className}.${spec.method} was not called: ${target.pending} calls are pending and maxPendingCalls is ${known.maxPendingCalls}. ` +
+        `${known.className}.${spec.method} was not called: ${target.pending} are pending, maxPendingCalls is ${known.maxPendingCalls}. ` +
           "Wait for some of them first, or raise the limit.",
         { actorId: known.actorId, className: known.className, method: spec.method, maxPendingCalls: known.maxPendingCalls },
       );
@@ -455,7 +455,7 @@ function finished(task: Task): void {
 function timeoutError(refs: readonly ObjectRef[], timeoutMs: number): GetTimeoutError {
   const pending = refs.filter((ref) => ref.state === "pending").map((ref) => ref.id as string);
   return new GetTimeoutError(
-    `get() waited ${timeoutMs} ms and ${pending.length} of ${refs.length} results are not there yet. The tasks go on; get them again, or cancel them.`,
+    `get() waited ${timeoutMs} ms and ${pending.length} of ${refs.length} results are missing. The tasks go on: get them again, or cancel.`,
     { timeoutMs, pending: pending.slice(0, 10), total: refs.length },
   );
 }

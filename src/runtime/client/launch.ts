@@ -22,7 +22,7 @@ import { LogPrinter } from "./log-printer.ts";
 /** Source or build: the files that are started have the ending of this one. */
 const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const daemonMain = fileURLToPath(new URL(`../daemon/main.${ending}`, import.meta.url));
-const workerMain = fileURLToPath(new URL(`../worker/main.${ending}`, import.meta.url));
+const workerMain = fileURLToPath(new URL(`../../worker/main.${ending}`, import.meta.url));
 
 /** The daemon serves within this time, or its start has failed. */
 const START_MS = 30_000;

@@ -164,7 +164,7 @@ export class CallRunner {
     if (!Array.isArray(value) || value.length !== numReturns) {
       const got = Array.isArray(value) ? `an array of ${value.length}` : `${value === null ? "null" : typeof value}, not an array`;
       throw new InvalidOptionError(
-        `${call.name} returned ${got}, but numReturns is ${numReturns}. Return an array of exactly ${numReturns} values, or change numReturns.`,
+        `${call.name} returned ${got}, but numReturns is ${numReturns}. Return an array of that length, or change numReturns.`,
         { option: "numReturns", value: numReturns },
       );
     }

@@ -18,7 +18,6 @@ export class Spans {
   readonly #node: NodeSender;
   readonly #category: string;
   #gathered: { name: string; category: string; startUs: number; durationUs: number; taskId: TaskId }[] = [];
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(node: NodeSender, category: string) {
     this.#node = node;
@@ -29,11 +28,10 @@ export class Spans {
     if (this.#gathered.length >= GATHERED_MAX) return;
     const startUs = (performance.timeOrigin + call.startedAt) * 1000;
     this.#gathered.push({ name: call.name, category: this.#category, startUs, durationUs, taskId: call.taskId });
-    this.#timer ??= setTimeout(() => this.#send(), SEND_MS).unref();
+    if (this.#gathered.length === 1) setTimeout(() => this.#send(), SEND_MS).unref();
   }
 
   #send(): void {
-    this.#timer = undefined;
     this.#node.send("events", { events: this.#gathered });
     this.#gathered = [];
   }

@@ -1,5 +1,5 @@
 /** The first file of a worker process. */
-import { WORKER_CONFIG } from "../daemon/config.ts";
+import { WORKER_CONFIG } from "../runtime/daemon/config.ts";
 import type { WorkerSettings } from "./worker.ts";
 
 const config = JSON.parse(process.env[WORKER_CONFIG] ?? "") as WorkerSettings;

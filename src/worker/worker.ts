@@ -2,26 +2,26 @@
  * A worker process: joins its node, listens for owners, and runs what they push: tasks of the leases on it, or one actor.
  */
 import { createServer } from "node:net";
-import { libc } from "../../memory/ffi.ts";
-import { adoptEngine, apiHooks } from "../../api/session.ts";
-import { wellKnown } from "../../api/well-known.ts";
-import { registerWellKnown } from "../../functions/index.ts";
-import { TaskError } from "../../errors/index.ts";
-import type { JobId } from "../../protocol/ids.ts";
-import type { Body, MessageName } from "../../protocol/messages.ts";
-import { Client } from "../client/client.ts";
-import { ClientEngine, notAnActor } from "../client/engine.ts";
-import type { HeldId } from "../client/held-refs.ts";
-import { Later } from "../client/packing.ts";
-import type { WorkerConfig } from "../daemon/config.ts";
-import { ActorHost } from "./actor-host.ts";
-import type { Channel } from "./call.ts";
-import { CallRunner } from "./call-runner.ts";
-import { ActorExit, runFollowed } from "./context.ts";
-import type { CallContext } from "./context.ts";
-import { Definitions } from "./definitions.ts";
-import { Executor, setVisibleGpus } from "./executor.ts";
-import { OwnerLink } from "./owner-link.ts";
+import { libc } from "../memory/ffi.ts";
+import { adoptEngine, apiHooks } from "../api/session.ts";
+import { wellKnown } from "../api/well-known.ts";
+import { registerWellKnown } from "../functions/index.ts";
+import { TaskError } from "../errors/index.ts";
+import type { JobId } from "../protocol/ids.ts";
+import type { Body, MessageName } from "../protocol/messages.ts";
+import { Client } from "../runtime/client/client.ts";
+import { ClientEngine, notAnActor } from "../runtime/client/engine.ts";
+import type { HeldId } from "../runtime/client/held-refs.ts";
+import { Later } from "../runtime/client/packing.ts";
+import type { WorkerConfig } from "../runtime/daemon/config.ts";
+import { ActorHost } from "../runtime/worker/actor-host.ts";
+import type { Channel } from "../runtime/worker/call.ts";
+import { CallRunner } from "../runtime/worker/call-runner.ts";
+import { ActorExit, runFollowed } from "../runtime/worker/context.ts";
+import type { CallContext } from "../runtime/worker/context.ts";
+import { Definitions } from "../runtime/worker/definitions.ts";
+import { Executor, setVisibleGpus } from "../runtime/worker/executor.ts";
+import { OwnerLink } from "../runtime/worker/owner-link.ts";
 
 export interface WorkerSettings extends WorkerConfig {
   readonly jobId: JobId;
