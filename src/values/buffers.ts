@@ -30,9 +30,12 @@ interface Cluster {
   index: number;
 }
 
+/** Some versions of Node make the pool larger than they say, so that it can be aligned. */
+const poolSlack = Buffer.allocUnsafe(1).buffer.byteLength - Buffer.poolSize;
+
 /** Whether only overlap joins views of this buffer: Node's pool, from which small Buffers of all origins are cut, and images. */
 function isPool(buffer: ArrayBuffer): boolean {
-  return buffer.byteLength === Buffer.poolSize || images.has(buffer);
+  return buffer.byteLength === Buffer.poolSize + poolSlack || images.has(buffer);
 }
 
 /** The buffers to send, and the table that says where each span is in them, appended to `out`. */
