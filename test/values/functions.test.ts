@@ -253,7 +253,11 @@ describe("hooks", () => {
   it("get data that is complete, however deep it lies", () => {
     const Deep = driver.functions.define<new () => { depth: number }>(`class Deep {
       static [Symbol.for("mobula.serialize")]() { let v = null; for (let i = 0; i < 1000; i++) v = { v }; return v; }
-      static [Symbol.for("mobula.deserialize")](data) { let n = 0; for (let at = data; at; at = at.v) n++; return Object.assign(new Deep(), { depth: n }); }
+      static [Symbol.for("mobula.deserialize")](data) {
+        let n = 0;
+        for (let at = data; at; at = at.v) n++;
+        return Object.assign(new Deep(), { depth: n });
+      }
     }`);
     let value: unknown = new Deep();
     for (let i = 0; i < 150; i++) value = [value];
