@@ -89,7 +89,10 @@ export class RefTable {
 
   settle(body: Body<"objectSettle">): void {
     const record = this.#records.get(body.id);
-    if (record !== undefined) this.#settle(record, body.payload);
+    if (record === undefined) return;
+    this.#settle(record, body.payload);
+    // Only those who asked may have kept it, and they have their answer.
+    this.#freeUnheld([record]);
   }
 
   /** The store has its bytes; `holder` holds it once. A second seal is another run of its task, and counts again. */
@@ -165,9 +168,10 @@ export class RefTable {
       touched.push(record);
     }
     for (const id of this.#pendingOf.take(process)) {
-      const record = this.#records.get(id);
+      const record = this.#records.get(id)!;
       const message = `the process that owned object ${id} is gone, so the object will never be made`;
-      if (record !== undefined) this.#become(record, undefined, { code: "OWNER_DIED", message });
+      this.#become(record, undefined, { code: "OWNER_DIED", message });
+      touched.push(record);
     }
     for (const id of this.#heldBy.take(process)) {
       const record = this.#records.get(id)!;
@@ -183,7 +187,10 @@ export class RefTable {
     const { id } = body;
     if (this.#freed.has(id)) return this.#port.send(from, "objectState", { id, failure: freedFailure(id) });
     const record = this.#record(id);
-    if (record.settled) return this.#answer(record, from);
+    if (record.settled) {
+      this.#answer(record, from);
+      return this.#freeUnheld([record]);
+    }
     (record.fetchers ??= new Set()).add(from);
     this.#fetchedBy.add(from, id);
   }
