@@ -4,8 +4,7 @@ import type { Member } from "../test/store/harness.ts";
 import type { ObjectId } from "../src/protocol/ids.ts";
 
 const median = (times: number[]): number => times.sort((x, y) => x - y)[Math.floor(times.length / 2)] ?? NaN;
-const print = (what: string, value: number, unit: string) =>
-  console.log(`  ${what.padEnd(58)}${value.toFixed(2).padStart(10)} ${unit}`);
+const print = (what: string, value: number, unit: string) => console.log(`  ${what.padEnd(58)}${value.toFixed(2).padStart(10)} ${unit}`);
 
 async function timed(count: number, run: (i: number) => unknown): Promise<number[]> {
   const times: number[] = [];
