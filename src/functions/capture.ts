@@ -82,7 +82,7 @@ function captureNative(fn: Function, path: string): FunctionRecord {
       kind: "value",
       code: printCode({ kind: "bound", name: nameProperty(fn), length: fn.length }),
       captures: [target, self, ...args],
-      captureNames: ["", " → this", ...args.map((_, index) => ` → argument ${index}`)],
+      captureNames: ["target", "this", ...args.map((_, index) => `argument ${index}`)],
       properties: ownProperties(fn, () => false),
       modules: [],
     };
@@ -97,7 +97,7 @@ function captureNative(fn: Function, path: string): FunctionRecord {
 function captureAgain(fn: Function, code: string, captures: readonly unknown[], carrier: Carrier | undefined): FunctionRecord {
   const parsed = parseCode(code);
   if (parsed.kind === "bound") {
-    return { kind: "value", code, captures, captureNames: captures.map(() => ""), properties: ownProperties(fn, () => false), modules: [] };
+    return { kind: "value", code, captures, captureNames: captures.map((_, index) => (["target", "this"][index] ?? `argument ${index - 2}`)), properties: ownProperties(fn, () => false), modules: [] };
   }
   const values = captures.map((value, index) => {
     const name = parsed.names[index];
@@ -166,8 +166,7 @@ function captureSource(subject: Subject): FunctionRecord {
 }
 
 function captureNames(code: SourceCode): string[] {
-  const base = code.base ? [" → extends"] : [];
-  return [...code.names.map((name) => ` → ${name}`), ...base, ...code.members.map(({ key }) => `.prototype.${key}`)];
+  return [...code.names, ...(code.base ? ["extends"] : []), ...code.members.map(({ key }) => `prototype.${key}`)];
 }
 
 function modulesOf(code: SourceCode): string[] {

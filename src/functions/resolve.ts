@@ -115,7 +115,7 @@ function bindValue(subject: Subject, free: FreeName, value: unknown, bindings: B
   const { name } = free;
   if (isCommonJsModule(name, value)) {
     const todo = "Copy what is needed into a variable first";
-    throw refusal(`${subject.path} → ${name}`, "the CommonJS `module` object", subject.place, "it belongs to its process", todo);
+    throw refusal(`${subject.path}.(captured ${name})`, "the CommonJS `module` object", subject.place, "it belongs to its process", todo);
   }
   const behind = moduleBehind(value, subject.url);
   if (behind !== undefined) bindings.imports.push({ local: name, ...behind });
@@ -180,7 +180,7 @@ function refuseDeadZone(subject: Subject, facts: FunctionFacts, scope: ClosureSc
 function deadZone(subject: Subject, name: string, cause?: unknown): Error {
   const why = `the variable '${name}' has no value yet at this point of the program (its dead zone)`;
   return refusal(
-    `${subject.path} → ${name}`,
+    `${subject.path}.(captured ${name})`,
     "a variable",
     subject.place,
     why,
