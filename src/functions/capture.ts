@@ -70,11 +70,15 @@ export function captureFunction(given: Function, path: string): FunctionRecord {
     const place = findPlace(fn, facts, url, inspector);
     if (place !== undefined) return { kind: "reference", ...place };
   }
+  if (url.startsWith("node:")) throw notOurs(fn, path, "it belongs to Node itself, and no module exports it");
   const place = facts === undefined ? "" : describePlace(url, facts.line, facts.column);
   return captureSource({ fn, path, place, url, facts, inspector, given: carrier?.captures });
 }
 
 function captureNative(fn: Function, path: string): FunctionRecord {
+  // Node exports bound functions of its own: by name they do not take Node's insides along.
+  const place = builtinPlace(fn);
+  if (place !== undefined) return { kind: "reference", ...place };
   const bound = openInspector()?.bound(fn);
   if (bound !== undefined) {
     const { target, self, args } = bound;
@@ -87,10 +91,12 @@ function captureNative(fn: Function, path: string): FunctionRecord {
       modules: [],
     };
   }
-  const place = builtinPlace(fn);
-  if (place !== undefined) return { kind: "reference", ...place };
+  throw notOurs(fn, path, "it has no source, and no global or module leads to it");
+}
+
+function notOurs(fn: Function, path: string, why: string): Error {
   const todo = "Wrap it in a function of your own: (...args) => theFunction(...args)";
-  throw refusal(path, `the native function ${fn.name || "(anonymous)"}`, "", "it has no source, and no global or module leads to it", todo);
+  return refusal(path, `the native function ${fn.name || "(anonymous)"}`, "", why, todo);
 }
 
 /** A function that came from another process goes on with the captures it has now. */
@@ -251,30 +257,26 @@ function keyOf(fragment: Fragment, fn: Function): KeyText {
 }
 
 function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, bindings: Bindings): { text: string; base: unknown } {
-  const { captures, self } = bindings;
-  const captured = (name: string): boolean => captures.has(name) || self.includes(name);
+  const { captures, self, absent } = bindings;
+  const foreign = (name: string): boolean => captures.has(name) || self.includes(name) || absent.has(name);
   const edits = metaEdits(analysis);
   const names = [...analysis.free.values()];
-  const needsBase = names.some((free) => free.regions.has("heritage") && captured(free.name));
+  const needsBase = names.some((free) => free.regions.has("heritage") && foreign(free.name));
   const prototype: unknown = Object.getPrototypeOf(subject.fn);
   const base = needsBase && prototype !== Function.prototype ? prototype : undefined;
   if (needsBase) edits.push(...baseEdit(fragment, base === undefined ? "null" : undefined));
-  if (names.some((free) => free.regions.has("key") && captured(free.name))) {
-    const keys = keyEdits(fragment, (name) => (captures.has(name) ? { value: captures.get(name) } : undefined));
-    if (keys === undefined) {
+  let keys: Edit[] = [];
+  if (names.some((free) => free.regions.has("key") && foreign(free.name))) {
+    const found = keyEdits(fragment, subject.fn, foreign, (name) => (captures.has(name) ? { value: captures.get(name) } : undefined));
+    if (found === undefined) {
       const why = "a computed member name uses a variable in a way that only running the code could tell";
-      throw refusal(
-        subject.path,
-        `the class ${subject.fn.name || "(anonymous)"}`,
-        subject.place,
-        why,
-        "Put the name itself into a constant",
-      );
+      throw refusal(subject.path, `the class ${subject.fn.name || "(anonymous)"}`, subject.place, why, "Put the name itself into a constant");
     }
+    keys = found;
     edits.push(...keys);
   }
   for (const free of names) if (!free.regions.has("body") && isDone(free.regions, needsBase)) captures.delete(free.name);
-  if ((captures.size > 0 || base !== undefined) && hasStaticCode(fragment)) edits.push(...deferEdits(fragment));
+  if ((captures.size > 0 || base !== undefined) && hasStaticCode(fragment)) edits.push(...deferEdits(fragment, keys));
   return { text: applyEdits(fragment.text, edits), base };
 }
 

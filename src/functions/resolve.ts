@@ -32,6 +32,8 @@ export interface Bindings {
   readonly meta: string[];
   readonly requires: string[];
   readonly naming: string[];
+  /** Names that neither a scope nor globalThis has: not kept by V8, as only the definition used them, or never declared. */
+  readonly absent: Set<string>;
 }
 
 /** Names that test runners give to `import.meta` when they rewrite modules. */
@@ -40,7 +42,7 @@ const dynamicImports = new Set(["__vi_import__", "__vi_import_dynamic__", "__vit
 const internalNames = new Set([baseName, deferName, markName]);
 
 export function bindNames(subject: Subject, analysis: Analysis): Bindings {
-  const bindings: Bindings = { captures: new Map(), self: [], imports: [], meta: [], requires: [], naming: [] };
+  const bindings: Bindings = { captures: new Map(), self: [], imports: [], meta: [], requires: [], naming: [], absent: new Set() };
   for (const free of analysis.free.values()) bind(subject, free, bindings);
   return bindings;
 }
@@ -69,6 +71,7 @@ function bindGlobal(subject: Subject, name: string, bindings: Bindings): void {
       break;
     case "absent":
       if (subject.facts === undefined) throw noInspector(subject, name);
+      bindings.absent.add(name);
       break;
     case "standard":
   }
@@ -100,7 +103,7 @@ function bindVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScop
   const declared = scope.kind === "Module" ? declarationsOf(required(subject.inspector), facts) : undefined;
   const value = readVariable(subject, scope, name, declared);
   if (bindImport(subject, name, value, declared, bindings)) return;
-  if (value === undefined) refuseDeadZone(subject, facts, scope, name);
+  if (value === undefined) refuseDeadZone(subject, facts, name);
   if (value === subject.fn) bindings.self.push(name);
   else if (isRequire(name, value)) bindings.requires.push(name);
   else bindValue(subject, free, value, bindings);
@@ -172,9 +175,8 @@ function readVariable(subject: Subject, scope: ClosureScope, name: string, decla
 }
 
 /** Before Node 22 V8 shows a variable in its dead zone as undefined: the declaration tells whether it can be. */
-function refuseDeadZone(subject: Subject, facts: FunctionFacts, scope: ClosureScope, name: string): void {
-  if (facts.scopes.at(-1) !== scope && scope.kind !== "Module") return;
-  if (declarationsOf(required(subject.inspector), facts).neverUndefined.has(name)) throw deadZone(subject, name);
+function refuseDeadZone(subject: Subject, facts: FunctionFacts, name: string): void {
+  if (declarationsOf(required(subject.inspector), facts).neverUndefined(name)) throw deadZone(subject, name);
 }
 
 function deadZone(subject: Subject, name: string, cause?: unknown): Error {
