@@ -12,7 +12,7 @@ export interface Refusal {
 }
 
 export const refusals: readonly Refusal[] = [
-  { name: "lexical this", code: "class Owner { n = 1; make() { return () => this.n; } } CASE(() => new Owner().make());", says: ["`this` of the code around it", "Copy `this`", "program."], path: "f" },
+  { name: "lexical this", code: "class Owner { n = 1; make() { return () => this.n; } } CASE(() => new Owner().make());", says: ["`this` of the code around it", "Copy `this`", "(program"], path: "f" },
   { name: "lexical this, nested arrows", code: "class Owner2 { n = 1; make() { return () => () => this.n; } } CASE(() => new Owner2().make());", says: ["`this`"], path: "f" },
   { name: "super of an object", code: "const parent = { m() { return 1; } }; const kid = { __proto__: parent, m() { return super.m(); } }; CASE(() => kid.m);", says: ["`super`", "Pass the object or class itself"], path: "f" },
   { name: "new.target of the function around", code: "function Made() { this.f = () => new.target; } CASE(() => new Made().f);", says: ["`new.target`"], path: "f" },

@@ -119,12 +119,12 @@ export const runners: readonly Runner[] = [
   bundleRunner("bundle minified", "esm", esmCases, { minify: true, keepNames: true }),
   vitestRunner([...esmCases, ...typeScriptOnly]),
   ...(stripsTypes(process.version)
-    ? [scriptRunner("type stripping", "strip.ts", esmHeader("./lib.ts"), [...cases, ...typeScriptOnly], process.execPath)]
+    ? [scriptRunner("type stripping", "program-strip.ts", esmHeader("./lib.ts"), [...cases, ...typeScriptOnly], process.execPath)]
     : []),
   ...others.flatMap((node, index) => [
-    scriptRunner(`type stripping, ${node}`, `strip-${index}.ts`, esmHeader("./lib.ts"), [...cases, ...typeScriptOnly], node),
-    scriptRunner(`esm, ${node}`, `other-${index}.mjs`, esmHeader("./lib.mjs"), cases, node),
-    scriptRunner(`cjs, ${node}`, `other-${index}.cjs`, cjsHeader, cases, node),
+    scriptRunner(`type stripping, ${node}`, `program-strip-${index}.ts`, esmHeader("./lib.ts"), [...cases, ...typeScriptOnly], node),
+    scriptRunner(`esm, ${node}`, `program-${index}.mjs`, esmHeader("./lib.mjs"), cases, node),
+    scriptRunner(`cjs, ${node}`, `program-${index}.cjs`, cjsHeader, cases, node),
   ]),
 ];
 
