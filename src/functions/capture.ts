@@ -8,6 +8,8 @@ import { applyEdits, baseEdit, deferEdits, hasStaticCode, keyEdits } from "./cla
 import type { Edit } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
+import { originalLines } from "./lines.ts";
+import { isEntry } from "./modules.ts";
 import { markName, metaName, ownProperties, parseCode, portableSymbol, printCode } from "./record.ts";
 import type { KeyText, PrototypeMember, SourceCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
@@ -137,9 +139,14 @@ function captureSource(subject: Subject): FunctionRecord {
   const bindings = bindNames(subject, analysis);
   if (analysis.importMeta.length > 0 && !bindings.meta.includes(metaName)) bindings.meta.push(metaName);
   const isClass = fragment.root.type === "ClassExpression";
-  const { text, base } = isClass
+  const { edits, base } = isClass
     ? rewriteClass(subject, fragment, analysis, bindings)
-    : { text: plainText(fragment, analysis, fn), base: inheritedBase(fn) };
+    : { edits: plainEdits(fragment, analysis, fn), base: inheritedBase(fn) };
+  const facts = subject.facts ?? { line: 0, column: 0, inModule: true };
+  // Other files may be loaded where the function arrives, with their own source maps: lines of theirs stay as they are.
+  const lines = isEntry(subject.url) ? originalLines(fragment, subject.url, facts) : undefined;
+  const { line, column } = lines?.place ?? facts;
+  const text = applyEdits(fragment.text, [...edits, ...(lines?.edits ?? [])]);
   const members = prototypeMembers(fn, fragment);
   const code: SourceCode = {
     kind: isClass ? "class" : "function",
@@ -149,9 +156,9 @@ function captureSource(subject: Subject): FunctionRecord {
     strict,
     ...(fragment.wrap === "expression" ? {} : { key: keyOf(fragment, fn) }),
     url: subject.url,
-    line: subject.facts?.line ?? 0,
-    column: subject.facts?.column ?? 0,
-    inModule: subject.facts?.inModule ?? true,
+    line,
+    column,
+    inModule: facts.inModule,
     names: [...bindings.captures.keys()],
     self: bindings.self,
     imports: bindings.imports,
@@ -235,14 +242,14 @@ function metaEdits(analysis: Analysis): Edit[] {
   return analysis.importMeta.map(([start, end]) => ({ start, end, text: metaName.padEnd(end - start) }));
 }
 
-function plainText(fragment: Fragment, analysis: Analysis, fn: Function): string {
+function plainEdits(fragment: Fragment, analysis: Analysis, fn: Function): Edit[] {
   const edits = metaEdits(analysis);
   const { key, computedKey, offset } = fragment;
   if (key !== undefined && computedKey) {
     const own = keyOf(fragment, fn);
     edits.push({ start: key.start - offset, end: key.end - offset, text: "symbol" in own ? own.symbol : JSON.stringify(own.name) });
   }
-  return applyEdits(fragment.text, edits);
+  return edits;
 }
 
 /** The name of a method, as its object had it. */
@@ -256,7 +263,7 @@ function keyOf(fragment: Fragment, fn: Function): KeyText {
   return text === undefined ? { name } : { symbol: text };
 }
 
-function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, bindings: Bindings): { text: string; base: unknown } {
+function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, bindings: Bindings): { edits: Edit[]; base: unknown } {
   const { captures, self, absent } = bindings;
   const foreign = (name: string): boolean => captures.has(name) || self.includes(name) || absent.has(name);
   const edits = metaEdits(analysis);
@@ -277,7 +284,7 @@ function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, 
   }
   for (const free of names) if (!free.regions.has("body") && isDone(free.regions, needsBase)) captures.delete(free.name);
   if ((captures.size > 0 || base !== undefined) && hasStaticCode(fragment)) edits.push(...deferEdits(fragment, keys));
-  return { text: applyEdits(fragment.text, edits), base };
+  return { edits, base };
 }
 
 /** A name that stands only where the text has been replaced is not needed any more. */

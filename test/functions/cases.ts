@@ -92,6 +92,38 @@ const classes: readonly Case[] = [
   { name: "an instance that says how it crosses", code: "class Sealed { #v; constructor(v) { this.#v = v; } read() { return this.#v; } static [Symbol.for('mobula.serialize')](s) { return s.#v; } static [Symbol.for('mobula.deserialize')](v) { return new Sealed(v); } } const sealed = new Sealed('kept'); CASE(() => () => sealed.read());", expected: "kept" },
 ];
 
+const places: readonly Case[] = [
+  {
+    name: "stack traces show the file and the line",
+    code: `
+const whereabouts = (error) => /(program)[^:]*:(\\d+)/.exec(error.stack.split("\\n")[1]).slice(1).join(":");
+const failing = (deep) => {
+  const nothing = null;
+  const wrap = (f) => f();
+
+  return wrap(() => {
+    if (deep) throw new Error("here");
+    return nothing;
+  });
+};
+class Failing { first = 1;
+
+  fail() { throw new Error("there"); } }
+const placesOf = () => {
+  const places = [];
+  for (const f of [() => failing(true), () => new Failing().fail()]) {
+    try { f(); } catch (error) { places.push(whereabouts(error)); }
+  }
+  return places.join();
+};
+const placesHere = placesOf();
+CASE(() => () => (placesOf() === placesHere ? "same" : placesOf() + " is not " + placesHere));`,
+    expected: "same",
+    // Under vitest, what the file on disk says is known to vitest alone.
+    except: /vitest/,
+  },
+];
+
 const modules: readonly Case[] = [
   { name: "a module of Node, default", code: "CASE(() => () => typeof fs.readFileSync);", expected: "function" },
   { name: "a module of Node, namespace and member", code: "CASE(() => () => [path.join('a', 'b'), basename('/x/y')]);", expected: ["a/b", "y"] },
@@ -110,7 +142,7 @@ const modules: readonly Case[] = [
   { name: "a function made in the other process that uses an import", code: "CASE(() => () => () => helper(1) + basename('/a/7'));", expected: "117" },
 ];
 
-export const cases: readonly Case[] = [...captures, ...functions, ...classes, ...modules];
+export const cases: readonly Case[] = [...captures, ...functions, ...classes, ...places, ...modules];
 
 /** Only where the module system has them. */
 export const moduleOnly: readonly Case[] = [

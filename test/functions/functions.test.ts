@@ -41,6 +41,13 @@ function suite(runner: Runner): void {
         assert.deepEqual(outcome?.again, expected, "after a second crossing");
       });
     }
+    if (!/bundle|vitest/.test(runner.name)) {
+      test("exports of modules cross by reference, what is not exported by value", () => {
+        assert.equal(done.crossings.get("an imported function by itself")?.kind, "reference");
+        assert.equal(done.crossings.get("a function of a module that it does not export")?.kind, "value");
+        assert.equal(done.crossings.get("a class by itself")?.kind, "value");
+      });
+    }
     for (const { name, says, path, except } of refusals) {
       if (except?.test(runner.name) === true) continue;
       test(`refused: ${name}`, () => {
