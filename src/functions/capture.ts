@@ -105,7 +105,14 @@ function notOurs(fn: Function, path: string, why: string): Error {
 function captureAgain(fn: Function, code: string, captures: readonly unknown[], carrier: Carrier | undefined): FunctionRecord {
   const parsed = parseCode(code);
   if (parsed.kind === "bound") {
-    return { kind: "value", code, captures, captureNames: captures.map((_, index) => (["target", "this"][index] ?? `argument ${index - 2}`)), properties: ownProperties(fn, () => false), modules: [] };
+    return {
+      kind: "value",
+      code,
+      captures,
+      captureNames: captures.map((_, index) => ["target", "this"][index] ?? `argument ${index - 2}`),
+      properties: ownProperties(fn, () => false),
+      modules: [],
+    };
   }
   const values = captures.map((value, index) => {
     const name = parsed.names[index];
@@ -277,7 +284,13 @@ function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, 
     const found = keyEdits(fragment, subject.fn, foreign, (name) => (captures.has(name) ? { value: captures.get(name) } : undefined));
     if (found === undefined) {
       const why = "a computed member name uses a variable in a way that only running the code could tell";
-      throw refusal(subject.path, `the class ${subject.fn.name || "(anonymous)"}`, subject.place, why, "Put the name itself into a constant");
+      throw refusal(
+        subject.path,
+        `the class ${subject.fn.name || "(anonymous)"}`,
+        subject.place,
+        why,
+        "Put the name itself into a constant",
+      );
     }
     keys = found;
     edits.push(...keys);

@@ -80,13 +80,7 @@ export function deferEdits(fragment: Fragment, keys: readonly Edit[]): Edit[] {
   return edits;
 }
 
-function assignment(
-  fragment: Fragment,
-  member: SyntaxNode,
-  key: SyntaxNode,
-  value: SyntaxNode,
-  keys: readonly Edit[],
-): [string, string] {
+function assignment(fragment: Fragment, member: SyntaxNode, key: SyntaxNode, value: SyntaxNode, keys: readonly Edit[]): [string, string] {
   const start = key.start - fragment.offset;
   const keyText = keys.find((edit) => edit.start === start)?.text ?? fragment.text.slice(start, key.end - fragment.offset);
   if (key.type === "PrivateIdentifier") return [`(${deferName}(() => {this.${keyText} = (`, ")}), undefined)"];
@@ -126,7 +120,9 @@ export function keyEdits(
 /** The key under which the class has the method of this text. */
 function methodKey(fragment: Fragment, cls: Function, member: SyntaxNode): { value: unknown } | undefined {
   if (member.type !== "MethodDefinition") return undefined;
-  const text = fragment.text.slice(member.start - fragment.offset, member.end - fragment.offset).replace(isStatic(member) ? /^static\s*/ : /^/, "");
+  const text = fragment.text
+    .slice(member.start - fragment.offset, member.end - fragment.offset)
+    .replace(isStatic(member) ? /^static\s*/ : /^/, "");
   const holder = isStatic(member) ? cls : (cls.prototype as object);
   for (const key of Reflect.ownKeys(holder)) {
     const property = Object.getOwnPropertyDescriptor(holder, key);

@@ -56,9 +56,9 @@ export function definitionSite(given: Function): string {
 }
 
 /**
- * The key by which another process imports the module behind a namespace object, or behind the exports of CommonJS, or undefined when
- * it cannot be told: then a namespace cannot cross, and exports are an object like any other. Known are namespaces that a captured function imports, those that came from another process, Node's own, and
- * modules that export a function of theirs.
+ * The key by which another process imports the module behind a namespace object, or behind the exports of CommonJS. Undefined when it
+ * cannot be told: then a namespace cannot cross, and exports are an object like any other. Known are namespaces that a captured function
+ * imports, those that came from another process, Node's own, and modules that export a function of theirs.
  */
 export function describeModule(namespace: object): string | undefined {
   const known = knownNamespace(namespace) ?? keyOfLoaded(namespace);

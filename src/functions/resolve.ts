@@ -100,8 +100,9 @@ function bindVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScop
     bindings.imports.push({ local: name, module: "global:", name: "dynamic import" });
     return;
   }
-  const declared = scope.kind === "Module" ? declarationsOf(required(subject.inspector), facts) : undefined;
-  const value = readVariable(subject, scope, name, declared);
+  const value = readVariable(subject, facts, scope, name);
+  // The source is dear the first time: it is read only where an import would be bound otherwise than by its value.
+  const declared = scope.kind === "Module" && !isPlain(value) ? declarationsOf(required(subject.inspector), facts) : undefined;
   if (bindImport(subject, name, value, declared, bindings)) return;
   if (value === undefined) refuseDeadZone(subject, facts, name);
   if (value === subject.fn) bindings.self.push(name);
@@ -164,12 +165,16 @@ function bindImport(subject: Subject, name: string, value: unknown, declared: Sc
   return true;
 }
 
-function readVariable(subject: Subject, scope: ClosureScope, name: string, declared: ScriptDeclarations | undefined): unknown {
+function isPlain(value: unknown): boolean {
+  return value === null || (value !== undefined && typeof value !== "object" && typeof value !== "function");
+}
+
+function readVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScope, name: string): unknown {
   try {
     return Reflect.get(scope.variables, name);
   } catch (error) {
     // An import that is still in its dead zone here is whole in the process that imports it.
-    if (declared?.imports.has(name) === true) return undefined;
+    if (scope.kind === "Module" && declarationsOf(required(subject.inspector), facts).imports.has(name)) return undefined;
     throw deadZone(subject, name, error);
   }
 }

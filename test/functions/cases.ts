@@ -13,10 +13,18 @@ export interface Case {
 
 const captures: readonly Case[] = [
   { name: "nothing", code: "CASE(() => () => 6 * 7);", expected: 42 },
-  { name: "globals", code: "CASE(() => () => [Math.max(1, 2), typeof Buffer, typeof undeclared, [3, 1].sort().join()]);", expected: [2, "function", "undefined", "1,3"] },
+  {
+    name: "globals",
+    code: "CASE(() => () => [Math.max(1, 2), typeof Buffer, typeof undeclared, [3, 1].sort().join()]);",
+    expected: [2, "function", "undefined", "1,3"],
+  },
   { name: "a constant of the top level", code: "const factor = 7; CASE(() => () => factor * 6);", expected: 42 },
   { name: "a variable of the top level as it is at the call", code: "let level = 1; level = 5; CASE(() => () => level);", expected: 5 },
-  { name: "an assignment to a captured variable stays where it is made", code: "let counted = 1; CASE(() => () => { counted += 1; return counted; });", expected: 2 },
+  {
+    name: "an assignment to a captured variable stays where it is made",
+    code: "let counted = 1; CASE(() => () => { counted += 1; return counted; });",
+    expected: 2,
+  },
   {
     name: "values of every kind",
     code: `
@@ -31,65 +39,326 @@ CASE(() => () => [
 ]);`,
     expected: [1, true, 5, "giu", "10", 2, 0.5, true, "far", true, null, true, true, false, 2, "\u00e9\n"],
   },
-  { name: "a cycle and shared identity", code: "const ring = { items: [] }; ring.self = ring; ring.items.push(ring); const alias = ring; CASE(() => () => [ring.self === ring, ring.items[0] === alias]);", expected: [true, true] },
-  { name: "variables of enclosing functions", code: "const outerOf = (a) => { const b = a + 1; return () => { const c = b + 1; return () => a + b + c; }; }; CASE(() => outerOf(1)());", expected: 6 },
-  { name: "loop variables", code: "const loops = []; for (let i = 0; i < 3; i++) loops.push(() => i * 10); for (const k of ['a', 'b']) loops.push(() => k); CASE(() => () => loops.map((f) => f()));", expected: [0, 10, 20, "a", "b"] },
-  { name: "shadowing", code: "const shade = 1; CASE(() => () => { const inner = shade; { const shade = 2; return ((shade2) => inner + shade + shade2)(4); } });", expected: 7 },
+  {
+    name: "a cycle and shared identity",
+    code: `
+const ring = { items: [] }; ring.self = ring; ring.items.push(ring); const alias = ring;
+CASE(() => () => [ring.self === ring, ring.items[0] === alias]);`,
+    expected: [true, true],
+  },
+  {
+    name: "variables of enclosing functions",
+    code: `
+const outerOf = (a) => { const b = a + 1; return () => { const c = b + 1; return () => a + b + c; }; };
+CASE(() => outerOf(1)());`,
+    expected: 6,
+  },
+  {
+    name: "loop variables",
+    code: `
+const loops = []; for (let i = 0; i < 3; i++) loops.push(() => i * 10); for (const k of ['a', 'b']) loops.push(() => k);
+CASE(() => () => loops.map((f) => f()));`,
+    expected: [0, 10, 20, "a", "b"],
+  },
+  {
+    name: "shadowing",
+    code: `
+const shade = 1; CASE(() => () => { const inner = shade; { const shade = 2; return ((shade2) => inner + shade + shade2)(4);
+} });`,
+    expected: 7,
+  },
   { name: "a parameter that hides", code: "const hides = 1; CASE(() => (hides = 5) => hides);", expected: 5 },
-  { name: "default parameters and destructuring", code: "const preset = { a: 1 }; CASE(() => ({ a, ...rest } = { ...preset, z: 9 }, [b = a, , c = preset.a] = []) => [a, rest, b, c]);", expected: [1, { z: 9 }, 1, 1] },
+  {
+    name: "default parameters and destructuring",
+    code: "const preset = { a: 1 }; CASE(() => ({ a, ...rest } = { ...preset, z: 9 }, [b = a, , c = preset.a] = []) => [a, rest, b, c]);",
+    expected: [1, { z: 9 }, 1, 1],
+  },
   { name: "a name used only as shorthand", code: "const short = 3; CASE(() => () => ({ short }));", expected: { short: 3 } },
-  { name: "names in labels, keys and members are no variables", code: "const label = 1; CASE(() => () => { label: for (;;) { break label; } return { label: 2 }.label + ({ factor: 1 }).factor; });", expected: 3 },
-  { name: "catch, switch and var", code: "const thrown = 'x'; CASE(() => () => { try { throw thrown; } catch (caught) { switch (caught) { case 'x': { var hoisted = 1; } } } return hoisted; });", expected: 1 },
-  { name: "template literals, regular expressions, comments", code: "const part = 'p'; CASE(() => /* before */ (/* in */ x = `${part}${/[/\"'`]/.test('/')}`) /* arrow */ => /* body */ x + '// no comment' /* end */);", expected: "ptrue// no comment" },
-  { name: "optional chaining and operators", code: "const deep = { a: { b: null } }; CASE(() => () => [deep?.a?.b?.c, deep.a.b ?? 'd', 2 ** 3, (deep.x ||= 1), 0 || 'or']);", expected: [null, "d", 8, 1, "or"] },
-  { name: "a captured object's method through its object", code: "const holder = { n: 4, get() { return this.n; } }; CASE(() => () => holder.get());", expected: 4 },
+  {
+    name: "names in labels, keys and members are no variables",
+    code: "const label = 1; CASE(() => () => { label: for (;;) { break label; } return { label: 2 }.label + ({ factor: 1 }).factor; });",
+    expected: 3,
+  },
+  {
+    name: "catch, switch and var",
+    code: `
+const thrown = 'x'; CASE(() => () => { try { throw thrown; } catch (caught) { switch (caught) { case 'x': { var hoisted = 1;
+} } } return hoisted; });`,
+    expected: 1,
+  },
+  {
+    name: "template literals, regular expressions, comments",
+    code: `
+const part = 'p';
+CASE(() => /* before */ (/* in */ x = \`\${part}\${/[/"'\`]/.test('/')}\`) /* arrow */ => /* body */ x + '// no comment' /* end */);`,
+    expected: "ptrue// no comment",
+  },
+  {
+    name: "optional chaining and operators",
+    code: "const deep = { a: { b: null } }; CASE(() => () => [deep?.a?.b?.c, deep.a.b ?? 'd', 2 ** 3, (deep.x ||= 1), 0 || 'or']);",
+    expected: [null, "d", 8, 1, "or"],
+  },
+  {
+    name: "a captured object's method through its object",
+    code: "const holder = { n: 4, get() { return this.n; } }; CASE(() => () => holder.get());",
+    expected: 4,
+  },
 ];
 
 const functions: readonly Case[] = [
-  { name: "captured functions", code: "const twice = (x) => x * 2; function plusOne(x) { return x + 1; } CASE(() => () => plusOne(twice(4)));", expected: 9 },
-  { name: "recursion of a declaration", code: "function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); } CASE(() => () => fib(10));", expected: 55 },
+  {
+    name: "captured functions",
+    code: "const twice = (x) => x * 2; function plusOne(x) { return x + 1; } CASE(() => () => plusOne(twice(4)));",
+    expected: 9,
+  },
+  {
+    name: "recursion of a declaration",
+    code: "function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); } CASE(() => () => fib(10));",
+    expected: 55,
+  },
   { name: "recursion of a constant", code: "const fact = (n) => (n < 2 ? 1 : n * fact(n - 1)); CASE(() => () => fact(5));", expected: 120 },
-  { name: "recursion of a named expression", code: "CASE(() => function down(n = 3) { return n === 0 ? 'done' : down(n - 1); });", expected: "done" },
-  { name: "mutual recursion", code: "const even = (n) => (n === 0 ? true : odd(n - 1)); const odd = (n) => (n === 0 ? false : even(n - 1)); CASE(() => () => [even(7), odd(7)]);", expected: [false, true] },
-  { name: "async functions", code: "const later = async (x) => { await null; return x; }; CASE(() => async () => (await later(3)) + (await later(4)));", expected: 7 },
+  {
+    name: "recursion of a named expression",
+    code: "CASE(() => function down(n = 3) { return n === 0 ? 'done' : down(n - 1); });",
+    expected: "done",
+  },
+  {
+    name: "mutual recursion",
+    code: `
+const even = (n) => (n === 0 ? true : odd(n - 1)); const odd = (n) => (n === 0 ? false : even(n - 1));
+CASE(() => () => [even(7), odd(7)]);`,
+    expected: [false, true],
+  },
+  {
+    name: "async functions",
+    code: "const later = async (x) => { await null; return x; }; CASE(() => async () => (await later(3)) + (await later(4)));",
+    expected: 7,
+  },
   { name: "generators", code: "const start = 2; CASE(() => function* () { yield start; yield* [3, 4]; });", expected: [2, 3, 4] },
-  { name: "async generators", code: "const begin = 2; CASE(() => async function* () { yield begin; await null; yield begin + 1; });", expected: [2, 3] },
-  { name: "methods of objects", code: "const bag = { plain() { return 'plain'; }, async later() { return 'later'; }, *many() { yield 1; }, 'quoted name'() { return 'quoted'; }, 7() { return 7; } }; CASE(() => async () => [bag.plain(), await bag.later(), [...bag.many()], bag['quoted name'](), bag[7]()]);", expected: ["plain", "later", [1], "quoted", 7] },
+  {
+    name: "async generators",
+    code: "const begin = 2; CASE(() => async function* () { yield begin; await null; yield begin + 1; });",
+    expected: [2, 3],
+  },
+  {
+    name: "methods of objects",
+    code: `
+const bag = { plain() { return 'plain'; }, async later() { return 'later'; }, *many() { yield 1; }, 'quoted name'() {
+return 'quoted'; }, 7() { return 7; } };
+CASE(() => async () => [bag.plain(), await bag.later(), [...bag.many()], bag['quoted name'](), bag[7]()]);`,
+    expected: ["plain", "later", [1], "quoted", 7],
+  },
   { name: "a method by itself", code: "const sole = { method(x = 5) { return x; } }; CASE(() => sole.method);", expected: 5 },
-  { name: "a method with a computed name", code: "const computed = { ['a' + 'b']() { return 'ab'; }, [Symbol.toPrimitive]() { return 'prim'; } }; const primitive = computed[Symbol.toPrimitive]; CASE(() => () => [computed.ab(), primitive()]);", expected: ["ab", "prim"] },
-  { name: "getters and setters of a captured object's prototype", code: "class Temperature { #c = 1; get f() { return this.#c * 2; } set f(v) { this.#c = v / 2; } } CASE(() => () => { const t = new Temperature(); t.f = 8; return t.f; });", expected: 8 },
-  { name: "an accessor function by itself", code: "const gotten = Object.getOwnPropertyDescriptor({ get size() { return this.n + 1; } }, 'size').get; CASE(() => () => gotten.call({ n: 1 }));", expected: 2 },
-  { name: "a bound function", code: "function scale(x, y) { return this.k * x + y; } const bound = scale.bind({ k: 3 }, 2); CASE(() => () => bound(1));", expected: 7 },
-  { name: "a function bound twice", code: "const twiceBound = function (a, b, c) { return [this.k, a, b, c]; }.bind({ k: 1 }, 2).bind({ k: 9 }, 3); CASE(() => () => twiceBound(4));", expected: [1, 2, 3, 4] },
-  { name: "a bound method of an instance", code: "class Tally { constructor() { this.n = 5; } read() { return this.n; } } const tally = new Tally(); const read = tally.read.bind(tally); CASE(() => read);", expected: 5 },
-  { name: "properties of functions", code: "const tagged = () => tagged.config.level; tagged.config = { level: 3 }; CASE(() => tagged);", expected: 3 },
-  { name: "names and lengths of functions", code: "const named = (a, b) => a; CASE(() => () => [named.name, named.length, (() => { const innermost = () => 1; return innermost.name; })()]);", expected: ["named", 2, "innermost"] },
-  { name: "functions of the language", code: "const { max } = Math; const map = Array.prototype.map; CASE(() => () => [max(1, 2), map.call([1], (x) => x + 1)]);", expected: [2, [2]] },
-  { name: "functions inside values", code: "const table = { add: (a, b) => a + b, list: [(x) => x * 2] }; CASE(() => () => [table.add(1, 2), table.list[0](4)]);", expected: [3, 8] },
-  { name: "one function captured twice stays one", code: "const sameFn = () => 1; const pair = { a: sameFn, b: sameFn }; CASE(() => () => pair.a === pair.b && pair.a === sameFn);", expected: true },
-  { name: "a constructor of the old kind", code: "function Animal(name) { this.name = name; } Animal.prototype.speak = function () { return this.name + '!'; }; function Dog(name) { Animal.call(this, name); } Dog.prototype = Object.create(Animal.prototype, { constructor: { value: Dog, writable: true, configurable: true } }); Dog.prototype.bark = function () { return 'woof ' + this.speak(); }; CASE(() => () => [new Dog('rex').bark(), new Dog('a') instanceof Animal]);", expected: ["woof rex!", true] },
-  { name: "a function that is made in the other process", code: "const seed = 3; CASE(() => () => { const local = 4; return () => seed * local; });", expected: 12 },
+  {
+    name: "a method with a computed name",
+    code: `
+const computed = { ['a' + 'b']() { return 'ab'; }, [Symbol.toPrimitive]() { return 'prim'; } };
+const primitive = computed[Symbol.toPrimitive]; CASE(() => () => [computed.ab(), primitive()]);`,
+    expected: ["ab", "prim"],
+  },
+  {
+    name: "getters and setters of a captured object's prototype",
+    code: `
+class Temperature { #c = 1; get f() { return this.#c * 2; } set f(v) { this.#c = v / 2; } } CASE(() => () => {
+const t = new Temperature(); t.f = 8; return t.f; });`,
+    expected: 8,
+  },
+  {
+    name: "an accessor function by itself",
+    code: `
+const gotten = Object.getOwnPropertyDescriptor({ get size() { return this.n + 1; } }, 'size').get;
+CASE(() => () => gotten.call({ n: 1 }));`,
+    expected: 2,
+  },
+  {
+    name: "a bound function",
+    code: "function scale(x, y) { return this.k * x + y; } const bound = scale.bind({ k: 3 }, 2); CASE(() => () => bound(1));",
+    expected: 7,
+  },
+  {
+    name: "a function bound twice",
+    code: `
+const twiceBound = function (a, b, c) { return [this.k, a, b, c]; }.bind({ k: 1 }, 2).bind({ k: 9 }, 3);
+CASE(() => () => twiceBound(4));`,
+    expected: [1, 2, 3, 4],
+  },
+  {
+    name: "a bound method of an instance",
+    code: `
+class Tally { constructor() { this.n = 5; } read() { return this.n; } } const tally = new Tally();
+const read = tally.read.bind(tally); CASE(() => read);`,
+    expected: 5,
+  },
+  {
+    name: "properties of functions",
+    code: "const tagged = () => tagged.config.level; tagged.config = { level: 3 }; CASE(() => tagged);",
+    expected: 3,
+  },
+  {
+    name: "names and lengths of functions",
+    code: `
+const named = (a, b) => a; CASE(() => () => [named.name, named.length, (() => { const innermost = () => 1;
+return innermost.name; })()]);`,
+    expected: ["named", 2, "innermost"],
+  },
+  {
+    name: "functions of the language",
+    code: "const { max } = Math; const map = Array.prototype.map; CASE(() => () => [max(1, 2), map.call([1], (x) => x + 1)]);",
+    expected: [2, [2]],
+  },
+  {
+    name: "functions inside values",
+    code: "const table = { add: (a, b) => a + b, list: [(x) => x * 2] }; CASE(() => () => [table.add(1, 2), table.list[0](4)]);",
+    expected: [3, 8],
+  },
+  {
+    name: "one function captured twice stays one",
+    code: "const sameFn = () => 1; const pair = { a: sameFn, b: sameFn }; CASE(() => () => pair.a === pair.b && pair.a === sameFn);",
+    expected: true,
+  },
+  {
+    name: "a constructor of the old kind",
+    code: `
+function Animal(name) { this.name = name; } Animal.prototype.speak = function () { return this.name + '!'; };
+function Dog(name) { Animal.call(this, name); } Dog.prototype = Object.create(Animal.prototype, { constructor: {
+value: Dog, writable: true, configurable: true } }); Dog.prototype.bark = function () { return 'woof ' + this.speak(); };
+CASE(() => () => [new Dog('rex').bark(), new Dog('a') instanceof Animal]);`,
+    expected: ["woof rex!", true],
+  },
+  {
+    name: "a function that is made in the other process",
+    code: "const seed = 3; CASE(() => () => { const local = 4; return () => seed * local; });",
+    expected: 12,
+  },
 ];
 
 const classes: readonly Case[] = [
-  { name: "a class", code: "class Counter { n = 0; add(by = 1) { this.n += by; return this.n; } } CASE(() => () => { const c = new Counter(); c.add(); return c.add(4); });", expected: 5 },
+  {
+    name: "a class",
+    code: `
+class Counter { n = 0; add(by = 1) { this.n += by; return this.n; } } CASE(() => () => { const c = new Counter(); c.add();
+return c.add(4); });`,
+    expected: 5,
+  },
   { name: "a class by itself", code: "class Alone { run() { return 'ran'; } } CASE(() => Alone);", expected: "ran" },
-  { name: "private members", code: "class Secret { #n = 1; static #made = 0; constructor() { Secret.#made++; } #bump() { return ++this.#n; } run() { return [this.#bump(), #n in this, Secret.#made, Secret.#isSecret({})]; } static #isSecret(x) { return #n in x; } } CASE(() => Secret);", expected: [2, true, 1, false] },
-  { name: "static members", code: "class Statics { static count = 3; static names = ['a']; static { Statics.extra = Statics.count * 2; } static twice(x) { return x * 2; } static get half() { return 1.5; } run() { return [Statics.count, Statics.names, Statics.extra, Statics.twice(2), Statics.half]; } } CASE(() => Statics);", expected: [3, ["a"], 6, 4, 1.5] },
-  { name: "static members as they are at the call", code: "class Moved { static at = 1; run() { return Moved.at; } } Moved.at = 9; CASE(() => Moved);", expected: 9 },
-  { name: "static members that need captures", code: "const basis = { v: 2 }; const lift = (x) => x + basis.v; class Lifted { static #secret = lift(1); static open = lift(10); static make = (x) => new this(x); static { this.block = lift(100); } constructor(x) { this.x = x; } static peek() { return Lifted.#secret; } } CASE(() => () => [Lifted.peek(), Lifted.open, Lifted.make(7).x, Lifted.block, Lifted.make.name]);", expected: [3, 12, 7, 102, "make"] },
-  { name: "inheritance", code: "class Shape { constructor(n) { this.n = n; } area() { return this.n; } static make(n) { return new this(n); } } class Square extends Shape { area() { return super.area() ** 2; } static make(n) { return super.make(n + 1); } } CASE(() => () => { const s = Square.make(2); return [s.area(), s instanceof Shape, s instanceof Square, Square.name]; });", expected: [9, true, true, "Square"] },
-  { name: "a base class that knows its subclass", code: "class Root { static create() { return new Leaf(); } kind() { return 'root'; } } class Leaf extends Root { kind() { return 'leaf of ' + super.kind(); } } CASE(() => () => [Root.create().kind(), new Leaf() instanceof Root]);", expected: ["leaf of root", true] },
-  { name: "a subclass of what the language has", code: "class Stack extends Array { top() { return this.at(-1); } } class Failure extends Error { code = 'E'; } CASE(() => () => { const s = Stack.from([1, 2]); try { throw new Failure('m'); } catch (e) { return [s.top(), s.length, e instanceof Error, e.code, e.message]; } });", expected: [2, 2, true, "E", "m"] },
-  { name: "a base class that an expression gives", code: "const mixin = (B) => class extends B { mixed() { return 'mixed ' + this.base(); } }; class Plain { base() { return 'plain'; } } class Mixed extends mixin(Plain) { run() { return this.mixed(); } } CASE(() => Mixed);", expected: "mixed plain" },
-  { name: "computed member names", code: "const KEY = 'dynamic'; const KEYS = { other: 'second' }; class Keyed { [KEY]() { return 1; } static [KEYS.other] = 2; *[Symbol.iterator]() { yield 3; } run() { return [this.dynamic(), Keyed.second, [...this]]; } } CASE(() => Keyed);", expected: [1, 2, [3]] },
-  { name: "computed member names that only the definition knew", code: "const keyedBy = (key, symbol) => class { [key]() { return 1; } static [key + '2']() { return 2; } get [symbol]() { return 3; } run() { return [this.made(), this.constructor.made2(), this[Symbol.toStringTag]]; } }; const KeyedBy = keyedBy('made', Symbol.toStringTag); CASE(() => KeyedBy);", expected: [1, 2, 3] },
-  { name: "generator and async members", code: "class Streams { *items() { yield 1; } async *later() { yield 2; } async one() { return 3; } async run() { const all = [...this.items(), await this.one()]; for await (const x of this.later()) all.push(x); return all; } } CASE(() => Streams);", expected: [1, 3, 2] },
-  { name: "class expressions and anonymous classes", code: "const Anonymous = class { who() { return 'nobody'; } }; const Outer = class Inner { who() { return Inner.name; } }; CASE(() => () => [new Anonymous().who(), Anonymous.name, new Outer().who()]);", expected: ["nobody", "Anonymous", "Inner"] },
-  { name: "fields that are arrow functions", code: "const unit = 2; class Fielded { n = unit; up = () => this.n + unit; run() { const { up } = this; return up(); } } CASE(() => Fielded);", expected: 4 },
-  { name: "methods that were added later", code: "class Patched { base() { return 1; } } Patched.prototype.added = function () { return this.base() + 1; }; CASE(() => () => new Patched().added());", expected: 2 },
-  { name: "a captured instance", code: "class Point { constructor(x) { this.x = x; } double() { return new Point(this.x * 2); } } const origin = new Point(4); CASE(() => () => [origin.double().x, origin instanceof Point, origin.constructor === Point]);", expected: [8, true, true] },
-  { name: "an instance that says how it crosses", code: "class Sealed { #v; constructor(v) { this.#v = v; } read() { return this.#v; } static [Symbol.for('mobula.serialize')](s) { return s.#v; } static [Symbol.for('mobula.deserialize')](v) { return new Sealed(v); } } const sealed = new Sealed('kept'); CASE(() => () => sealed.read());", expected: "kept" },
+  {
+    name: "private members",
+    code: `
+class Secret { #n = 1; static #made = 0; constructor() { Secret.#made++; } #bump() { return ++this.#n; } run() {
+return [this.#bump(), #n in this, Secret.#made, Secret.#isSecret({})]; } static #isSecret(x) { return #n in x; } }
+CASE(() => Secret);`,
+    expected: [2, true, 1, false],
+  },
+  {
+    name: "static members",
+    code: `
+class Statics { static count = 3; static names = ['a']; static { Statics.extra = Statics.count * 2; } static twice(x) {
+return x * 2; } static get half() { return 1.5; } run() {
+return [Statics.count, Statics.names, Statics.extra, Statics.twice(2), Statics.half]; } } CASE(() => Statics);`,
+    expected: [3, ["a"], 6, 4, 1.5],
+  },
+  {
+    name: "static members as they are at the call",
+    code: "class Moved { static at = 1; run() { return Moved.at; } } Moved.at = 9; CASE(() => Moved);",
+    expected: 9,
+  },
+  {
+    name: "static members that need captures",
+    code: `
+const basis = { v: 2 }; const lift = (x) => x + basis.v; class Lifted { static #secret = lift(1); static open = lift(10);
+static make = (x) => new this(x); static { this.block = lift(100); } constructor(x) { this.x = x; } static peek() {
+return Lifted.#secret; } } CASE(() => () => [Lifted.peek(), Lifted.open, Lifted.make(7).x, Lifted.block, Lifted.make.name]);`,
+    expected: [3, 12, 7, 102, "make"],
+  },
+  {
+    name: "inheritance",
+    code: `
+class Shape { constructor(n) { this.n = n; } area() { return this.n; } static make(n) { return new this(n); } }
+class Square extends Shape { area() { return super.area() ** 2; } static make(n) { return super.make(n + 1); } }
+CASE(() => () => { const s = Square.make(2); return [s.area(), s instanceof Shape, s instanceof Square, Square.name]; });`,
+    expected: [9, true, true, "Square"],
+  },
+  {
+    name: "a base class that knows its subclass",
+    code: `
+class Root { static create() { return new Leaf(); } kind() { return 'root'; } } class Leaf extends Root { kind() {
+return 'leaf of ' + super.kind(); } } CASE(() => () => [Root.create().kind(), new Leaf() instanceof Root]);`,
+    expected: ["leaf of root", true],
+  },
+  {
+    name: "a subclass of what the language has",
+    code: `
+class Stack extends Array { top() { return this.at(-1); } } class Failure extends Error { code = 'E'; } CASE(() => () => {
+const s = Stack.from([1, 2]); try { throw new Failure('m'); } catch (e) {
+return [s.top(), s.length, e instanceof Error, e.code, e.message]; } });`,
+    expected: [2, 2, true, "E", "m"],
+  },
+  {
+    name: "a base class that an expression gives",
+    code: `
+const mixin = (B) => class extends B { mixed() { return 'mixed ' + this.base(); } }; class Plain { base() { return 'plain';
+} } class Mixed extends mixin(Plain) { run() { return this.mixed(); } } CASE(() => Mixed);`,
+    expected: "mixed plain",
+  },
+  {
+    name: "computed member names",
+    code: `
+const KEY = 'dynamic'; const KEYS = { other: 'second' }; class Keyed { [KEY]() { return 1; } static [KEYS.other] = 2;
+*[Symbol.iterator]() { yield 3; } run() { return [this.dynamic(), Keyed.second, [...this]]; } } CASE(() => Keyed);`,
+    expected: [1, 2, [3]],
+  },
+  {
+    name: "computed member names that only the definition knew",
+    code: `
+const keyedBy = (key, symbol) => class { [key]() { return 1; } static [key + '2']() { return 2; } get [symbol]() { return 3;
+} run() { return [this.made(), this.constructor.made2(), this[Symbol.toStringTag]]; } };
+const KeyedBy = keyedBy('made', Symbol.toStringTag); CASE(() => KeyedBy);`,
+    expected: [1, 2, 3],
+  },
+  {
+    name: "generator and async members",
+    code: `
+class Streams { *items() { yield 1; } async *later() { yield 2; } async one() { return 3; } async run() {
+const all = [...this.items(), await this.one()]; for await (const x of this.later()) all.push(x); return all; } }
+CASE(() => Streams);`,
+    expected: [1, 3, 2],
+  },
+  {
+    name: "class expressions and anonymous classes",
+    code: `
+const Anonymous = class { who() { return 'nobody'; } }; const Outer = class Inner { who() { return Inner.name; } };
+CASE(() => () => [new Anonymous().who(), Anonymous.name, new Outer().who()]);`,
+    expected: ["nobody", "Anonymous", "Inner"],
+  },
+  {
+    name: "fields that are arrow functions",
+    code: `
+const unit = 2; class Fielded { n = unit; up = () => this.n + unit; run() { const { up } = this; return up(); } }
+CASE(() => Fielded);`,
+    expected: 4,
+  },
+  {
+    name: "methods that were added later",
+    code: `
+class Patched { base() { return 1; } } Patched.prototype.added = function () { return this.base() + 1; };
+CASE(() => () => new Patched().added());`,
+    expected: 2,
+  },
+  {
+    name: "a captured instance",
+    code: `
+class Point { constructor(x) { this.x = x; } double() { return new Point(this.x * 2); } } const origin = new Point(4);
+CASE(() => () => [origin.double().x, origin instanceof Point, origin.constructor === Point]);`,
+    expected: [8, true, true],
+  },
+  {
+    name: "an instance that says how it crosses",
+    code: `
+class Sealed { #v; constructor(v) { this.#v = v; } read() { return this.#v; } static [Symbol.for('mobula.serialize')](s) {
+return s.#v; } static [Symbol.for('mobula.deserialize')](v) { return new Sealed(v); } } const sealed = new Sealed('kept');
+CASE(() => () => sealed.read());`,
+    expected: "kept",
+  },
 ];
 
 const places: readonly Case[] = [
@@ -126,41 +395,108 @@ CASE(() => () => (placesOf() === placesHere ? "same" : placesOf() + " is not " +
 
 const modules: readonly Case[] = [
   { name: "a module of Node, default", code: "CASE(() => () => typeof fs.readFileSync);", expected: "function" },
-  { name: "a module of Node, namespace and member", code: "CASE(() => () => [path.join('a', 'b'), basename('/x/y')]);", expected: ["a/b", "y"] },
+  {
+    name: "a module of Node, namespace and member",
+    code: "CASE(() => () => [path.join('a', 'b'), basename('/x/y')]);",
+    expected: ["a/b", "y"],
+  },
   // vitest gives tests a Proxy in place of such a namespace.
-  { name: "a module of Node inside a value", code: "const tools = { path, join: path.join }; CASE(() => () => [tools.path.extname('a.b'), tools.join('c', 'd')]);", expected: [".b", "c/d"], except: /vitest/ },
+  {
+    name: "a module of Node inside a value",
+    code: "const tools = { path, join: path.join }; CASE(() => () => [tools.path.extname('a.b'), tools.join('c', 'd')]);",
+    expected: [".b", "c/d"],
+    except: /vitest/,
+  },
   { name: "a relative module, named", code: "CASE(() => () => helper(5));", expected: 15 },
-  { name: "a relative module, default and namespace", code: "CASE(() => () => [libDefault(2), lib.helper(1), lib.LIMIT]);", expected: [4, 11, 100] },
+  {
+    name: "a relative module, default and namespace",
+    code: "CASE(() => () => [libDefault(2), lib.helper(1), lib.LIMIT]);",
+    expected: [4, 11, 100],
+  },
   { name: "a renamed import", code: "CASE(() => () => renamed(3));", expected: 13 },
   { name: "an imported function by itself", code: "CASE(() => lib.answer);", expected: 42 },
-  { name: "an imported base class", code: "class Extended extends Base { run() { return [super.hello(), this instanceof Base]; } } CASE(() => Extended);", expected: ["hello", true] },
-  { name: "an instance of an imported class", code: "const imported = new Base(); CASE(() => () => [imported.hello(), imported instanceof Base]);", expected: ["hello", true] },
+  {
+    name: "an imported base class",
+    code: "class Extended extends Base { run() { return [super.hello(), this instanceof Base]; } } CASE(() => Extended);",
+    expected: ["hello", true],
+  },
+  {
+    name: "an instance of an imported class",
+    code: "const imported = new Base(); CASE(() => () => [imported.hello(), imported instanceof Base]);",
+    expected: ["hello", true],
+  },
   { name: "a function of a module that it does not export", code: "CASE(() => lib.makeHidden(4));", expected: 9 },
   { name: "a package", code: "CASE(() => () => [depName, dep('x'), depCjs.shout('y')]);", expected: ["dep", "dep x", "Y!"] },
-  { name: "dynamic import of a module of Node", code: "CASE(() => async () => (await import('node:path')).join('a', 'b'));", expected: "a/b" },
+  {
+    name: "dynamic import of a module of Node",
+    code: "CASE(() => async () => (await import('node:path')).join('a', 'b'));",
+    expected: "a/b",
+  },
   { name: "an import inside a nested function", code: "CASE(() => () => [1, 2].map((x) => helper(x)));", expected: [11, 12] },
-  { name: "a function made in the other process that uses an import", code: "CASE(() => () => () => helper(1) + basename('/a/7'));", expected: "117" },
+  {
+    name: "a function made in the other process that uses an import",
+    code: "CASE(() => () => () => helper(1) + basename('/a/7'));",
+    expected: "117",
+  },
 ];
 
 export const cases: readonly Case[] = [...captures, ...functions, ...classes, ...places, ...modules];
 
 /** Only where the module system has them. */
 export const moduleOnly: readonly Case[] = [
-  { name: "import.meta", code: "CASE(() => () => [import.meta.url.split('/').at(-1).split('.')[0], import.meta.filename.length > 5, import.meta.dirname.length > 1, import.meta.resolve('./lib.mjs').split('/').at(-1)]);", expected: ["program", true, true, "lib.mjs"] },
+  {
+    name: "import.meta",
+    code: `
+CASE(() => () => [import.meta.url.split('/').at(-1).split('.')[0], import.meta.filename.length > 5,
+import.meta.dirname.length > 1, import.meta.resolve('./lib.mjs').split('/').at(-1)]);`,
+    expected: ["program", true, true, "lib.mjs"],
+  },
   { name: "dynamic import of a relative module", code: "CASE(() => async () => (await import('./lib.mjs')).helper(1));", expected: 11 },
   { name: "dynamic import of a package", code: "CASE(() => async () => (await import('dep-esm')).depName);", expected: "dep" },
-  { name: "import.meta in a function made in the other process", code: "CASE(() => () => () => import.meta.url.split('/').at(-1).split('.')[0]);", expected: "program" },
-  { name: "JSON with attributes", code: "import data from './data.json' with { type: 'json' }; CASE(() => () => data.count);", expected: 3 },
+  {
+    name: "import.meta in a function made in the other process",
+    code: "CASE(() => () => () => import.meta.url.split('/').at(-1).split('.')[0]);",
+    expected: "program",
+  },
+  {
+    name: "JSON with attributes",
+    code: "import data from './data.json' with { type: 'json' }; CASE(() => () => data.count);",
+    expected: 3,
+  },
 ];
 
 export const commonJsOnly: readonly Case[] = [
-  { name: "require inside the function", code: "CASE(() => () => [require('node:path').join('a', 'b'), require('./lib.cjs').helper(1), require('dep-cjs').shout('z')]);", expected: ["a/b", 11, "Z!"] },
-  { name: "__filename and __dirname", code: "CASE(() => () => [__filename.split('/').at(-1).split('.')[0], __dirname.length > 1]);", expected: ["program", true] },
+  {
+    name: "require inside the function",
+    code: "CASE(() => () => [require('node:path').join('a', 'b'), require('./lib.cjs').helper(1), require('dep-cjs').shout('z')]);",
+    expected: ["a/b", 11, "Z!"],
+  },
+  {
+    name: "__filename and __dirname",
+    code: "CASE(() => () => [__filename.split('/').at(-1).split('.')[0], __dirname.length > 1]);",
+    expected: ["program", true],
+  },
   { name: "sloppy this", code: "CASE(() => () => (function () { return this === globalThis; })());", expected: true },
-  { name: "strict this", code: "function strictly() { 'use strict'; return (function () { return this === undefined; })(); } CASE(() => strictly);", expected: true },
+  {
+    name: "strict this",
+    code: "function strictly() { 'use strict'; return (function () { return this === undefined; })(); } CASE(() => strictly);",
+    expected: true,
+  },
 ];
 
 export const typeScriptOnly: readonly Case[] = [
-  { name: "types", code: "interface Named { name: string } const people: Named[] = [{ name: 'a' }]; CASE(() => <T,>(x?: T): string => (people[0] as Named).name + String(x satisfies T | undefined));", expected: "aundefined" },
-  { name: "a typed class", code: "class Typed<T> { readonly #v: T[] = []; add(v: T): this { this.#v.push(v); return this; } run(this: Typed<unknown>): number { return (this as Typed<number>).add(1).add(2).#v.length; } } CASE(() => Typed);", expected: 2 },
+  {
+    name: "types",
+    code: `
+interface Named { name: string } const people: Named[] = [{ name: 'a' }];
+CASE(() => <T,>(x?: T): string => (people[0] as Named).name + String(x satisfies T | undefined));`,
+    expected: "aundefined",
+  },
+  {
+    name: "a typed class",
+    code: `
+class Typed<T> { readonly #v: T[] = []; add(v: T): this { this.#v.push(v); return this; }
+run(this: Typed<unknown>): number { return (this as Typed<number>).add(1).add(2).#v.length; } } CASE(() => Typed);`,
+    expected: 2,
+  },
 ];

@@ -24,7 +24,12 @@ export interface Outcome {
   readonly error?: string;
 }
 
-const noRefs = { describe: (): undefined => undefined, revive: (): never => { throw new Error("no refs here"); } };
+const noRefs = {
+  describe: (): undefined => undefined,
+  revive: (): never => {
+    throw new Error("no refs here");
+  },
+};
 // A registry for each crossing: nothing may be found by identity instead of being made again.
 const newCodec = (): ValueCodec => new ValueCodec(noRefs, functionCodec, new IdentityRegistry());
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
@@ -79,7 +84,8 @@ async function use(value: unknown): Promise<unknown> {
     if (next.error !== undefined) throw new Error(next.error.message);
     return use(await arrive(next));
   }
-  const iterable = typeof result === "object" && result !== null && "next" in result && (Symbol.iterator in result || Symbol.asyncIterator in result);
+  const iterable =
+    typeof result === "object" && result !== null && "next" in result && (Symbol.iterator in result || Symbol.asyncIterator in result);
   if (!iterable) return result;
   const items: unknown[] = [];
   for await (const item of result as AsyncIterable<unknown>) items.push(item);

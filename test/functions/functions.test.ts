@@ -20,9 +20,13 @@ after(() => {
 describe("functions cross", { concurrency: 2 }, () => {
   for (const runner of runners) suite(runner);
 
-  test("type stripping", { skip: typeStrippingTried ? false : "NOT TRIED: needs Node 22.18 or later, or binaries in MOBULA_TEST_NODES" }, () => {
-    assert.ok(typeStrippingTried);
-  });
+  test(
+    "type stripping",
+    { skip: typeStrippingTried ? false : "NOT TRIED: needs Node 22.18 or later, or binaries in MOBULA_TEST_NODES" },
+    () => {
+      assert.ok(typeStrippingTried);
+    },
+  );
 });
 
 function suite(runner: Runner): void {

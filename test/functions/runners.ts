@@ -65,7 +65,14 @@ function program(header: string, list: readonly Case[], output: string): string 
   return `${header}\n${body(list)}\nemit(${JSON.stringify(output)});\n`;
 }
 
-function scriptRunner(name: string, file: string, header: string, list: readonly Case[], node: string, flags: readonly string[] = []): Runner {
+function scriptRunner(
+  name: string,
+  file: string,
+  header: string,
+  list: readonly Case[],
+  node: string,
+  flags: readonly string[] = [],
+): Runner {
   const prepare = (folder: string, output: string): Promise<readonly string[]> => {
     fs.writeFileSync(path.join(folder, file), program(header, list, output));
     return Promise.resolve([path.join(folder, file)]);
@@ -79,7 +86,14 @@ function bundleRunner(name: string, format: "esm" | "cjs", list: readonly Case[]
     fs.writeFileSync(entry, program(esmHeader("./lib.mjs"), list, output));
     const outfile = path.join(folder, name.replaceAll(" ", "-"), `program.${format === "esm" ? "mjs" : "cjs"}`);
     await build({
-      entryPoints: [entry], outfile, bundle: true, format, platform: "node", external: ["mobula-codec"], logLevel: "error", ...options,
+      entryPoints: [entry],
+      outfile,
+      bundle: true,
+      format,
+      platform: "node",
+      external: ["mobula-codec"],
+      logLevel: "error",
+      ...options,
     });
     return [outfile];
   };
@@ -91,7 +105,8 @@ function vitestRunner(list: readonly Case[]): Runner {
     const own = path.join(folder, "vitest");
     fs.mkdirSync(own);
     for (const file of ["lib.mjs", "data.json"]) fs.copyFileSync(path.join(folder, file), path.join(own, file));
-    const text = `import { test } from "vitest";${esmHeader("./lib.mjs")}${body(list)}\ntest("emit", () => { emit(${JSON.stringify(output)}); });\n`;
+    const end = `test("emit", () => { emit(${JSON.stringify(output)}); });`;
+    const text = `import { test } from "vitest";${esmHeader("./lib.mjs")}${body(list)}\n${end}\n`;
     fs.writeFileSync(path.join(own, "program.test.ts"), text);
     return Promise.resolve([path.join(repository, "node_modules/vitest/vitest.mjs"), "run", "--root", own, "--reporter", "dot"]);
   };
@@ -158,16 +173,25 @@ export async function makeFolder(): Promise<string> {
   write("commonjs/package.json", "{}");
   write("commonjs/lib.ts", lib);
   const names = "LIMIT, helper, other: helper, default: timesTwo, answer, Base, makeHidden";
-  write("lib.cjs", `${lib.replace("export { helper as other };", "").replace("export default function", "function timesTwo").replaceAll("export ", "")}
-module.exports = { ${names} };`);
+  write(
+    "lib.cjs",
+    `${lib.replace("export { helper as other };", "").replace("export default function", "function timesTwo").replaceAll("export ", "")}
+module.exports = { ${names} };`,
+  );
   write("node_modules/dep-esm/package.json", '{ "type": "module", "exports": "./index.js" }');
   write("node_modules/dep-esm/index.js", 'export const depName = "dep"; export default (x) => "dep " + x;');
   write("node_modules/dep-cjs/package.json", "{}");
   write("node_modules/dep-cjs/index.js", 'exports.shout = (x) => x.toUpperCase() + "!";');
   write("node_modules/mobula-codec/package.json", '{ "type": "module", "exports": "./index.js" }');
   await build({
-    entryPoints: [path.join(here, "driver.ts")], outfile: path.join(folder, "node_modules/mobula-codec/index.js"),
-    bundle: true, format: "esm", platform: "node", target: "node20", logLevel: "error", keepNames: true,
+    entryPoints: [path.join(here, "driver.ts")],
+    outfile: path.join(folder, "node_modules/mobula-codec/index.js"),
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    logLevel: "error",
+    keepNames: true,
   });
   fs.symlinkSync(path.join(repository, "node_modules/vitest"), path.join(folder, "node_modules/vitest"));
   write("worker.mjs", 'import { work } from "mobula-codec"; await work(process.argv[2], process.argv[3]);');
