@@ -2,15 +2,16 @@
  * What the free names of a function stand for: a captured value, a module, the function itself, a global of every process.
  * Not here: finding the names (scope.ts), or what happens to the values (the value codec).
  */
+import { types } from "node:util";
 import { declarationsOf } from "./declarations.ts";
 import type { ScriptDeclarations } from "./declarations.ts";
 import type { ClosureScope, FunctionFacts, ThreadInspector } from "./inspector.ts";
-import { importKey, moduleBehind, rememberNamespace } from "./modules.ts";
+import { importKey, knownNamespace, moduleBehind, rememberNamespace } from "./modules.ts";
 import { baseName, deferName, markName, metaName, parseCode } from "./record.ts";
 import type { ImportBinding, SourceCode } from "./record.ts";
 import { refusal } from "./refuse.ts";
 import type { Analysis, FreeName } from "./scope.ts";
-import { globalKind } from "./wellknown.ts";
+import { builtinPlace, globalKind, registeredNamespace, registeredPlace } from "./wellknown.ts";
 
 /** A function in the middle of being captured. */
 export interface Subject {
@@ -101,12 +102,21 @@ function bindVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScop
     return;
   }
   const value = readVariable(subject, facts, scope, name);
+  if (value === subject.fn) {
+    bindings.self.push(name);
+    return;
+  }
+  const known = scope.kind === "Module" ? knownModule(value) : undefined;
+  if (known !== undefined) {
+    bindings.imports.push({ local: name, module: known, name: "*" });
+    return;
+  }
   // The source is dear the first time: it is read only where an import would be bound otherwise than by its value.
-  const declared = scope.kind === "Module" && !isPlain(value) ? declarationsOf(required(subject.inspector), facts) : undefined;
+  const byDeclaration = scope.kind === "Module" && !isPlain(value) && !isWellKnown(value);
+  const declared = byDeclaration ? declarationsOf(required(subject.inspector), facts) : undefined;
   if (bindImport(subject, name, value, declared, bindings)) return;
   if (value === undefined) refuseDeadZone(subject, facts, name);
-  if (value === subject.fn) bindings.self.push(name);
-  else if (isRequire(name, value)) bindings.requires.push(name);
+  if (isRequire(name, value)) bindings.requires.push(name);
   else bindValue(subject, free, value, bindings);
 }
 
@@ -167,6 +177,16 @@ function bindImport(subject: Subject, name: string, value: unknown, declared: Sc
 
 function isPlain(value: unknown): boolean {
   return value === null || (value !== undefined && typeof value !== "object" && typeof value !== "function");
+}
+
+/** A namespace that needs no declaration to be known: one of Node's, or of a module that is registered as well known. */
+function knownModule(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || !types.isModuleNamespaceObject(value)) return undefined;
+  return registeredNamespace(value) ?? knownNamespace(value);
+}
+
+function isWellKnown(value: unknown): boolean {
+  return typeof value === "function" && !types.isProxy(value) && (registeredPlace(value) ?? builtinPlace(value)) !== undefined;
 }
 
 function readVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScope, name: string): unknown {

@@ -36,6 +36,23 @@ export function registeredPlace(value: object): Place | undefined {
   return registeredPlaces.get(value);
 }
 
+/** The key under which everything that a module exports is registered. */
+export function registeredNamespace(namespace: object): string | undefined {
+  const members = Object.keys(namespace).map((name): [string, unknown] => [name, exported(namespace, name)]);
+  const [first] = members.flatMap(([, value]) => (typeof value === "function" ? (registeredPlaces.get(value) ?? []) : []));
+  const known = first === undefined ? undefined : registered.get(first.url);
+  return known !== undefined && members.every(([name, value]) => known[name] === value) ? first?.url : undefined;
+}
+
+/** Reading an export of a module that is still being evaluated throws. */
+function exported(namespace: object, name: string): unknown {
+  try {
+    return Reflect.get(namespace, name);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Enumerable on globalThis in a fresh Node; whatever else is enumerable there was put there by the program. */
 const enumerableGlobals = new Set([
   "global",

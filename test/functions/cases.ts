@@ -30,7 +30,8 @@ const captures: readonly Case[] = [
     code: `
 const kinds = {
   map: new Map([[1, { a: 1 }]]), set: new Set(["x"]), date: new Date(5), regex: /a(b)+/giu, big: 10n, bytes: new Uint8Array([1, 2]),
-  floats: new Float64Array([0.5]), error: new RangeError("far"), none: undefined, nil: null, minus: -0, nan: NaN, sparse: [, 1], text: "\\u00e9\\n",
+  floats: new Float64Array([0.5]), error: new RangeError("far"), none: undefined, nil: null, minus: -0, nan: NaN,
+  sparse: [, 1], text: "\\u00e9\\n",
 };
 CASE(() => () => [
   kinds.map.get(1).a, kinds.set.has("x"), kinds.date.getTime(), kinds.regex.flags, String(kinds.big), kinds.bytes[1], kinds.floats[0],

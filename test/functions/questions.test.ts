@@ -144,6 +144,13 @@ test("what is registered crosses by name", async () => {
   assert.equal((await remake(record))(), "tool");
 });
 
+test("a namespace whose members are all registered crosses as what was registered", async () => {
+  registerWellKnown("test-syntax:", { ...syntax });
+  const record = byValue(() => syntax.isNode({ type: "x" }));
+  assert.deepEqual(record.modules, ["test-syntax:"]);
+  assert.equal((await remake(record))(), true);
+});
+
 describe("a module that cannot be imported here", () => {
   const url = "file:///nowhere/missing.mjs";
 
