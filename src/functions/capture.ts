@@ -8,14 +8,14 @@ import { applyEdits, baseEdit, deferEdits, hasStaticCode, keyEdits } from "./cla
 import type { Edit } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
-import { originalLines } from "./lines.ts";
+import { describeOrigin, originalLines } from "./lines.ts";
 import { isEntry } from "./modules.ts";
 import { markName, metaName, ownProperties, parseCode, portableSymbol, printCode } from "./record.ts";
 import type { KeyText, PrototypeMember, SourceCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
 import { findPlace, knownPlace } from "./references.ts";
 import { refusal } from "./refuse.ts";
-import { bindNames, describePlace } from "./resolve.ts";
+import { bindNames } from "./resolve.ts";
 import type { Bindings, Subject } from "./resolve.ts";
 import { analyse } from "./scope.ts";
 import type { Analysis } from "./scope.ts";
@@ -73,7 +73,7 @@ export function captureFunction(given: Function, path: string): FunctionRecord {
     if (place !== undefined) return { kind: "reference", ...place };
   }
   if (url.startsWith("node:")) throw notOurs(fn, path, "it belongs to Node itself, and no module exports it");
-  const place = facts === undefined ? "" : describePlace(url, facts.line, facts.column);
+  const place = facts === undefined ? "" : describeOrigin(url, facts);
   return captureSource({ fn, path, place, url, facts, inspector, given: carrier?.captures });
 }
 

@@ -6,10 +6,10 @@ import { behind, textOfFunction } from "./capture.ts";
 import { hasPrivateInstanceMembers } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
+import { describeOrigin, describePlace } from "./lines.ts";
 import { isEntry, keyOfLoaded, knownNamespace } from "./modules.ts";
 import { parseCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
-import { describePlace } from "./resolve.ts";
 import { parseFunction } from "./syntax.ts";
 
 /** The name for messages and logs: `(anonymous)` when there is none. */
@@ -47,12 +47,12 @@ export function definitionSite(given: Function): string {
   const state = rebuiltState(fn);
   if (state !== undefined) {
     const code = parseCode(state.code);
-    return code.kind === "bound" ? "" : describePlace(code.url, code.line, code.column);
+    return code.kind === "bound" ? "" : describePlace(code.url, code);
   }
   if (types.isProxy(fn)) return "";
   const inspector = openInspector();
   const facts = inspector?.look(fn);
-  return facts === undefined || inspector === undefined ? "" : describePlace(inspector.url(facts.scriptId), facts.line, facts.column);
+  return facts === undefined || inspector === undefined ? "" : describeOrigin(inspector.url(facts.scriptId), facts);
 }
 
 /**

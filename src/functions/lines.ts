@@ -43,6 +43,26 @@ export function originalLines(fragment: Fragment, url: string, start: Place): { 
   return { place, edits };
 }
 
+/** Where compiled code stands in the file that the user wrote, in words for a message. */
+export function describeOrigin(url: string, place: Place): string {
+  const path = pathOf(url);
+  const map = path === undefined ? undefined : (findSourceMap(path) ?? findSourceMap(url));
+  const entry = map?.findEntry(place.line, place.column);
+  const known = entry !== undefined && "originalSource" in entry;
+  return describePlace(url, known ? { line: entry.originalLine, column: entry.originalColumn } : place);
+}
+
+/** A place in words for a message, such as `main.ts:12:5`; empty for code that was never in a file. */
+export function describePlace(url: string, { line, column }: Place): string {
+  if (url === "") return "";
+  const file =
+    url
+      .replace(/[?#].*$/, "")
+      .split("/")
+      .at(-1) ?? url;
+  return `${file}:${line + 1}:${column + 1}`;
+}
+
 /** Offsets before which a line break changes nothing, in order: statements, members, arguments, elements, bodies of arrows. */
 function breakable(fragment: Fragment): number[] {
   const offsets = new Set<number>();

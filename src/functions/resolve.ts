@@ -223,14 +223,3 @@ function isRequire(name: string, value: unknown): boolean {
 function isCommonJsModule(name: string, value: unknown): boolean {
   return name === "module" && typeof value === "object" && value !== null && "exports" in value && "children" in value;
 }
-
-/** Where a function was defined, in words for a message. */
-export function describePlace(url: string, line: number, column: number): string {
-  if (url === "") return "";
-  const file =
-    url
-      .replace(/[?#].*$/, "")
-      .split("/")
-      .at(-1) ?? url;
-  return `${file}:${line + 1}:${column + 1}`;
-}

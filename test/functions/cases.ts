@@ -362,6 +362,100 @@ CASE(() => () => sealed.read());`,
   },
 ];
 
+const corners: readonly Case[] = [
+  {
+    name: "static members called name",
+    code: `
+class NamedField { static name = 'field'; run() { return NamedField.name; } }
+class NamedMethod { static name() { return 'method'; } }
+CASE(() => () => [new NamedField().run(), NamedMethod.name()]);`,
+    expected: ["field", "method"],
+  },
+  {
+    name: "static members of every form, over a captured base",
+    code: `
+class Below0 { static greet() { return 'hi'; } }
+class Below1 extends Below0 {
+  static #hidden() { return 'hidden'; } static async *stream() { yield 1; } static said = super.greet();
+  static ['com' + 'puted'] = 2; static { const local = super.greet(); this.again = local; } static 'quoted key' = 3; static 5 = 4; static empty;
+  static reveal() { return Below1.#hidden(); }
+}
+CASE(() => async () => {
+  const streamed = [];
+  for await (const x of Below1.stream()) streamed.push(x);
+  const keys = [Below1.computed, Below1['quoted key'], Below1[5], 'empty' in Below1];
+  return [Below1.said, Below1.again, Below1.reveal(), streamed, ...keys];
+});`,
+    expected: ["hi", "hi", "hidden", [1], 2, 3, 4, true],
+  },
+  {
+    name: "static code that calls captured functions and other classes",
+    code: `
+const registry = new Map();
+const enrol = (cls) => { registry.set(cls.label, new Helper0().tag(cls.label)); return registry.size; };
+class Helper0 { static prefix = [...'ab'].join('+'); tag(x) { return Helper0.prefix + x; } }
+class Enrolled { static label = 'en'; static size = enrol(this); run() { return [registry.get('en'), Enrolled.size]; } }
+CASE(() => Enrolled);`,
+    expected: ["a+ben", 1],
+  },
+  {
+    name: "classes that know each other in static code",
+    code: `
+class Left { static peer() { return Right; } static kind = 'left'; }
+class Right { static peer = Left; static kind = Left.kind + '/right'; }
+CASE(() => () => [Left.peer().kind, Right.peer === Left, Left.peer() === Right]);`,
+    expected: ["left/right", true, true],
+  },
+  {
+    name: "fields that call captured functions",
+    code: "const fresh = () => [1]; class Fresh { list = fresh(); later = async () => this.list; async run() { return await this.later(); } } CASE(() => Fresh);",
+    expected: [1],
+  },
+  {
+    name: "names that are words elsewhere",
+    code: "const async = 1, of = 2, get = 3, set = 4, from = 5, as = 6; CASE(() => () => [async, of, get, set, from, as]);",
+    expected: [1, 2, 3, 4, 5, 6],
+  },
+  {
+    name: "keys that look like keywords or text",
+    code: `
+const oddKeys = { async() { return 1; }, get() { return 2; }, static() { return 3; }, 'a-b'() { return 4; }, function() { return 5; }, [Symbol.for('k')]() { return 6; } };
+const { async: o1, get: o2, static: o3, 'a-b': o4, function: o5, [Symbol.for('k')]: o6 } = oddKeys;
+CASE(() => () => [o1(), o2(), o3(), o4(), o5(), o6()]);`,
+    expected: [1, 2, 3, 4, 5, 6],
+  },
+  {
+    name: "the same text over different variables",
+    code: "const adders = [1, 2].map((n) => (x) => x + n); const [addOne, addTwo] = adders; CASE(() => () => [addOne(10), addTwo(10)]);",
+    expected: [11, 12],
+  },
+  {
+    name: "two closures over one variable have the value each",
+    code: "let shared0 = 1; const bump = () => ++shared0; const look = () => shared0; bump(); CASE(() => () => [look(), bump()]);",
+    expected: [2, 3],
+  },
+  {
+    name: "functions from new Function and from a timer's class",
+    code: "const made0 = new Function('a', 'b', 'return a + b'); CASE(() => () => [made0(1, 2), typeof setTimeout, typeof structuredClone]);",
+    expected: [3, "function", "function"],
+  },
+  {
+    name: "a class whose instances are callable",
+    code: "class Fn0 extends Function { constructor() { super('return 8'); } } CASE(() => () => new Fn0()());",
+    expected: 8,
+  },
+  {
+    name: "a global that the program made",
+    code: "globalThis.programGlobal = { n: 7 }; CASE(() => () => programGlobal.n);",
+    expected: 7,
+  },
+  {
+    name: "a variable that is undefined",
+    code: "let unset; const voided = void 0; CASE(() => () => [unset === undefined, voided === undefined]);",
+    expected: [true, true],
+  },
+];
+
 const places: readonly Case[] = [
   {
     name: "stack traces show the file and the line",
@@ -441,7 +535,7 @@ const modules: readonly Case[] = [
   },
 ];
 
-export const cases: readonly Case[] = [...captures, ...functions, ...classes, ...places, ...modules];
+export const cases: readonly Case[] = [...captures, ...functions, ...classes, ...corners, ...places, ...modules];
 
 /** Only where the module system has them. */
 export const moduleOnly: readonly Case[] = [
@@ -467,6 +561,7 @@ import.meta.dirname.length > 1, import.meta.resolve('./lib.mjs').split('/').at(-
 ];
 
 export const commonJsOnly: readonly Case[] = [
+  { name: "exports", code: "exports.twice = (x) => x * 2; CASE(() => () => exports.twice(4));", expected: 8 },
   {
     name: "require inside the function",
     code: "CASE(() => () => [require('node:path').join('a', 'b'), require('./lib.cjs').helper(1), require('dep-cjs').shout('z')]);",

@@ -99,4 +99,10 @@ export const refusals: readonly Refusal[] = [
     says: ["computed member name"],
     path: "f",
   },
+  {
+    name: "a function of Node's insides",
+    code: "const inside = Object.getPrototypeOf(new URLSearchParams().entries()).next; CASE(() => () => inside);",
+    says: ["belongs to Node itself"],
+    path: "f.(captured inside)",
+  },
 ];
