@@ -19,11 +19,13 @@ export function originalLines(fragment: Fragment, url: string, start: Place): { 
   const path = pathOf(url);
   const map = path === undefined ? undefined : (findSourceMap(path) ?? findSourceMap(url));
   if (map === undefined) return undefined;
+  const breaks = [...fragment.text.matchAll(/\n/g)].map((match) => match.index);
+  // Offsets are asked for in rising order: the line breaks before them are counted once.
+  let passed = 0;
   const original = (offset: number): Place | undefined => {
-    const before = fragment.text.slice(0, offset);
-    const breaks = before.split("\n").length - 1;
-    const column = breaks === 0 ? start.column + offset : offset - before.lastIndexOf("\n") - 1;
-    const entry = map.findEntry(start.line + breaks, column);
+    while ((breaks[passed] ?? Infinity) < offset) passed++;
+    const column = passed === 0 ? start.column + offset : offset - (breaks[passed - 1] ?? 0) - 1;
+    const entry = map.findEntry(start.line + passed, column);
     if (!("originalSource" in entry)) return undefined;
     const source = entry.originalSource;
     const same = source === url || source === path || pathOf(source) === path || path?.endsWith(`/${source}`) === true;
@@ -35,7 +37,7 @@ export function originalLines(fragment: Fragment, url: string, start: Place): { 
   let inserted = 0;
   for (const offset of breakable(fragment)) {
     const wanted = original(offset)?.line;
-    const here = place.line + inserted + fragment.text.slice(0, offset).split("\n").length - 1;
+    const here = place.line + inserted + passed;
     if (wanted === undefined || wanted <= here) continue;
     edits.push({ start: offset, end: offset, text: "\n".repeat(wanted - here) });
     inserted += wanted - here;
