@@ -8,12 +8,14 @@ import { applyEdits, baseEdit, deferEdits, hasStaticCode, keyEdits } from "./cla
 import type { Edit } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
+import { describeOrigin, originalLines } from "./lines.ts";
+import { isEntry } from "./modules.ts";
 import { markName, metaName, ownProperties, parseCode, portableSymbol, printCode } from "./record.ts";
 import type { KeyText, PrototypeMember, SourceCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
 import { findPlace, knownPlace } from "./references.ts";
 import { refusal } from "./refuse.ts";
-import { bindNames, describePlace } from "./resolve.ts";
+import { bindNames } from "./resolve.ts";
 import type { Bindings, Subject } from "./resolve.ts";
 import { analyse } from "./scope.ts";
 import type { Analysis } from "./scope.ts";
@@ -70,11 +72,15 @@ export function captureFunction(given: Function, path: string): FunctionRecord {
     const place = findPlace(fn, facts, url, inspector);
     if (place !== undefined) return { kind: "reference", ...place };
   }
-  const place = facts === undefined ? "" : describePlace(url, facts.line, facts.column);
+  if (url.startsWith("node:")) throw notOurs(fn, path, "it belongs to Node itself, and no module exports it");
+  const place = facts === undefined ? "" : describeOrigin(url, facts);
   return captureSource({ fn, path, place, url, facts, inspector, given: carrier?.captures });
 }
 
 function captureNative(fn: Function, path: string): FunctionRecord {
+  // Node exports bound functions of its own: by name they do not take Node's insides along.
+  const place = builtinPlace(fn);
+  if (place !== undefined) return { kind: "reference", ...place };
   const bound = openInspector()?.bound(fn);
   if (bound !== undefined) {
     const { target, self, args } = bound;
@@ -82,22 +88,31 @@ function captureNative(fn: Function, path: string): FunctionRecord {
       kind: "value",
       code: printCode({ kind: "bound", name: nameProperty(fn), length: fn.length }),
       captures: [target, self, ...args],
-      captureNames: ["", " → this", ...args.map((_, index) => ` → argument ${index}`)],
+      captureNames: ["target", "this", ...args.map((_, index) => `argument ${index}`)],
       properties: ownProperties(fn, () => false),
       modules: [],
     };
   }
-  const place = builtinPlace(fn);
-  if (place !== undefined) return { kind: "reference", ...place };
+  throw notOurs(fn, path, "it has no source, and no global or module leads to it");
+}
+
+function notOurs(fn: Function, path: string, why: string): Error {
   const todo = "Wrap it in a function of your own: (...args) => theFunction(...args)";
-  throw refusal(path, `the native function ${fn.name || "(anonymous)"}`, "", "it has no source, and no global or module leads to it", todo);
+  return refusal(path, `the native function ${fn.name || "(anonymous)"}`, "", why, todo);
 }
 
 /** A function that came from another process goes on with the captures it has now. */
 function captureAgain(fn: Function, code: string, captures: readonly unknown[], carrier: Carrier | undefined): FunctionRecord {
   const parsed = parseCode(code);
   if (parsed.kind === "bound") {
-    return { kind: "value", code, captures, captureNames: captures.map(() => ""), properties: ownProperties(fn, () => false), modules: [] };
+    return {
+      kind: "value",
+      code,
+      captures,
+      captureNames: captures.map((_, index) => ["target", "this"][index] ?? `argument ${index - 2}`),
+      properties: ownProperties(fn, () => false),
+      modules: [],
+    };
   }
   const values = captures.map((value, index) => {
     const name = parsed.names[index];
@@ -131,9 +146,14 @@ function captureSource(subject: Subject): FunctionRecord {
   const bindings = bindNames(subject, analysis);
   if (analysis.importMeta.length > 0 && !bindings.meta.includes(metaName)) bindings.meta.push(metaName);
   const isClass = fragment.root.type === "ClassExpression";
-  const { text, base } = isClass
+  const { edits, base } = isClass
     ? rewriteClass(subject, fragment, analysis, bindings)
-    : { text: plainText(fragment, analysis, fn), base: inheritedBase(fn) };
+    : { edits: plainEdits(fragment, analysis, fn), base: inheritedBase(fn) };
+  const facts = subject.facts ?? { line: 0, column: 0, inModule: true };
+  // Other files may be loaded where the function arrives, with their own source maps: lines of theirs stay as they are.
+  const lines = isEntry(subject.url) ? originalLines(fragment, subject.url, facts) : undefined;
+  const { line, column } = lines?.place ?? facts;
+  const text = applyEdits(fragment.text, [...edits, ...(lines?.edits ?? [])]);
   const members = prototypeMembers(fn, fragment);
   const code: SourceCode = {
     kind: isClass ? "class" : "function",
@@ -143,9 +163,9 @@ function captureSource(subject: Subject): FunctionRecord {
     strict,
     ...(fragment.wrap === "expression" ? {} : { key: keyOf(fragment, fn) }),
     url: subject.url,
-    line: subject.facts?.line ?? 0,
-    column: subject.facts?.column ?? 0,
-    inModule: subject.facts?.inModule ?? true,
+    line,
+    column,
+    inModule: facts.inModule,
     names: [...bindings.captures.keys()],
     self: bindings.self,
     imports: bindings.imports,
@@ -166,8 +186,7 @@ function captureSource(subject: Subject): FunctionRecord {
 }
 
 function captureNames(code: SourceCode): string[] {
-  const base = code.base ? [" → extends"] : [];
-  return [...code.names.map((name) => ` → ${name}`), ...base, ...code.members.map(({ key }) => `.prototype.${key}`)];
+  return [...code.names, ...(code.base ? ["extends"] : []), ...code.members.map(({ key }) => `prototype.${key}`)];
 }
 
 function modulesOf(code: SourceCode): string[] {
@@ -230,14 +249,14 @@ function metaEdits(analysis: Analysis): Edit[] {
   return analysis.importMeta.map(([start, end]) => ({ start, end, text: metaName.padEnd(end - start) }));
 }
 
-function plainText(fragment: Fragment, analysis: Analysis, fn: Function): string {
+function plainEdits(fragment: Fragment, analysis: Analysis, fn: Function): Edit[] {
   const edits = metaEdits(analysis);
   const { key, computedKey, offset } = fragment;
   if (key !== undefined && computedKey) {
     const own = keyOf(fragment, fn);
     edits.push({ start: key.start - offset, end: key.end - offset, text: "symbol" in own ? own.symbol : JSON.stringify(own.name) });
   }
-  return applyEdits(fragment.text, edits);
+  return edits;
 }
 
 /** The name of a method, as its object had it. */
@@ -251,18 +270,19 @@ function keyOf(fragment: Fragment, fn: Function): KeyText {
   return text === undefined ? { name } : { symbol: text };
 }
 
-function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, bindings: Bindings): { text: string; base: unknown } {
-  const { captures, self } = bindings;
-  const captured = (name: string): boolean => captures.has(name) || self.includes(name);
+function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, bindings: Bindings): { edits: Edit[]; base: unknown } {
+  const { captures, self, absent } = bindings;
+  const foreign = (name: string): boolean => captures.has(name) || self.includes(name) || absent.has(name);
   const edits = metaEdits(analysis);
   const names = [...analysis.free.values()];
-  const needsBase = names.some((free) => free.regions.has("heritage") && captured(free.name));
+  const needsBase = names.some((free) => free.regions.has("heritage") && foreign(free.name));
   const prototype: unknown = Object.getPrototypeOf(subject.fn);
   const base = needsBase && prototype !== Function.prototype ? prototype : undefined;
   if (needsBase) edits.push(...baseEdit(fragment, base === undefined ? "null" : undefined));
-  if (names.some((free) => free.regions.has("key") && captured(free.name))) {
-    const keys = keyEdits(fragment, (name) => (captures.has(name) ? { value: captures.get(name) } : undefined));
-    if (keys === undefined) {
+  let keys: Edit[] = [];
+  if (names.some((free) => free.regions.has("key") && foreign(free.name))) {
+    const found = keyEdits(fragment, subject.fn, foreign, (name) => (captures.has(name) ? { value: captures.get(name) } : undefined));
+    if (found === undefined) {
       const why = "a computed member name uses a variable in a way that only running the code could tell";
       throw refusal(
         subject.path,
@@ -272,11 +292,12 @@ function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, 
         "Put the name itself into a constant",
       );
     }
+    keys = found;
     edits.push(...keys);
   }
   for (const free of names) if (!free.regions.has("body") && isDone(free.regions, needsBase)) captures.delete(free.name);
-  if ((captures.size > 0 || base !== undefined) && hasStaticCode(fragment)) edits.push(...deferEdits(fragment));
-  return { text: applyEdits(fragment.text, edits), base };
+  if ((captures.size > 0 || base !== undefined) && hasStaticCode(fragment)) edits.push(...deferEdits(fragment, keys));
+  return { edits, base };
 }
 
 /** A name that stands only where the text has been replaced is not needed any more. */

@@ -52,8 +52,11 @@ export function baseEdit(fragment: Fragment, name = baseName): Edit[] {
     : [{ start: heritage.start - fragment.offset, end: heritage.end - fragment.offset, text: ` ${name} ` }];
 }
 
-/** Static fields and blocks are handed over as functions, in their order, instead of running when the class is defined. */
-export function deferEdits(fragment: Fragment): Edit[] {
+/**
+ * Static fields and blocks are handed over as functions, in their order, instead of running when the class is defined. `keys`: what
+ * `keyEdits` made of computed names.
+ */
+export function deferEdits(fragment: Fragment, keys: readonly Edit[]): Edit[] {
   const edits: Edit[] = [];
   const insert = (at: number, text: string): void => {
     edits.push({ start: at - fragment.offset, end: at - fragment.offset, text });
@@ -69,7 +72,7 @@ export function deferEdits(fragment: Fragment): Edit[] {
       const value = child(member, "value");
       const key = child(member, "key");
       if (value === undefined || key === undefined) continue;
-      const [before, after] = assignment(fragment, member, key, value);
+      const [before, after] = assignment(fragment, member, key, value, keys);
       insert(value.start, before);
       insert(value.end, after);
     }
@@ -77,8 +80,9 @@ export function deferEdits(fragment: Fragment): Edit[] {
   return edits;
 }
 
-function assignment(fragment: Fragment, member: SyntaxNode, key: SyntaxNode, value: SyntaxNode): [string, string] {
-  const keyText = fragment.text.slice(key.start - fragment.offset, key.end - fragment.offset);
+function assignment(fragment: Fragment, member: SyntaxNode, key: SyntaxNode, value: SyntaxNode, keys: readonly Edit[]): [string, string] {
+  const start = key.start - fragment.offset;
+  const keyText = keys.find((edit) => edit.start === start)?.text ?? fragment.text.slice(start, key.end - fragment.offset);
   if (key.type === "PrivateIdentifier") return [`(${deferName}(() => {this.${keyText} = (`, ")}), undefined)"];
   if (member["computed"] === true) return [`(${deferName}(() => {this[${keyText}] = (`, ")}), undefined)"];
   const name = key.type === "Identifier" ? JSON.stringify(textOf(key, "name")) : keyText;
@@ -92,16 +96,20 @@ function isUnnamed(value: SyntaxNode): boolean {
 }
 
 /**
- * Computed names that use captured variables, as literals. `valueOf` gives the value of a captured name. Undefined when a name cannot be
- * told without running code.
+ * Computed names that the text cannot compute by itself, as literals. `ownValue` gives the value of a name that has one here; `foreign`
+ * says whether a name means something that only this process has. Undefined when a key cannot be told without running code.
  */
-export function keyEdits(fragment: Fragment, valueOf: (name: string) => { value: unknown } | undefined): Edit[] | undefined {
+export function keyEdits(
+  fragment: Fragment,
+  cls: Function,
+  foreign: (name: string) => boolean,
+  ownValue: (name: string) => { value: unknown } | undefined,
+): Edit[] | undefined {
   const edits: Edit[] = [];
   for (const member of classMembers(fragment)) {
     const key = child(member, "key");
-    if (member["computed"] !== true || key === undefined) continue;
-    if (!uses(key, valueOf)) continue;
-    const value = evaluate(key, valueOf);
+    if (member["computed"] !== true || key === undefined || !uses(key, foreign)) continue;
+    const value = methodKey(fragment, cls, member) ?? evaluate(key, ownValue);
     const text = value === undefined ? undefined : literal(value.value);
     if (text === undefined) return undefined;
     edits.push({ start: key.start - fragment.offset, end: key.end - fragment.offset, text });
@@ -109,9 +117,25 @@ export function keyEdits(fragment: Fragment, valueOf: (name: string) => { value:
   return edits;
 }
 
-function uses(node: SyntaxNode, valueOf: (name: string) => unknown): boolean {
-  if (node.type === "Identifier") return valueOf(textOf(node, "name")) !== undefined;
-  return children(node).some((one) => uses(one, valueOf));
+/** The key under which the class has the method of this text. */
+function methodKey(fragment: Fragment, cls: Function, member: SyntaxNode): { value: unknown } | undefined {
+  if (member.type !== "MethodDefinition") return undefined;
+  const text = fragment.text
+    .slice(member.start - fragment.offset, member.end - fragment.offset)
+    .replace(isStatic(member) ? /^static\s*/ : /^/, "");
+  const holder = isStatic(member) ? cls : (cls.prototype as object);
+  for (const key of Reflect.ownKeys(holder)) {
+    const property = Object.getOwnPropertyDescriptor(holder, key);
+    for (const one of [property?.value, property?.get, property?.set] as unknown[]) {
+      if (typeof one === "function" && Function.prototype.toString.call(one) === text) return { value: key };
+    }
+  }
+  return undefined;
+}
+
+function uses(node: SyntaxNode, foreign: (name: string) => boolean): boolean {
+  if (node.type === "Identifier") return foreign(textOf(node, "name"));
+  return children(node).some((one) => uses(one, foreign));
 }
 
 function evaluate(node: SyntaxNode, valueOf: (name: string) => { value: unknown } | undefined): { value: unknown } | undefined {

@@ -37,13 +37,12 @@ export function declarationsOf(inspector: ThreadInspector, facts: FunctionFacts)
 export class ScriptDeclarations {
   readonly imports = new Map<string, ImportDeclared>();
   readonly exports: ExportDeclared[] = [];
-  /** Top-level classes, and constants whose initialiser cannot give undefined: undefined means not initialised yet. */
-  readonly neverUndefined = new Set<string>();
   /** False when the source uses syntax that the parser does not know. */
   readonly known: boolean;
   readonly #tree: SyntaxNode | undefined;
   readonly #lineStarts: readonly number[];
   readonly #isModule: boolean;
+  #definite: Map<string, boolean> | undefined;
 
   constructor(source: string, isModule: boolean) {
     this.#isModule = isModule;
@@ -85,8 +84,6 @@ export class ScriptDeclarations {
       case "ExportDefaultDeclaration":
         this.#exportDefault(statement);
         break;
-      default:
-        this.#variables(statement);
     }
   }
 
@@ -105,7 +102,6 @@ export class ScriptDeclarations {
   #exportNamed(statement: SyntaxNode): void {
     const declaration = child(statement, "declaration");
     if (declaration !== undefined) {
-      this.#variables(declaration);
       for (const name of declaredNames(declaration)) this.exports.push({ name, local: name, range: undefined });
     }
     if (child(statement, "source") !== undefined) return;
@@ -121,21 +117,39 @@ export class ScriptDeclarations {
     const named = id !== undefined && declaration.type.endsWith("Declaration");
     const local = named ? textOf(id, "name") : declaration.type === "Identifier" ? textOf(declaration, "name") : undefined;
     this.exports.push({ name: "default", local, range: [declaration.start, declaration.end] });
-    this.#variables(declaration);
   }
 
-  #variables(statement: SyntaxNode): void {
-    if (statement.type === "ClassDeclaration") {
-      const id = child(statement, "id");
-      if (id !== undefined) this.neverUndefined.add(textOf(id, "name"));
-    }
-    if (statement.type !== "VariableDeclaration" || statement["kind"] !== "const") return;
-    for (const one of nodes(statement["declarations"])) {
-      const id = child(one, "id");
-      const init = child(one, "init");
-      if (id?.type === "Identifier" && init !== undefined && definite(init)) this.neverUndefined.add(textOf(id, "name"));
-    }
+  /**
+   * Is this name a class, or a constant whose initialiser cannot give undefined? Then undefined means that it is not initialised yet. Only
+   * for names that the script declares once: which of several is meant is not known here.
+   */
+  neverUndefined(name: string): boolean {
+    this.#definite ??= this.#tree === undefined ? new Map<string, boolean>() : definiteNames(this.#tree);
+    return this.#definite.get(name) === true;
   }
+}
+
+/** All names that a script declares anywhere: true for those that are declared once and never undefined. */
+function definiteNames(tree: SyntaxNode): Map<string, boolean> {
+  const names = new Map<string, boolean>();
+  const add = (name: string, isDefinite: boolean): void => void names.set(name, isDefinite && !names.has(name));
+  const visit = (node: SyntaxNode): void => {
+    const id = child(node, "id");
+    if (node.type === "ClassDeclaration") for (const name of declaredNames(node)) add(name, true);
+    else if (node.type === "VariableDeclaration") {
+      for (const one of nodes(node["declarations"])) {
+        const [target, init] = [child(one, "id"), child(one, "init")];
+        const sure = node["kind"] === "const" && target?.type === "Identifier" && init !== undefined && definite(init);
+        for (const name of target === undefined ? [] : patternNames(target)) add(name, sure);
+      }
+    } else if (isFunctionNode(node)) {
+      if (id !== undefined) add(textOf(id, "name"), false);
+      for (const name of nodes(node["params"]).flatMap(patternNames)) add(name, false);
+    }
+    for (const one of children(node)) visit(one);
+  };
+  visit(tree);
+  return names;
 }
 
 function definite(init: SyntaxNode): boolean {

@@ -6,10 +6,10 @@ import { behind, textOfFunction } from "./capture.ts";
 import { hasPrivateInstanceMembers } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
-import { isEntry, knownNamespace } from "./modules.ts";
+import { describeOrigin, describePlace } from "./lines.ts";
+import { isEntry, keyOfLoaded, knownNamespace } from "./modules.ts";
 import { parseCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
-import { describePlace } from "./resolve.ts";
 import { parseFunction } from "./syntax.ts";
 
 /** The name for messages and logs: `(anonymous)` when there is none. */
@@ -31,13 +31,12 @@ export function isGenerator(fn: Function): boolean {
 
 const privateFields = new WeakMap<Function, boolean>();
 
-/** Do instances of the class carry `#private` members, its own or of a base class? Nobody outside can set those. */
+/** Does the class itself, not one above it, declare `#private` members that its instances carry? Nobody outside can set those. */
 export function hasPrivateFields(cls: Function): boolean {
   const known = privateFields.get(cls);
   if (known !== undefined) return known;
   const fragment = isClass(cls) ? parseFunction(textOfFunction(cls)) : undefined;
-  const above: unknown = Object.getPrototypeOf(cls);
-  const has = (fragment !== undefined && hasPrivateInstanceMembers(fragment)) || (typeof above === "function" && hasPrivateFields(above));
+  const has = fragment !== undefined && hasPrivateInstanceMembers(fragment);
   privateFields.set(cls, has);
   return has;
 }
@@ -48,22 +47,22 @@ export function definitionSite(given: Function): string {
   const state = rebuiltState(fn);
   if (state !== undefined) {
     const code = parseCode(state.code);
-    return code.kind === "bound" ? "" : describePlace(code.url, code.line, code.column);
+    return code.kind === "bound" ? "" : describePlace(code.url, code);
   }
   if (types.isProxy(fn)) return "";
   const inspector = openInspector();
   const facts = inspector?.look(fn);
-  return facts === undefined || inspector === undefined ? "" : describePlace(inspector.url(facts.scriptId), facts.line, facts.column);
+  return facts === undefined || inspector === undefined ? "" : describeOrigin(inspector.url(facts.scriptId), facts);
 }
 
 /**
- * The key by which another process imports the module behind a namespace object, or undefined when it cannot be told: then the
- * namespace cannot cross. Known are namespaces that a captured function imports, those that came from another process, Node's own, and
- * modules that export a function of theirs.
+ * The key by which another process imports the module behind a namespace object, or behind the exports of CommonJS. Undefined when it
+ * cannot be told: then a namespace cannot cross, and exports are an object like any other. Known are namespaces that a captured function
+ * imports, those that came from another process, Node's own, and modules that export a function of theirs.
  */
 export function describeModule(namespace: object): string | undefined {
-  const known = knownNamespace(namespace);
-  if (known !== undefined) return known;
+  const known = knownNamespace(namespace) ?? keyOfLoaded(namespace);
+  if (known !== undefined || !types.isModuleNamespaceObject(namespace)) return known;
   const inspector = openInspector();
   if (inspector === undefined) return undefined;
   for (const name of Object.keys(namespace)) {

@@ -4,6 +4,7 @@
  */
 import type { FunctionCodec } from "../values/contract.ts";
 import { captureFunction } from "./capture.ts";
+import { describeModule, hasPrivateFields } from "./describe.ts";
 import { rebuildFunction } from "./rebuild.ts";
 import { resolvePlace } from "./references.ts";
 
@@ -12,4 +13,10 @@ export { definitionSite, describeModule, functionName, hasPrivateFields, isClass
 export { importModules } from "./modules.ts";
 export { registerWellKnown } from "./wellknown.ts";
 
-export const functionCodec: FunctionCodec = { capture: captureFunction, resolve: resolvePlace, rebuild: rebuildFunction };
+export const functionCodec: FunctionCodec = {
+  capture: captureFunction,
+  resolve: resolvePlace,
+  rebuild: rebuildFunction,
+  hasPrivateFields,
+  describeModule,
+};

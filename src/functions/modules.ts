@@ -3,7 +3,8 @@
  * and the way back from a value to the module that exports it.
  *
  * A module key is one of `node:fs`, an absolute URL, `<specifier> from <URL of the importing file>` (optionally ` with <attributes>`),
- * `require <specifier> from <URL>`, `global:` and what was registered as well known. The receiving process resolves it.
+ * `require <specifier> from <URL>` (an object with the exports under one name), `exports <specifier> from <URL>` (the exports
+ * themselves), `global:` and what was registered as well known. The receiving process resolves it.
  */
 import { realpathSync } from "node:fs";
 import { builtinModules, createRequire } from "node:module";
@@ -202,10 +203,13 @@ function importModule(key: string): Promise<object> {
 }
 
 async function load(key: string): Promise<object> {
-  const match = /^(require )?(.*?)(?: from (\S+))?(?: with (\{.*\}))?$/s.exec(key);
+  const match = /^(require |exports )?(.*?)(?: from (\S+))?(?: with (\{.*\}))?$/s.exec(key);
   const [, required, specifier = key, parent = key, attributes] = match ?? [];
   try {
-    if (required !== undefined) return { [exportsName]: createRequire(pathOf(parent) ?? `${process.cwd()}/`)(specifier) as unknown };
+    if (required !== undefined) {
+      const exports: unknown = createRequire(pathOf(parent) ?? `${process.cwd()}/`)(specifier);
+      return required === "exports " ? (exports as object) : { [exportsName]: exports };
+    }
     const importer = importerOf(parent.startsWith("node:") ? import.meta.url : parent, attributes !== undefined);
     const namespace = await (attributes === undefined
       ? importer(specifier)
@@ -225,10 +229,18 @@ export function rememberNamespace(namespace: object, key: string): void {
 
 /** The key of a module whose namespace object was imported by a function or is one of Node's. */
 export function knownNamespace(namespace: object): string | undefined {
-  const known = namespaces.get(namespace) ?? registeredPlace(namespace)?.url;
-  if (known !== undefined) return known;
+  const place = registeredPlace(namespace);
+  const known = namespaces.get(namespace) ?? (place?.path.length === 0 ? place.url : undefined);
+  if (known !== undefined || !types.isModuleNamespaceObject(namespace)) return known;
   const inner = safeGet(namespace, "default");
   if ((typeof inner !== "object" && typeof inner !== "function") || inner === null) return undefined;
   const builtin = builtinModuleOf(inner);
   return builtin === undefined ? undefined : `node:${builtin}`;
+}
+
+/** The key that gives this very object, if it is what a loaded CommonJS or built-in module exports. */
+export function keyOfLoaded(value: object): string | undefined {
+  const key = keyOfExports(value, "");
+  if (key === undefined) return undefined;
+  return key.startsWith("node:") ? `exports ${key}` : key.replace(/^require /, "exports ");
 }

@@ -2,6 +2,7 @@
  * A record back to a live function, in the process that received it: compiled under the name, line and column of the original file, with
  * its captures as variables of its own, and relative imports as that file would resolve them.
  */
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { RebuiltFunction } from "../values/contract.ts";
@@ -168,13 +169,30 @@ function symbolOf(text: string): symbol {
 
 function bindImport(binding: ImportBinding, moduleOf: (url: string) => object, url: string): unknown {
   const { module, name } = binding;
-  if (name === "dynamic import") return importerOf(parentUrl(url), false);
+  if (name === "dynamic import") return testRunnerImport(url);
   const namespace = moduleOf(module);
   if (name === "*") return namespace;
   if (name === "cjs") return Reflect.get(namespace, exportsName);
   if (name === "interop") return interop(Reflect.get(namespace, exportsName));
   if (!(name in namespace)) throw missing(`Import ${name} of ${module}`, "the module has no such export in this process");
   return Reflect.get(namespace, name);
+}
+
+/**
+ * `import()` as a test runner rewrites it: it names files from the root of its project, which is the folder of the test file or one above.
+ */
+function testRunnerImport(url: string): (specifier: string) => Promise<object> {
+  const parent = parentUrl(url);
+  const importer = importerOf(parent, false);
+  return (specifier) => {
+    if (!specifier.startsWith("/")) return importer(specifier);
+    const plain = specifier.replace(/^\/@fs/, "");
+    for (let folder = new URL(".", parent); ; folder = new URL("..", folder)) {
+      const candidate = new URL(`.${plain}`, folder);
+      if (existsSync(candidate)) return importer(candidate.href);
+      if (folder.pathname === "/" || folder.protocol !== "file:") return importer(specifier);
+    }
+  };
 }
 
 /** What bundlers make of `require` for code that imports: all members, and the whole as `default`. */

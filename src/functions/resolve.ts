@@ -2,15 +2,16 @@
  * What the free names of a function stand for: a captured value, a module, the function itself, a global of every process.
  * Not here: finding the names (scope.ts), or what happens to the values (the value codec).
  */
+import { types } from "node:util";
 import { declarationsOf } from "./declarations.ts";
 import type { ScriptDeclarations } from "./declarations.ts";
 import type { ClosureScope, FunctionFacts, ThreadInspector } from "./inspector.ts";
-import { importKey, moduleBehind, rememberNamespace } from "./modules.ts";
+import { importKey, knownNamespace, moduleBehind, rememberNamespace } from "./modules.ts";
 import { baseName, deferName, markName, metaName, parseCode } from "./record.ts";
 import type { ImportBinding, SourceCode } from "./record.ts";
 import { refusal } from "./refuse.ts";
 import type { Analysis, FreeName } from "./scope.ts";
-import { globalKind } from "./wellknown.ts";
+import { builtinPlace, globalKind, registeredNamespace, registeredPlace } from "./wellknown.ts";
 
 /** A function in the middle of being captured. */
 export interface Subject {
@@ -32,6 +33,8 @@ export interface Bindings {
   readonly meta: string[];
   readonly requires: string[];
   readonly naming: string[];
+  /** Names that neither a scope nor globalThis has: not kept by V8, as only the definition used them, or never declared. */
+  readonly absent: Set<string>;
 }
 
 /** Names that test runners give to `import.meta` when they rewrite modules. */
@@ -40,7 +43,7 @@ const dynamicImports = new Set(["__vi_import__", "__vi_import_dynamic__", "__vit
 const internalNames = new Set([baseName, deferName, markName]);
 
 export function bindNames(subject: Subject, analysis: Analysis): Bindings {
-  const bindings: Bindings = { captures: new Map(), self: [], imports: [], meta: [], requires: [], naming: [] };
+  const bindings: Bindings = { captures: new Map(), self: [], imports: [], meta: [], requires: [], naming: [], absent: new Set() };
   for (const free of analysis.free.values()) bind(subject, free, bindings);
   return bindings;
 }
@@ -69,6 +72,7 @@ function bindGlobal(subject: Subject, name: string, bindings: Bindings): void {
       break;
     case "absent":
       if (subject.facts === undefined) throw noInspector(subject, name);
+      bindings.absent.add(name);
       break;
     case "standard":
   }
@@ -97,12 +101,22 @@ function bindVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScop
     bindings.imports.push({ local: name, module: "global:", name: "dynamic import" });
     return;
   }
-  const declared = scope.kind === "Module" ? declarationsOf(required(subject.inspector), facts) : undefined;
-  const value = readVariable(subject, scope, name, declared);
+  const value = readVariable(subject, facts, scope, name);
+  if (value === subject.fn) {
+    bindings.self.push(name);
+    return;
+  }
+  const known = scope.kind === "Module" ? knownModule(value) : undefined;
+  if (known !== undefined) {
+    bindings.imports.push({ local: name, module: known, name: "*" });
+    return;
+  }
+  // The source is dear the first time: it is read only where an import would be bound otherwise than by its value.
+  const byDeclaration = scope.kind === "Module" && !isPlain(value) && !isWellKnown(value);
+  const declared = byDeclaration ? declarationsOf(required(subject.inspector), facts) : undefined;
   if (bindImport(subject, name, value, declared, bindings)) return;
-  if (value === undefined) refuseDeadZone(subject, facts, scope, name);
-  if (value === subject.fn) bindings.self.push(name);
-  else if (isRequire(name, value)) bindings.requires.push(name);
+  if (value === undefined) refuseDeadZone(subject, facts, name);
+  if (isRequire(name, value)) bindings.requires.push(name);
   else bindValue(subject, free, value, bindings);
 }
 
@@ -115,7 +129,7 @@ function bindValue(subject: Subject, free: FreeName, value: unknown, bindings: B
   const { name } = free;
   if (isCommonJsModule(name, value)) {
     const todo = "Copy what is needed into a variable first";
-    throw refusal(`${subject.path} → ${name}`, "the CommonJS `module` object", subject.place, "it belongs to its process", todo);
+    throw refusal(`${subject.path}.(captured ${name})`, "the CommonJS `module` object", subject.place, "it belongs to its process", todo);
   }
   const behind = moduleBehind(value, subject.url);
   if (behind !== undefined) bindings.imports.push({ local: name, ...behind });
@@ -161,26 +175,39 @@ function bindImport(subject: Subject, name: string, value: unknown, declared: Sc
   return true;
 }
 
-function readVariable(subject: Subject, scope: ClosureScope, name: string, declared: ScriptDeclarations | undefined): unknown {
+function isPlain(value: unknown): boolean {
+  return value === null || (value !== undefined && typeof value !== "object" && typeof value !== "function");
+}
+
+/** A namespace that needs no declaration to be known: one of Node's, or of a module that is registered as well known. */
+function knownModule(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || !types.isModuleNamespaceObject(value)) return undefined;
+  return registeredNamespace(value) ?? knownNamespace(value);
+}
+
+function isWellKnown(value: unknown): boolean {
+  return typeof value === "function" && !types.isProxy(value) && (registeredPlace(value) ?? builtinPlace(value)) !== undefined;
+}
+
+function readVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScope, name: string): unknown {
   try {
     return Reflect.get(scope.variables, name);
   } catch (error) {
     // An import that is still in its dead zone here is whole in the process that imports it.
-    if (declared?.imports.has(name) === true) return undefined;
+    if (scope.kind === "Module" && declarationsOf(required(subject.inspector), facts).imports.has(name)) return undefined;
     throw deadZone(subject, name, error);
   }
 }
 
 /** Before Node 22 V8 shows a variable in its dead zone as undefined: the declaration tells whether it can be. */
-function refuseDeadZone(subject: Subject, facts: FunctionFacts, scope: ClosureScope, name: string): void {
-  if (facts.scopes.at(-1) !== scope && scope.kind !== "Module") return;
-  if (declarationsOf(required(subject.inspector), facts).neverUndefined.has(name)) throw deadZone(subject, name);
+function refuseDeadZone(subject: Subject, facts: FunctionFacts, name: string): void {
+  if (declarationsOf(required(subject.inspector), facts).neverUndefined(name)) throw deadZone(subject, name);
 }
 
 function deadZone(subject: Subject, name: string, cause?: unknown): Error {
   const why = `the variable '${name}' has no value yet at this point of the program (its dead zone)`;
   return refusal(
-    `${subject.path} → ${name}`,
+    `${subject.path}.(captured ${name})`,
     "a variable",
     subject.place,
     why,
@@ -195,15 +222,4 @@ function isRequire(name: string, value: unknown): boolean {
 
 function isCommonJsModule(name: string, value: unknown): boolean {
   return name === "module" && typeof value === "object" && value !== null && "exports" in value && "children" in value;
-}
-
-/** Where a function was defined, in words for a message. */
-export function describePlace(url: string, line: number, column: number): string {
-  if (url === "") return "";
-  const file =
-    url
-      .replace(/[?#].*$/, "")
-      .split("/")
-      .at(-1) ?? url;
-  return `${file}:${line + 1}:${column + 1}`;
 }

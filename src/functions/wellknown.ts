@@ -36,6 +36,23 @@ export function registeredPlace(value: object): Place | undefined {
   return registeredPlaces.get(value);
 }
 
+/** The key under which everything that a module exports is registered. */
+export function registeredNamespace(namespace: object): string | undefined {
+  const members = Object.keys(namespace).map((name): [string, unknown] => [name, exported(namespace, name)]);
+  const [first] = members.flatMap(([, value]) => (typeof value === "function" ? (registeredPlaces.get(value) ?? []) : []));
+  const known = first === undefined ? undefined : registered.get(first.url);
+  return known !== undefined && members.every(([name, value]) => known[name] === value) ? first?.url : undefined;
+}
+
+/** Reading an export of a module that is still being evaluated throws. */
+function exported(namespace: object, name: string): unknown {
+  try {
+    return Reflect.get(namespace, name);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Enumerable on globalThis in a fresh Node; whatever else is enumerable there was put there by the program. */
 const enumerableGlobals = new Set([
   "global",
@@ -140,16 +157,24 @@ export function builtinModuleOf(value: object): string | undefined {
   return builtinNames.names.get(value);
 }
 
-/** A function or class that a module of Node exports. */
+/** A function or class that a module of Node exports, or an object that it exports, such as `path.win32`. */
 export function builtinPlace(fn: Function): Place | undefined {
   for (const name of loadedBuiltins()) {
     const exports = builtinExports(name);
-    if (exports === undefined) continue;
-    if (exports === fn) return { url: `node:${name}`, path: ["default"] };
-    for (const key of Object.keys(exports)) {
-      // Some exports are getters that warn when they are read.
-      if (Object.getOwnPropertyDescriptor(exports, key)?.value === fn) return { url: `node:${name}`, path: ["default", key] };
-    }
+    const way = exports === undefined ? undefined : memberWay(exports, fn, 1);
+    if (way !== undefined) return { url: `node:${name}`, path: ["default", ...way] };
+  }
+  return undefined;
+}
+
+function memberWay(holder: object, fn: Function, deeper: number): string[] | undefined {
+  if (holder === fn) return [];
+  for (const key of Object.keys(holder)) {
+    // Some exports are getters that warn when they are read.
+    const value: unknown = Object.getOwnPropertyDescriptor(holder, key)?.value;
+    if (value === fn) return [key];
+    const below = deeper > 0 && typeof value === "object" && value !== null ? memberWay(value, fn, deeper - 1) : undefined;
+    if (below !== undefined) return [key, ...below];
   }
   return undefined;
 }

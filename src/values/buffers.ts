@@ -30,9 +30,12 @@ interface Cluster {
   index: number;
 }
 
+/** Some versions of Node make the pool larger than they say, so that it can be aligned. */
+const poolSlack = Buffer.allocUnsafe(1).buffer.byteLength - Buffer.poolSize;
+
 /** Whether only overlap joins views of this buffer: Node's pool, from which small Buffers of all origins are cut, and images. */
 function isPool(buffer: ArrayBuffer): boolean {
-  return buffer.byteLength === Buffer.poolSize || images.has(buffer);
+  return buffer.byteLength === Buffer.poolSize + poolSlack || images.has(buffer);
 }
 
 /** The buffers to send, and the table that says where each span is in them, appended to `out`. */
@@ -44,7 +47,8 @@ export function writeBufferTable(spans: readonly Span[], out: ByteWriter): Uint8
     cluster.index = clusters.length;
     clusters.push(cluster);
   }
-  const tableStart = out.pos;
+  // Counted from the start of the value, which moves to another chunk when this one is full.
+  const tableStart = out.pos - out.start;
   out.writeUint(clusters.length);
   for (const cluster of clusters) {
     out.writeUint(cluster.end - cluster.start);
@@ -57,7 +61,7 @@ export function writeBufferTable(spans: readonly Span[], out: ByteWriter): Uint8
     out.writeUint(span.offset - cluster.start);
     out.writeUint(span.length);
   });
-  out.writeUint32(out.pos - tableStart);
+  out.writeUint32(out.pos - out.start - tableStart);
   return clusters.map(({ buffer, start, end }) => new Uint8Array(buffer, start, end - start));
 }
 

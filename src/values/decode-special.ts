@@ -2,6 +2,7 @@
  * Makes what is neither a primitive nor a plain container. The mirror of encode-special.ts, encode-functions.ts and
  * encode-errors.ts.
  */
+import { fromArrowParts } from "./arrow.ts";
 import type { RebuiltFunction } from "./contract.ts";
 import type { Decoder } from "./decoder.ts";
 import { Broken, define } from "./decoder.ts";
@@ -32,6 +33,8 @@ export function readSpecial(decoder: Decoder, kind: number): unknown {
       return readError(decoder);
     case tag.DOM_EXCEPTION:
       return readDomException(decoder);
+    case tag.ARROW:
+      return readArrow(decoder);
     case tag.HOOKED:
       return readHooked(decoder);
     case tag.FUNCTION:
@@ -146,8 +149,7 @@ function readByValue(decoder: Decoder): Function | Broken {
   if (filled instanceof Broken) return filled;
   if (made === undefined || fn instanceof Broken) return fn;
   fill(made as RebuiltFunction, captures, properties);
-  decoder.rebuilt.push(made as RebuiltFunction);
-  if (id !== "") registry.remember(fn, id, { kind: "value", code, captures, properties, modules });
+  decoder.rebuilt.push({ made: made as RebuiltFunction, id, record: { kind: "value", code, captures, properties, modules } });
   return fn;
 }
 
@@ -196,6 +198,16 @@ function readHooked(decoder: Decoder): object {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) {
     throw malformed(`\`static [deserialize]\` of ${(owner as Function).name} gave no object`);
   }
+  return decoder.settle(number, value);
+}
+
+function readArrow(decoder: Decoder): object {
+  const kind = decoder.readByte();
+  const number = decoder.reserve();
+  const owner = decoder.nested(() => decoder.readValue());
+  const data = decoder.complete(() => decoder.readValue());
+  const value = fromArrowParts(kind, owner, data);
+  if (value === undefined) throw malformed("an Arrow object of an unknown kind");
   return decoder.settle(number, value);
 }
 

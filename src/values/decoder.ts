@@ -4,7 +4,7 @@
  */
 import { SerializationError, explain } from "../errors/index.ts";
 import { BufferTable } from "./buffers.ts";
-import type { FunctionCodec, RebuiltFunction, RefCodec } from "./contract.ts";
+import type { FunctionCodec, FunctionRecord, RebuiltFunction, RefCodec } from "./contract.ts";
 import { readSpecial } from "./decode-special.ts";
 import * as tag from "./format.ts";
 import type { IdentityRegistry } from "./identity.ts";
@@ -35,7 +35,7 @@ export class Decoder extends ByteReader {
   readonly registry: IdentityRegistry;
   moduleOf: ModuleOf = noModules;
   /** Made again and not started yet. */
-  readonly rebuilt: RebuiltFunction[] = [];
+  readonly rebuilt: { readonly made: RebuiltFunction; readonly id: string; readonly record: FunctionRecord }[] = [];
   /** Sources of functions in the order in which they came. */
   readonly codes: string[] = [];
 
@@ -77,7 +77,10 @@ export class Decoder extends ByteReader {
 
   /** Functions and classes that are filled become ready: at the end, or when one is needed before. */
   startRebuilt(): void {
-    for (const made of this.rebuilt.splice(0)) made.start();
+    const started = this.rebuilt.splice(0);
+    for (const { made } of started) made.start();
+    // Only now: one that cannot be started must not be found by the next value.
+    for (const { made, id, record } of started) if (id !== "") this.registry.remember(made.fn, id, record);
   }
 
   #reset(): void {

@@ -11,7 +11,9 @@ import { inspectText } from "./refusals.ts";
 export function writeError(encoder: Encoder, error: Error): void {
   const prototype = Object.getPrototypeOf(error) as object;
   if (error instanceof DOMException) return writeDomException(encoder, error);
-  const builtin = tag.ERRORS.findIndex((type) => type.prototype === prototype);
+  // Those of another realm, such as a vm context, go by their names.
+  const foreign = !(error instanceof Object);
+  const builtin = tag.ERRORS.findIndex((type) => type.prototype === prototype || (foreign && type.name === prototype.constructor.name));
   if (builtin >= 0) return writePlain(encoder, error, builtin, undefined);
   const owner = classOrPrototype(prototype);
   const mark = encoder.mark();

@@ -5,12 +5,12 @@
 import { types } from "node:util";
 import type { FunctionRecord } from "./contract.ts";
 import type { Encoder } from "./encoder.ts";
-import { writeHooked } from "./encode-special.ts";
+import { writeHooked, writeProxy, writeRef } from "./encode-special.ts";
 import * as tag from "./format.ts";
 import { globalName } from "./globals.ts";
 import { isClass } from "./identity.ts";
 import { serialize } from "./hooks.ts";
-import { PROXY, verbatim } from "./refusals.ts";
+import { verbatim } from "./refusals.ts";
 
 type ByValue = FunctionRecord & { kind: "value" };
 
@@ -20,15 +20,9 @@ export function writeFunction(encoder: Encoder, fn: Function, asClass = false): 
   const inner: unknown = types.isProxy(fn) ? undefined : Reflect.get(fn, Symbol.for("mobula.standInFor"));
   if (typeof inner === "object" && inner !== null) return encoder.writeObject(inner);
   if (encoder.writeIfKnown(fn)) return;
+  if (types.isProxy(fn)) return writeProxy(encoder, fn);
   const text = encoder.refCodec.describe(fn);
-  if (text !== undefined) {
-    encoder.writeByte(tag.REF);
-    encoder.writeString(text);
-    encoder.add(fn);
-    encoder.refs.push(fn);
-    return;
-  }
-  if (types.isProxy(fn)) encoder.refuse(PROXY);
+  if (text !== undefined) return writeRef(encoder, fn, text);
   const name = globalName(fn);
   if (name !== undefined) return encoder.writeGlobal(name);
   // A callable object with a class of its own, such as a remote function.

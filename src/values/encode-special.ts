@@ -3,6 +3,7 @@
  * or that it does not; errors have their own file.
  */
 import { types } from "node:util";
+import { arrowParts } from "./arrow.ts";
 import { writeError } from "./encode-errors.ts";
 import type { Encoder } from "./encoder.ts";
 import { writeFunction } from "./encode-functions.ts";
@@ -36,14 +37,26 @@ const builtins = new Map<object | null, readonly [is: (value: unknown) => boolea
   [RegExp.prototype, [types.isRegExp, writeRegExp]],
   [ArrayBuffer.prototype, [types.isArrayBuffer, writeArrayBuffer]],
   [URL.prototype, [isUrl, writeUrl]],
-  ...[Number, String, Boolean, BigInt].map((type) => [type.prototype, [types.isBoxedPrimitive, writeBoxed]] as const),
+  ...[Number, String, Boolean, BigInt, Symbol].map((type) => [type.prototype, [types.isBoxedPrimitive, writeBoxed]] as const),
   ...[...tag.VIEW_OF_PROTOTYPE.keys()].map((prototype) => [prototype, [ArrayBuffer.isView, writeView]] as const),
 ]);
+
+/** A handle may be a Proxy; no other one crosses. */
+export function writeProxy(encoder: Encoder, value: object): void {
+  let text: string | undefined;
+  try {
+    text = encoder.refCodec.describe(value);
+  } catch (error) {
+    // Revoked, or with traps that throw.
+    encoder.refuse(PROXY, error);
+  }
+  if (text === undefined) encoder.refuse(PROXY);
+  writeRef(encoder, value, text);
+}
 
 export function writeSpecial(encoder: Encoder, value: object): void {
   const text = encoder.refCodec.describe(value);
   if (text !== undefined) return writeRef(encoder, value, text);
-  if (types.isProxy(value)) encoder.refuse(PROXY);
   const prototype = Object.getPrototypeOf(value) as object | null;
   const builtin = builtins.get(prototype);
   if (builtin !== undefined && builtin[0](value)) return builtin[1](encoder, value as never);
@@ -61,10 +74,12 @@ export function writeSpecial(encoder: Encoder, value: object): void {
     return encoder.writeContainer(prototype === null ? tag.KIND_NULL_OBJECT : tag.KIND_OBJECT, value);
   }
   if (types.isNativeError(value) || value instanceof Error) return writeError(encoder, value as Error);
+  const parts = arrowParts(value);
+  if (parts !== undefined) return writeMade(encoder, value, parts.owner, tag.ARROW, parts.kind, () => parts.data);
   writeInstance(encoder, value, prototype);
 }
 
-function writeRef(encoder: Encoder, value: object, text: string): void {
+export function writeRef(encoder: Encoder, value: object, text: string): void {
   encoder.writeByte(tag.REF);
   encoder.writeString(text);
   encoder.add(value);
@@ -108,6 +123,10 @@ function writeInstance(encoder: Encoder, value: object, prototype: object): void
 
 /** A built-in object of another realm, such as a vm context, crosses as the same of this one. */
 function writeForeign(encoder: Encoder, value: object, owner: Function): boolean {
+  if (Array.isArray(value) && owner.name === "Array") {
+    encoder.writeContainer(tag.KIND_ARRAY, value);
+    return true;
+  }
   for (const [prototype, [is, write]] of builtins) {
     if (prototype?.constructor.name !== owner.name || !is(value)) continue;
     write(encoder, value as never);
@@ -145,16 +164,26 @@ export function writeHooked(encoder: Encoder, value: object, owner: Function): b
   if (typeof write !== "function" || typeof read !== "function") {
     encoder.refuse(halfHooked(owner.name, typeof write === "function" ? "deserialize" : "serialize"));
   }
+  writeMade(encoder, value, owner, tag.HOOKED, undefined, () => {
+    const data: unknown = Reflect.apply(write, owner, [value]);
+    return data;
+  });
+  return true;
+}
+
+/** An object that is made again by its class from data that must be complete before. */
+function writeMade(encoder: Encoder, value: object, owner: Function, head: number, kind: number | undefined, parts: () => unknown): void {
   writeClassFirst(encoder, owner);
-  if (encoder.writeIfKnown(value)) return true;
-  encoder.writeByte(tag.HOOKED);
+  if (encoder.writeIfKnown(value)) return;
+  encoder.writeByte(head);
+  if (kind !== undefined) encoder.writeByte(kind);
   encoder.add(value);
   encoder.writeValue(owner);
   encoder.constructing.add(value);
-  const data: unknown = Reflect.apply(write, owner, [value]);
-  encoder.complete(() => encoder.within(verbatim(".[serialize]"), () => encoder.writeValue(data)));
+  const data = parts();
+  const step = verbatim(head === tag.HOOKED ? ".[serialize]" : "");
+  encoder.complete(() => encoder.within(step, () => encoder.writeValue(data)));
   encoder.constructing.delete(value);
-  return true;
 }
 
 function kindOf(encoder: Encoder, value: object, owner: Function | undefined): tag.ContainerKind {

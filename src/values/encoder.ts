@@ -6,7 +6,7 @@ import { types } from "node:util";
 import type { Span } from "./buffers.ts";
 import { writeBufferTable } from "./buffers.ts";
 import type { Encoded, FunctionCodec, FunctionRecord, RefCodec } from "./contract.ts";
-import { writeFunction, writeModule, writeSpecial } from "./encode-special.ts";
+import { writeFunction, writeModule, writeProxy, writeSpecial } from "./encode-special.ts";
 import * as tag from "./format.ts";
 import { globalName } from "./globals.ts";
 import type { IdentityRegistry } from "./identity.ts";
@@ -163,9 +163,10 @@ export class Encoder extends ByteWriter {
 
   writeObject(value: object): void {
     if (this.#count > 0 && this.writeIfKnown(value)) return;
+    if (types.isProxy(value)) return writeProxy(this, value);
     if (Array.isArray(value)) {
-      if (Object.getPrototypeOf(value) === Array.prototype && !types.isProxy(value)) return this.writeContainer(tag.KIND_ARRAY, value);
-    } else if (Object.getPrototypeOf(value) === Object.prototype && !types.isProxy(value)) {
+      if (Object.getPrototypeOf(value) === Array.prototype) return this.writeContainer(tag.KIND_ARRAY, value);
+    } else if (Object.getPrototypeOf(value) === Object.prototype) {
       return this.#writePlain(value);
     }
     writeSpecial(this, value);

@@ -58,6 +58,7 @@ export const MODULE = 0xe2;
 export const PRELUDE = 0xe3;
 /** A container whose content comes later, so that no depth of nesting exhausts the stack: its kind and, for an instance, class. */
 export const DEFERRED = 0xe4;
+export const ARROW = 0xe5; // kind, class, and the parts that its constructor takes
 
 /** Kinds of containers: what a body holds. From INSTANCE_OBJECT on they belong to an instance of a class. */
 export const KIND_OBJECT = 0;

@@ -196,12 +196,18 @@ export function classNameOf(value: object): string {
   return typeof type === "function" && type.name !== "" ? type.name : "object";
 }
 
+function textOf(value: object, key: string): string {
+  const own: unknown = Object.getOwnPropertyDescriptor(value, key)?.value;
+  return typeof own === "string" ? own : "";
+}
+
 /** What stands in an error for a field that cannot cross. Never throws. */
 export function inspectText(value: unknown): string {
   try {
     const text = inspect(value, { depth: 1, breakLength: Infinity, maxArrayLength: 20, maxStringLength: 1000 });
     return text.length > 2000 ? `${text.slice(0, 2000)}...` : text;
   } catch {
-    return "[a value that cannot be shown]";
+    // A chain of thousands of causes, or an inspection method of its own that throws.
+    return value instanceof Error ? `[${classNameOf(value)}: ${textOf(value, "message")}]` : "[a value that cannot be shown]";
   }
 }

@@ -179,7 +179,7 @@ export class Worker {
   #setTitle(title: string): void {
     if (title === this.#title) return;
     this.#title = title;
-    this.#client.node.send("workerTitle", { title: title.slice(0, 1024) });
+    this.#client.node.send("workerTitle", { title: title.slice(0, 256) });
   }
 
   /** Something failed outside any call: what this process knows can no longer be trusted. */

@@ -89,7 +89,7 @@ describe("errors", () => {
     let depth = 0;
     for (; copy.cause instanceof Error; copy = copy.cause) depth += 1;
     assert.ok(depth > 100);
-    assert.match(String(copy.cause), /Error: \d+|cannot be shown/);
+    assert.match(String(copy.cause), /Error: \d+/);
   });
 
   it("arrives as an instance of its class, in the driver too", () => {

@@ -10,19 +10,21 @@ import { process, send } from "./stub-functions.ts";
 const here = process();
 const arrives = <T>(value: T): T => send(value, here, process());
 
+const primitives = [fc.boolean(), fc.integer(), fc.double(), fc.string(), fc.constantFrom(null, undefined, NaN, -0)];
+
 describe("round trip", () => {
-  it("gives what structured clone gives, for any data", { skip: "fails for some data: to be looked into" }, () => {
+  it("gives what structured clone gives, for any data", () => {
     const data = fc.anything({
+      // assert takes two invalid dates for unequal: they have a test of their own below.
+      values: [...primitives, fc.date({ noInvalidDate: true })],
       withBigInt: true,
-      withDate: true,
       withMap: true,
       withSet: true,
       withSparseArray: true,
       withTypedArray: true,
       withBoxedValues: true,
-      withUnicodeString: true,
       maxDepth: 4,
-    } as fc.ObjectConstraints);
+    });
     fc.assert(
       fc.property(data, (value) => assert.deepStrictEqual(arrives(value), structuredClone(value))),
       { numRuns: 2000 },
@@ -212,7 +214,7 @@ describe("round trip", () => {
     }
   });
 
-  it("takes objects of another realm, and objects made from objects", { skip: "fails for some data: to be looked into" }, async () => {
+  it("takes objects of another realm, and objects made from objects", async () => {
     const { runInNewContext } = await import("node:vm");
     const foreign: unknown = runInNewContext("({ a: [1, new Map([[1, { b: 2 }]])], d: new Date(5), u: new Uint8Array([1, 2]) })");
     assert.deepStrictEqual(arrives(foreign), { a: [1, new Map([[1, { b: 2 }]])], d: new Date(5), u: new Uint8Array([1, 2]) });

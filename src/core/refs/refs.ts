@@ -89,7 +89,10 @@ export class RefTable {
 
   settle(body: Body<"objectSettle">): void {
     const record = this.#records.get(body.id);
-    if (record !== undefined) this.#settle(record, body.payload);
+    if (record === undefined) return;
+    this.#settle(record, body.payload);
+    // Only those who asked may have kept it, and they have their answer.
+    this.#freeUnheld([record]);
   }
 
   /** The store has its bytes; `holder` holds it once. A second seal is another run of its task, and counts again. */
@@ -165,11 +168,9 @@ export class RefTable {
       touched.push(record);
     }
     for (const id of this.#pendingOf.take(process)) {
-      const record = this.#records.get(id);
+      const record = this.#records.get(id)!;
       const message = `the process that owned object ${id} is gone, so the object will never be made`;
-      if (record === undefined) continue;
       this.#become(record, undefined, { code: "OWNER_DIED", message });
-      // Only its fetchers kept it, where its maker never told of it (sim seed 1691).
       touched.push(record);
     }
     for (const id of this.#heldBy.take(process)) {
@@ -188,8 +189,7 @@ export class RefTable {
     const record = this.#record(id);
     if (record.settled) {
       this.#answer(record, from);
-      // Of a maker that is gone before it told of it: nobody has to hold it (sim seed 1569).
-      return this.#freeUnheld([record], false);
+      return this.#freeUnheld([record]);
     }
     (record.fetchers ??= new Set()).add(from);
     this.#fetchedBy.add(from, id);

@@ -1,0 +1,270 @@
+/** The worker pool of the node machine, and placement groups. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ActorId, PlacementGroupId, ProcessId } from "../../src/protocol/ids.ts";
+import type { Body, DeathReason } from "../../src/protocol/messages.ts";
+import { amounts, DRIVER, JOB, NodeHarness, shape } from "./node-harness.ts";
+
+const CRASH: DeathReason = { cause: "start-failed", message: "it exited with code 1", lastLines: ["SyntaxError: here"] };
+const G = "g1" as PlacementGroupId;
+
+type Create = Extract<Body<"ask">["question"], { kind: "groupCreate" }>;
+function create(h: NodeHarness, bundles: Record<string, number>[], more: Partial<Create> = {}): Body<"answer"> {
+  h.machine.askGroup(
+    DRIVER,
+    1,
+    {
+      kind: "groupCreate",
+      groupId: G,
+      jobId: JOB,
+      bundles: bundles.map(amounts),
+      strategy: "PACK",
+      detached: false,
+      ...more,
+    },
+    h.now,
+  );
+  h.check();
+  return h.take("answer")[0]!;
+}
+
+const remove = (h: NodeHarness, groupId = G): void => {
+  h.machine.askGroup(DRIVER, 3, { kind: "groupRemove", groupId }, h.now);
+  h.check();
+  h.take("answer");
+};
+
+const inGroup = (bundleIndex = -1, values: Record<string, number> = { CPU: 1 }) =>
+  shape(values, { strategy: { kind: "group", groupId: G, bundleIndex, captureChildTasks: false } });
+
+test("at most as many workers start at a time as there are CPUs", () => {
+  const h = new NodeHarness({ CPU: 2 });
+  h.machine.prestart([], h.now);
+  for (let i = 0; i < 10; i++) h.request(`r${i}`, shape({ CPU: 0.1 }));
+  assert.equal(h.spawned.length, 2);
+  h.hello(h.spawned.shift()!.id);
+  assert.equal(h.spawned.length, 2);
+});
+
+test("processes that were started before are taken into the pool", () => {
+  const h = new NodeHarness({ CPU: 2 });
+  h.machine.prestart(["aaaaaa000000" as ProcessId], h.now);
+  assert.deepEqual(
+    h.spawned.map(({ id }) => id),
+    ["aaaaaa000001"],
+  );
+  h.request("r1");
+  h.hello("aaaaaa000000" as ProcessId);
+  assert.equal(h.grant().worker.processId, "aaaaaa000000");
+  assert.equal(h.machine.workerJoined({ processId: "ffffffffffff" as ProcessId, pid: 1, socket: "" }, h.now), false);
+});
+
+test("idle workers above the limit end after a while, those within it stay", () => {
+  const h = new NodeHarness({ CPU: 2 }, { poolSoftCap: 10 }).ready();
+  for (let i = 0; i < 4; i++) h.request(`r${i}`, shape({ CPU: 0.5 }));
+  h.helloAll();
+  h.helloAll();
+  const grants = h.grants();
+  assert.equal(grants.length, 4);
+  for (const grant of grants) h.release(grant.leaseId);
+  h.pass(900);
+  assert.deepEqual(h.take("exitRequest"), []);
+  h.pass(200);
+  const ended = h.sent.filter(({ name }) => name === "exitRequest").map(({ to }) => to);
+  assert.equal(ended.length, 2);
+  h.lost(ended[0]!);
+  h.pass(5100);
+  assert.deepEqual(
+    h.killed.map(({ id }) => id),
+    [ended[1]],
+    "one that does not end is killed",
+  );
+  h.lost(ended[1]!);
+  h.pass(10_000);
+  assert.equal(h.machine.workers().length, 2);
+});
+
+test("a worker serves one environment for life", () => {
+  const h = new NodeHarness({ CPU: 1 }).ready();
+  h.request("r1", shape({ CPU: 1 }, { envVars: { B: "2", A: "1" } }));
+  assert.deepEqual(h.spawned[0]!.envVars, { A: "1", B: "2" });
+  const special = h.spawned[0]!.id;
+  h.helloAll();
+  h.release(h.grant().leaseId);
+  h.request("r2");
+  const plain = h.grant();
+  assert.notEqual(plain.worker.processId, special);
+  h.release(plain.leaseId);
+  h.request("r3", shape({ CPU: 1 }, { envVars: { A: "1", B: "2" } }));
+  assert.equal(h.grant().worker.processId, special);
+});
+
+test("a worker that is to be retired ends after its last lease", () => {
+  const h = new NodeHarness({ CPU: 1 }).ready();
+  h.request("r1");
+  const grant = h.grant();
+  h.release(grant.leaseId, true);
+  assert.equal(h.sent.find(({ name }) => name === "exitRequest")?.to, grant.worker.processId);
+  h.request("r2");
+  h.helloAll();
+  assert.notEqual(h.grant().worker.processId, grant.worker.processId);
+});
+
+test("three starts in a row that fail refuse what waits, with the last words; a later request tries again", () => {
+  const h = new NodeHarness({ CPU: 1 });
+  h.machine.prestart([], h.now);
+  h.request("r1");
+  h.actor("a1");
+  for (let i = 0; i < 3; i++) {
+    assert.deepEqual(h.take("leaseReject"), []);
+    h.lost(h.spawned.shift()!.id, CRASH);
+  }
+  const [reject] = h.take("leaseReject");
+  assert.equal(reject?.failure.code, "WORKER_CRASHED");
+  assert.deepEqual(reject?.reason?.lastLines, ["SyntaxError: here"]);
+  assert.deepEqual(h.unplaced, [{ actorId: "a1", code: "WORKER_CRASHED" }]);
+  assert.equal(h.spawned.length, 0);
+  h.request("r2");
+  h.helloAll();
+  assert.equal(h.grants().length, 1);
+});
+
+test("a worker that died between its grant and its hello costs nothing but another start", () => {
+  const h = new NodeHarness({ CPU: 1 });
+  h.machine.prestart([], h.now);
+  h.request("r1");
+  h.lost(h.spawned.shift()!.id, CRASH);
+  assert.equal(h.free.CPU, 1);
+  h.helloAll();
+  assert.equal(h.grants().length, 1);
+});
+
+test("failing starts of one environment do not refuse another", () => {
+  const h = new NodeHarness({ CPU: 2 }).ready();
+  h.request("bad", shape({ CPU: 1 }, { envVars: { BAD: "1" } }));
+  h.request("good");
+  const good = h.grant();
+  for (let i = 0; i < 3; i++) h.lost(h.spawned.shift()!.id, CRASH);
+  assert.deepEqual(
+    h.take("leaseReject").map(({ requestId }) => requestId),
+    ["bad"],
+  );
+  h.release(good.leaseId);
+});
+
+test("a worker that never says hello is ended after the register timeout", () => {
+  const h = new NodeHarness({ CPU: 1 });
+  h.machine.prestart([], h.now);
+  h.pass(59_000);
+  assert.equal(h.killed.length, 0);
+  h.pass(2000);
+  assert.equal(h.killed[0]?.reason.cause, "start-failed");
+});
+
+test("a group takes all its bundles or none, and waits until it can", () => {
+  const h = new NodeHarness({ CPU: 2 }).ready();
+  h.request("r1");
+  const grant = h.grant();
+  assert.equal((JSON.parse(create(h, [{ CPU: 1 }, { CPU: 1 }]).body!) as { state: string }).state, "pending");
+  assert.equal(h.free.CPU, 1, "nothing is taken in part");
+  h.machine.askGroup(DRIVER, 7, { kind: "groupReady", groupId: G }, h.now);
+  assert.deepEqual(h.take("answer"), []);
+  h.pass(20);
+  assert.deepEqual(h.take("leaseWanted"), [{ leaseId: grant.leaseId }]);
+  h.release(grant.leaseId);
+  const [ready] = h.take("answer");
+  assert.deepEqual([ready?.call, (JSON.parse(ready!.body!) as { state: string }).state], [7, "ready"]);
+  assert.equal(h.free.CPU, 0);
+});
+
+test("tasks of a group use its bundles, not the node's rest, and the other way round", () => {
+  const h = new NodeHarness({ CPU: 3, GPU: 2 }).ready();
+  create(h, [{ CPU: 1, GPU: 1 }, { CPU: 1 }]);
+  h.request("in0", inGroup(0, { CPU: 1, GPU: 1 }));
+  assert.deepEqual(h.grant().gpuIds, [0]);
+  h.request("in0b", inGroup(0));
+  assert.deepEqual(h.grants(), [], "bundle 0 is full");
+  h.request("any", inGroup(-1));
+  assert.equal(h.grants().length, 1);
+  h.request("out1");
+  assert.equal(h.grants().length, 1);
+  h.request("out2");
+  assert.deepEqual(h.grants(), []);
+  h.request("gpu", shape({ GPU: 1 }));
+  h.helloAll();
+  assert.deepEqual(h.grant().gpuIds, [1], "the group's GPU is its own");
+  h.request("far", inGroup(5));
+  assert.equal(h.take("leaseReject")[0]?.failure.code, "PLACEMENT");
+});
+
+test("what no set of nodes can ever serve fails at once", () => {
+  for (const [bundles, more] of [
+    [[{ CPU: 1 }, { CPU: 1 }], { strategy: "STRICT_SPREAD" }],
+    [[{ CPU: 3 }], {}],
+    [[{ CPU: 1 }, { CPU: 2 }], {}],
+    [[{ GPU: 1 }], {}],
+    [[], {}],
+  ] as [Record<string, number>[], Partial<Create>][]) {
+    const h = new NodeHarness({ CPU: 2 }).ready();
+    const { failure } = create(h, bundles, more);
+    assert.equal(failure?.code, "PLACEMENT");
+    assert.match(failure!.message, /no set of nodes can ever serve it/);
+    h.machine.askGroup(DRIVER, 2, { kind: "groupReady", groupId: G }, h.now);
+    assert.equal(h.take("answer")[0]?.failure?.code, "PLACEMENT");
+  }
+  assert.equal(create(new NodeHarness({ CPU: 2 }), [{ CPU: 1 }], { strategy: "STRICT_SPREAD" }).failure, undefined);
+});
+
+test("removing a group ends what runs in it and refuses what waits, then its resources are free", () => {
+  const h = new NodeHarness({ CPU: 2 }).ready();
+  create(h, [{ CPU: 1 }, { CPU: 1 }]);
+  h.request("r1", inGroup());
+  h.actor("a1", { life: { CPU: 1 } }, { shape: inGroup() });
+  h.helloAll();
+  const grant = h.grant();
+  h.request("r2", inGroup());
+  h.blocked(grant, 1);
+  assert.equal(h.grants().length, 0, "its worker is stacked only when the pool is full");
+  remove(h);
+  assert.deepEqual(
+    h.take("leaseReject").map(({ failure }) => failure.code),
+    ["PLACEMENT"],
+  );
+  assert.equal(h.free.CPU, 0, "not before they are gone");
+  assert.equal(h.killed.length, 2);
+  for (const { id } of h.killed.splice(0)) h.lost(id);
+  assert.equal(h.free.CPU, 2);
+  h.request("r3", inGroup());
+  assert.equal(h.take("leaseReject")[0]?.failure.code, "PLACEMENT");
+  h.actor("a2", {}, { shape: inGroup(), actorId: "a2" as ActorId });
+  assert.deepEqual(h.unplaced, [{ actorId: "a2", code: "PLACEMENT" }]);
+});
+
+test("a group that is removed while it waits answers those who wait for it", () => {
+  const h = new NodeHarness({ CPU: 1 }).ready();
+  h.request("r1");
+  h.grant();
+  create(h, [{ CPU: 1 }]);
+  h.machine.askGroup(DRIVER, 7, { kind: "groupReady", groupId: G }, h.now);
+  remove(h);
+  assert.equal(h.machine.waiting, 0);
+  h.machine.askGroup(DRIVER, 8, { kind: "groupReady", groupId: G }, h.now);
+  assert.equal(h.take("answer").at(-1)?.failure?.code, "PLACEMENT");
+});
+
+test("names of groups: one at a time, found until removed; a job's groups end with it, detached ones do not", () => {
+  const h = new NodeHarness({ CPU: 2 }).ready();
+  const find = (name: string): Body<"answer"> => {
+    h.machine.askGroup(DRIVER, 4, { kind: "groupByName", name }, h.now);
+    return h.take("answer")[0]!;
+  };
+  create(h, [{ CPU: 1 }], { name: "mine" });
+  create(h, [{ CPU: 1 }], { name: "theirs", groupId: "g2" as PlacementGroupId, detached: true });
+  assert.equal(create(h, [{ CPU: 1 }], { name: "mine", groupId: "g3" as PlacementGroupId }).failure?.code, "PLACEMENT");
+  assert.equal((JSON.parse(find("mine").body!) as { groupId: string }).groupId, G);
+  h.machine.jobEnded(JOB, h.now);
+  h.check();
+  assert.equal(find("mine").failure?.code, "PLACEMENT");
+  assert.equal(find("theirs").failure, undefined);
+  assert.equal(h.free.CPU, 1);
+});
