@@ -93,7 +93,7 @@ export class Control {
 
   declare(from: ProcessId, body: Body<"actorDeclare">): void {
     this.#declare(from, body);
-    this.#lastDeclared.set(from, Math.max(this.#lastDeclared.get(from) ?? -1, numberOf(body.actorId)));
+    this.#lastDeclared.set(from, Math.max(this.#lastDeclared.get(from) ?? -1, numberOf(body.actorId) || 0));
     const awaiting = this.#awaited.get(body.actorId);
     this.#awaited.delete(body.actorId);
     for (const watcher of awaiting ?? []) this.watch(watcher, body);
@@ -429,5 +429,5 @@ export class Control {
 
 const nameKey = (name: string, namespace: string): string => `${namespace}\0${name}`;
 
-/** The number in an actor's id; those of one process are declared in order. NaN, which is after nothing, for what is no such id. */
-const numberOf = (id: ActorId): number => Number.parseInt(id.split("-")[1] ?? "", 36);
+/** The number in an actor's id; those of one process are declared in order. NaN, which comes after nothing, for what is no such id. */
+const numberOf = (id: ActorId): number => Number.parseInt(/^[0-9a-f]{12}-([0-9a-z]+)-a$/.exec(id)?.[1] ?? "", 36);
