@@ -86,7 +86,10 @@ export class Worker {
           receive: (ids) => this.#client.receive(ids),
           arrived: (channel) => this.#arrived(channel),
           drain: () => this.#drain(),
-          linkClosed: (link) => void this.#links.delete(link),
+          linkClosed: (link) => {
+            this.#links.delete(link);
+            this.#executor.linkClosed(link);
+          },
         }),
       );
     });

@@ -89,6 +89,7 @@ export class Client {
         credit: (ids, holder) => this.credit(ids, holder),
         failurePayload: (task, failure) => this.failurePayload(task, failure),
         sharedSettled: (ref) => this.#sharedSettled(ref),
+        discard: (payload) => this.#discard(payload),
         finished: (task) => this.finished(task),
         shouldRetry: (task, error) => this.#shouldRetry(task, error),
       },
@@ -294,6 +295,12 @@ export class Client {
     }
     if (payload.refs) ref.inner = this.receive(payload.refs);
     if (ref.shared) this.node.send("objectSettle", { id: ref.id, payload });
+  }
+
+  /** Takes over what came with an answer that nobody waits for, and lets the collector give it back. */
+  #discard(payload: Payload): void {
+    const ids = payload.kind === "stored" ? [payload.id] : payload.refs;
+    if (ids) this.receive(ids);
   }
 
   #shouldRetry(task: Task, error: Payload): boolean {

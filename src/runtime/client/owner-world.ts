@@ -30,6 +30,7 @@ export interface WorldHost {
   credit(ids: readonly string[], holder: ProcessId): void;
   failurePayload(task: Task | undefined, failure: SystemFailure): Payload;
   sharedSettled(ref: ObjectRef): void;
+  discard(payload: Payload): void;
   finished(task: Task): void;
   shouldRetry(task: Task, error: Payload): boolean;
 }
@@ -107,9 +108,8 @@ export class OwnerWorld implements OwnerPort, WayHost {
   processLost(processId: ProcessId, reason: DeathReason): void {
     this.tick();
     this.owner.processLost(processId, reason);
-    const way = this.#ways.get(processId);
+    // Its connection is read to its end: answers that come late hold refs that are to be given back.
     this.#ways.delete(processId);
-    way?.destroy();
     this.batchEnd();
   }
 
@@ -191,6 +191,10 @@ export class OwnerWorld implements OwnerPort, WayHost {
 
   forget(ids: ObjectId[]): void {
     if (ids.length > 0) this.#host.node.send("refForget", { ids });
+  }
+
+  discard(payload: Payload): void {
+    this.#host.discard(payload);
   }
 
   finished(task: Task): void {

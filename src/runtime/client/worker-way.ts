@@ -7,7 +7,7 @@ import type { Lease } from "../../core/owner/leases.ts";
 import type { Owner } from "../../core/owner/owner.ts";
 import type { Task } from "../../core/owner/task.ts";
 import { DirectReader, REPLY, STREAM_ITEM, writePush } from "../../protocol/direct.ts";
-import type { Push, ReplyHead } from "../../protocol/direct.ts";
+import type { Push, ReplyBody, ReplyHead } from "../../protocol/direct.ts";
 import type { FunctionId, JobId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload, WorkerAddress } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
@@ -32,6 +32,8 @@ export interface WayHost {
   readonly namespace: string;
   /** Credits the worker with what is inside something that is sent to it. */
   credit(ids: readonly string[], holder: ProcessId): void;
+  /** Gives back what came with an answer that nobody waits for. */
+  discard(payload: Payload): void;
   /** Whether an error of user code is to be retried. */
   shouldRetry(task: Task, error: Payload): boolean;
   /** The time, before events are given to the owner. */
@@ -164,7 +166,7 @@ export class WorkerWay {
       const head = this.#head;
       const body = this.#reader.reply(buffer, at, end, head);
       const lane = this.#lanes.get(head.channel);
-      if (!lane) return;
+      if (!lane) return this.#discard(body);
       const { target } = lane;
       if (target.kind === "lease") this.#touched.add(target);
       if (body.kind !== "threw") owner.replied(target, head.seq, head.runUs, body);
@@ -177,7 +179,13 @@ export class WorkerWay {
       const item = this.#reader.streamItem(buffer, at, end);
       const lane = this.#lanes.get(item.channel);
       if (lane) owner.streamItem(lane.target, item.seq, item.index, item.payload);
+      else this.#host.discard(item.payload);
     } else throw new MalformedMessage("code", "an answer", code);
+  }
+
+  #discard(body: ReplyBody): void {
+    if (body.kind === "returned") for (const payload of body.results) this.#host.discard(payload);
+    else if (body.error) this.#host.discard(body.error);
   }
 
   #batchEnd(): void {

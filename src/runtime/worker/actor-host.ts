@@ -96,7 +96,7 @@ export class ActorHost implements Blocking {
     const name = channel.link.definitions.get(push.fn)?.name ?? "";
     const call = new RunningCall(channel, push, `${this.#start.className}.${name}`, this);
     channel.running.set(push.seq, call);
-    if (channel.skip.delete(push.seq)) return this.#runner.threw(call, call.cancelError());
+    if (channel.skip.delete(push.seq)) return this.#runner.skipped(call);
     const method = this.#method(name);
     if (!method) return this.#runner.refused(call, this.#noMethod(name));
     if (method.meanUs === undefined || method.meanUs > 500) channel.link.flush();

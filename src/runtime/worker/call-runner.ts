@@ -36,9 +36,7 @@ export class CallRunner {
   }
 
   run(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>, self: unknown): Promise<void> | undefined {
-    const { args: packed, payloads } = call.push;
-    if (packed.refs) call.holds.push(...this.#host.receive(packed.refs));
-    for (const { payload } of payloads) if (payload.kind === "inline" && payload.refs) call.holds.push(...this.#host.receive(payload.refs));
+    this.#receive(call);
     if (self === undefined) this.#host.titled(call.name);
     if (target instanceof Promise) return this.#runLater(call, target, self);
     let args: unknown[];
@@ -51,6 +49,12 @@ export class CallRunner {
       return undefined;
     }
     return this.#invoke(call, target, self, args);
+  }
+
+  /** A call that was cancelled before it began. What came with it is taken over, so that it is given back. */
+  skipped(call: RunningCall): void {
+    this.#receive(call);
+    this.threw(call, call.cancelError());
   }
 
   /** Answers with an error; what user code threw is wrapped in a TaskError. */
@@ -67,6 +71,12 @@ export class CallRunner {
     const { taskId, actorId } = call;
     const wrapped = TaskError.wrap(error, { taskId, actorId, functionName: call.name, attempt: call.attempt, pid: process.pid });
     return this.#error(wrapped, holder);
+  }
+
+  #receive(call: RunningCall): void {
+    const { args, payloads } = call.push;
+    if (args.refs) call.holds.push(...this.#host.receive(args.refs));
+    for (const { payload } of payloads) if (payload.kind === "inline" && payload.refs) call.holds.push(...this.#host.receive(payload.refs));
   }
 
   /** Arguments at once, or undefined when some must be read or imported first. */

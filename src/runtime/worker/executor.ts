@@ -12,6 +12,7 @@ import { RunningCall } from "./call.ts";
 import type { Blocking, Channel } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
 import { setFallback } from "./context.ts";
+import type { OwnerLink } from "./owner-link.ts";
 import { Spans } from "./spans.ts";
 import type { Definitions, LoadedFunction } from "./definitions.ts";
 
@@ -89,6 +90,8 @@ export class Executor implements Blocking {
   resume(call: RunningCall): Promise<void> {
     const { channel } = call;
     const { turn } = channel;
+    // Its owner is gone and its lease with it: nobody will resume it, and nobody wants its result.
+    if (channel.closed) return new Promise(() => {});
     return new Promise((settle) => {
       this.#resuming.set(channel.leaseId!, { call, turn, settle });
       this.#node.send("taskUnblocked", { leaseId: channel.leaseId!, turn });
@@ -103,6 +106,11 @@ export class Executor implements Blocking {
     resumption.call.channel.suspended = false;
     this.#resumed.push(resumption);
     this.drain();
+  }
+
+  /** An owner is gone: its calls that wait are not resumed any more. */
+  linkClosed(link: OwnerLink): void {
+    for (const [leaseId, { call }] of this.#resuming) if (call.channel.link === link) this.#resuming.delete(leaseId);
   }
 
   #next(): Channel | undefined {
@@ -122,7 +130,7 @@ export class Executor implements Blocking {
     const definition = channel.link.definitions.get(push.fn);
     const call = new RunningCall(channel, push, definition?.name ?? `function ${push.fn}`, this);
     channel.running.set(push.seq, call);
-    if (channel.skip.delete(push.seq)) return this.#runner.threw(call, call.cancelError());
+    if (channel.skip.delete(push.seq)) return this.#runner.skipped(call);
     if (!definition) return this.#runner.threw(call, new Error(`function ${push.fn} was called before it was defined`));
     const target = this.#definitions.load(definition.id, definition.name, definition.bytes);
     if (target instanceof Promise || target.meanUs === undefined || target.meanUs > SHORT_US) channel.link.flush();
