@@ -1,4 +1,7 @@
 /** A double-ended queue over a ring: push and shift in constant time, without moving what lies between. */
+/** A longer ring is let go when it is empty. */
+const LARGE = 4096;
+
 export class Deque<T> {
   #ring: (T | undefined)[] = new Array<T | undefined>(16);
   #head = 0;
@@ -27,7 +30,11 @@ export class Deque<T> {
     this.#ring[this.#head] = undefined;
     this.#head = (this.#head + 1) & (this.#ring.length - 1);
     this.#size--;
-    if (this.#size === 0 && this.#ring.length > 4096) this.#ring = new Array<T | undefined>(16);
+    if (this.#size === 0 && this.#ring.length > LARGE) {
+      // The head is a place in the ring that is let go.
+      this.#ring = new Array<T | undefined>(16);
+      this.#head = 0;
+    }
     return item;
   }
 
