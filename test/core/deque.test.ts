@@ -1,4 +1,4 @@
-/** The queue of waiting tasks against an array: whatever is done to it, in whatever order, also beyond the size at which it lets its ring go. */
+/** The queue of waiting tasks against an array: whatever is done to it, also beyond the size at which it lets its ring go. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
