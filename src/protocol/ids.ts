@@ -10,6 +10,9 @@
  *   ObjectId    <TaskId>-<index>            a return value of that task; index counts from 0
  *               <ProcessId>-<counter>-p     a put
  *   ActorId     <ProcessId>-<counter>-a
+ *
+ * A node's id has 12 hex digits too. The first is 0 to 7, and the first six are those of every worker process that the node
+ * starts, so that the node of a process follows from its id. The ids of drivers begin with 8 to f: where they are must be asked.
  */
 declare const brand: unique symbol;
 type Id<Name extends string> = string & { readonly [brand]: Name };
@@ -32,3 +35,12 @@ export const putId = (owner: ProcessId, counter: number): ObjectId => `${owner}-
 export const actorId = (owner: ProcessId, counter: number): ActorId => `${owner}-${counter.toString(36)}-a` as ActorId;
 /** The process that made a task, object or actor. */
 export const makerOf = (id: TaskId | ObjectId | ActorId): ProcessId => id.slice(0, 12) as ProcessId;
+
+/** The digits that a node shares with its worker processes. */
+export const prefixOf = (id: NodeId | ProcessId): string => id.slice(0, 6);
+export const isDriverId = (id: ProcessId): boolean => id.charCodeAt(0) >= 0x38;
+/** An id of 12 random hex digits as that of a node, or of a driver. */
+export const asNodeId = (hex: string): NodeId => ((Number.parseInt(hex[0]!, 16) % 8).toString(16) + hex.slice(1)) as NodeId;
+export const asDriverId = (hex: string): ProcessId => ((8 + (Number.parseInt(hex[0]!, 16) % 8)).toString(16) + hex.slice(1)) as ProcessId;
+/** What a node itself holds, it holds under its own id: no process has it. */
+export const holderOf = (node: NodeId): ProcessId => node as string as ProcessId;

@@ -3,150 +3,51 @@
  * and handlers, the check at the edge, and the tables that the tests read.
  *
  * Roles: an `owner` is any process that submits work (the driver, and each worker in its part as a client);
- * a `worker` executes; the `node` is the daemon of a machine, which on one machine also holds control.
+ * a `worker` executes; the `node` is the daemon of a machine, which on one machine also holds control; on a cluster `control` is a
+ * process of its own.
  * A process that is both owner and worker has one connection to its node and speaks both parts on it.
  *
  * All messages are one way. A message whose loss or repetition must be harmless names its `key`: the receiver
  * treats a second message with an equal key as the first one, and the simulator repeats exactly those.
  * The transport delivers in order and once, or breaks; a broken connection means that the peer is dead.
  */
-import type { ActorId, FunctionId, JobId, LeaseId, LeaseRequestId, NodeId, ObjectId, PlacementGroupId, ProcessId, TaskId } from "./ids.ts";
-import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
-import type { Shape, Static, StaticShape } from "./schema.ts";
+import type { ActorId, ObjectId } from "./ids.ts";
+import { clusterDefinitions } from "./cluster.ts";
 
-export type Role = "owner" | "worker" | "node";
-
-export interface Definition<S extends Shape = Shape, F extends Role = Role, T extends Role = Role> {
-  /** Number on the wire. Never reused. */
-  readonly code: number;
-  readonly from: F;
-  readonly to: T;
-  readonly shape: S;
-  /** The field whose value makes a repeat harmless, if a repeat must be. */
-  readonly key: string | undefined;
-  /** Largest encoded size accepted, bytes. */
-  readonly limit: number;
-}
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
-
-function def<const S extends Shape, F extends Role, T extends Role>(
-  code: number,
-  from: F,
-  to: T,
-  shape: S,
-  options: { key?: keyof S & string; limit?: number } = {},
-): Definition<S, F, T> {
-  return { code, from, to, shape, key: options.key, limit: options.limit ?? 64 * KIB };
-}
-
-const nodeId = str<NodeId>(64);
-const processId = str<ProcessId>(64);
-const jobId = str<JobId>(64);
-const taskId = str<TaskId>(128);
-const objectId = str<ObjectId>(128);
-const actorId = str<ActorId>(128);
-const leaseId = str<LeaseId>(128);
-const requestId = str<LeaseRequestId>(128);
-const groupId = str<PlacementGroupId>(128);
-const functionId = str<FunctionId>(128);
-
-/** Amounts in ten-thousandths, so that sums are exact. */
-export const resources = dict(uint(), 256);
-export type ResourceAmounts = Static<typeof resources>;
-
-/**
- * A value on its way: inline bytes, or an object that lies in the node's store, or a failure.
- * `refs` are the objects and actors that the value contains; whoever holds the payload holds them.
- */
-export const payload = oneOf({
-  inline: { bytes: bytes(), refs: optional(list(str<ObjectId | ActorId>(128))) },
-  stored: { id: objectId, size: uint() },
-  error: { bytes: bytes(), refs: optional(list(str<ObjectId | ActorId>(128))) },
-});
-export type Payload = Static<typeof payload>;
-
-/** What the node refuses, or can no longer give. */
-export const failure = obj({ code: str(128), message: str(16 * KIB) });
-export type Failure = Static<typeof failure>;
-
-/** Why a process ended, as told to whoever had work there. */
-export const deathReason = obj({
-  cause: literal("exit", "signal", "out-of-memory", "killed", "start-failed", "node-died", "idle", "uncaught-error", "max-calls"),
-  message: str(16 * KIB),
-  exitCode: optional(num()),
-  signal: optional(str(32)),
-  /** The last lines that the process wrote to stderr. */
-  lastLines: optional(list(str(2 * KIB), 50)),
-});
-export type DeathReason = Static<typeof deathReason>;
-
-/** A range of the node's arena; `slab`: to cut several objects from. */
-export const storeGrant = obj({ serial: uint(), offset: uint(), size: uint(), slab: bool });
-/** Why there is no space. `detail` is the reason of the disk. */
-export const storeRefusal = obj({
-  reason: literal("too-large", "full", "spill-failed"),
-  capacity: uint(),
-  used: uint(),
-  pinned: uint(),
-  detail: optional(str()),
-});
-
-export const strategy = oneOf({
-  default: {},
-  spread: {},
-  affinity: { nodeId, soft: bool },
-  labels: { hard: dict(str(256)), soft: dict(str(256)) },
-  group: { groupId, bundleIndex: num(-1, 10_000), captureChildTasks: bool },
-});
-export type Strategy = Static<typeof strategy>;
-
-/** What a worker must be to run a task: work of equal shape can share a lease. */
-export const shape = obj({
+import {
+  KIB,
+  MIB,
+  actorId,
+  actorOptions,
+  actorStatus,
+  deathReason,
+  def,
+  failure,
+  functionId,
+  groupId,
+  jobId,
+  leaseId,
+  nodeId,
+  objectId,
+  payload,
+  processId,
+  requestId,
   resources,
+  shape,
+  storeGrant,
+  storeRefusal,
   strategy,
-  labelSelector: optional(dict(str(256))),
-  /** Environment variables of the worker process; a worker serves one environment for life. */
-  envVars: optional(dict(str(32 * KIB))),
-  /** Name of the function, for messages to people. */
-  name: str(256),
-  priority: num(),
-});
-export type LeaseShape = Static<typeof shape>;
+  taskId,
+  workerAddress,
+} from "./parts.ts";
+import type { Definition, Role } from "./parts.ts";
+import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
+import type { StaticShape } from "./schema.ts";
 
-/** Where a leased worker is reached, and what it was given. */
-export const workerAddress = obj({ processId, pid: uint(), socket: str(512) });
-export type WorkerAddress = Static<typeof workerAddress>;
-
-export const actorOptions = obj({
-  name: optional(str(256)),
-  namespace: str(256),
-  detached: bool,
-  getIfExists: bool,
-  maxRestarts: num(-1),
-  maxConcurrency: uint(1_000_000),
-  concurrencyGroups: optional(dict(uint(1_000_000))),
-  /** Held for life. */
-  resources,
-  /** Needed to be placed, then given back. */
-  placementResources: resources,
-  /** Names of its methods, generator methods with `*` in front: what a handle from `getActor` must know. */
-  methods: optional(list(str(256), 10_000)),
-});
-export type ActorOptions = Static<typeof actorOptions>;
-
-export const actorStatus = oneOf({
-  /** Waiting for resources, a worker, or the constructor's end. */
-  pending: { epoch: uint() },
-  alive: { epoch: uint(), address: workerAddress },
-  restarting: { epoch: uint(), reason: deathReason },
-  /** `error`: what its constructor threw. `failure`: why it never came to life, where no process died of it. */
-  dead: { epoch: uint(), reason: deathReason, error: optional(bytes()), failure: optional(failure) },
-});
-export type ActorStatus = Static<typeof actorStatus>;
+export type * from "./parts.ts";
 
 export const definitions = {
+  ...clusterDefinitions,
   // ── joining ────────────────────────────────────────────────────────────────────────────────
   driverHello: def(1, "owner", "node", { processId, jobId, pid: uint(), namespace: str(256), logToDriver: bool }),
   workerHello: def(2, "worker", "node", { processId, pid: uint(), socket: str(512) }),

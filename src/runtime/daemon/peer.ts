@@ -54,7 +54,8 @@ export class Peer implements Sender {
   #message(name: MessageName, body: never): void {
     if (this.#role === undefined) return this.#hello(name, body);
     const { from, to } = definitions[name];
-    const allowed = to === "node" && name !== "driverHello" && name !== "workerHello" && (from === "owner" || this.#role === "worker");
+    const hello = name === "driverHello" || name === "workerHello";
+    const allowed = to === "node" && !hello && (from === "owner" || (from === "worker" && this.#role === "worker"));
     if (allowed) this.#events.message(name, body);
     else this.connection.destroy();
   }
