@@ -4,7 +4,7 @@
  *
  * A process speaks with its own node only. What it says to another node, or to control, is relayed with its name.
  */
-import type { ActorId, NodeId, ObjectId } from "./ids.ts";
+import type { ActorId, ObjectId } from "./ids.ts";
 import { actorId, deathReason, def, failure, jobId, MIB, nodeId, objectId, processId, resources, shape, workerAddress } from "./parts.ts";
 import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
 import type { Static } from "./schema.ts";

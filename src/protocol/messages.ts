@@ -36,7 +36,6 @@ import {
   shape,
   storeGrant,
   storeRefusal,
-  strategy,
   taskId,
   workerAddress,
 } from "./parts.ts";

@@ -1,7 +1,7 @@
 /** What messages are made of: how one is defined, and the structures that several of them share. The messages: messages.ts. */
 import type { ActorId, FunctionId, JobId, LeaseId, LeaseRequestId, NodeId, ObjectId, PlacementGroupId, ProcessId, TaskId } from "./ids.ts";
 import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
-import type { Schema, Shape, Static } from "./schema.ts";
+import type { Shape, Static } from "./schema.ts";
 
 export type Role = "owner" | "worker" | "node" | "control";
 
