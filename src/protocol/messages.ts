@@ -203,6 +203,9 @@ export const definitions = {
         availableResources: {},
         timeline: {},
         objectStore: {},
+        counts: {},
+        /** Every process of the node is asked to collect garbage. */
+        collectGarbage: {},
         /** Answered once everything that workers had printed before is sent as `log`. */
         outputDrained: {},
         groupCreate: {

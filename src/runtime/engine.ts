@@ -239,6 +239,23 @@ export interface ObjectStoreState {
   readonly spilled: number;
 }
 
+/** How much of what one node keeps track of. */
+export interface NodeCounts {
+  readonly nodeId: string;
+  /** Worker processes: starting, at work or idle. */
+  readonly workers: number;
+  /** Those of them that do nothing. */
+  readonly idle: number;
+  /** Actors that are not over. */
+  readonly actors: number;
+  /** Rights to run tasks on a worker that are given out. */
+  readonly leases: number;
+  /** Requests for a worker, by tasks, actors and placement groups, that wait for resources or a process. */
+  readonly waiting: number;
+  /** Objects and actors that some process holds by a reference that has left its maker, or that are stored. */
+  readonly references: number;
+}
+
 export type PlacementStrategy = "PACK" | "SPREAD" | "STRICT_PACK" | "STRICT_SPREAD";
 
 export interface GroupSpec {
@@ -327,6 +344,9 @@ export interface Engine {
   availableResources(): Promise<ResourceAmounts>;
   timeline(): Promise<readonly TimelineEvent[]>;
   objectStore(): Promise<readonly ObjectStoreState[]>;
+  counts(): Promise<readonly NodeCounts[]>;
+  /** Resolves once every process has been asked. */
+  collectGarbage(): Promise<void>;
 
   /** At once; the group is placed when its bundles are. */
   createGroup(spec: GroupSpec): PlacementGroupId;

@@ -300,6 +300,15 @@ export class FakeEngine implements Engine {
   async timeline() {
     return [{ name: "task", cat: "task", ph: "X", ts: 1, dur: 2, pid: 1, tid: 1 }];
   }
+  async counts() {
+    return [{ nodeId: "node", workers: 2, idle: 1, actors: 0, leases: 1, waiting: 0, references: 3 }];
+  }
+
+  collections = 0;
+  async collectGarbage() {
+    this.collections++;
+  }
+
   async objectStore() {
     return [{ nodeId: "node", capacity: 100, used: 10, objects: 1, spilled: 0 }];
   }

@@ -10,7 +10,7 @@ import * as ray from "../../src/api/index.ts";
 import { ProgressBar, progressLine } from "../../src/api/progress.ts";
 import { adoptEngine, engineOf } from "../../src/api/session.ts";
 import { ConnectionError, GetTimeoutError, InvalidOptionError } from "../../src/errors/index.ts";
-import { objectStore } from "../../src/state/index.ts";
+import { collectGarbage, counts, objectStore } from "../../src/state/index.ts";
 import { dropEngines, engines, lastEngine, useFakeEngine } from "./fake-engine.ts";
 
 beforeEach(() => useFakeEngine());
@@ -159,6 +159,9 @@ test("nodes, resources, timeline, state, context", async () => {
   assert.deepEqual(await ray.clusterResources(), { CPU: 2, licence: 0.5 });
   assert.deepEqual(await ray.availableResources(), { CPU: 0.5 });
   assert.deepEqual(await objectStore(), [{ nodeId: "node", capacity: 100, used: 10, objects: 1, spilled: 0 }]);
+  assert.deepEqual(await counts(), [{ nodeId: "node", workers: 2, idle: 1, actors: 0, leases: 1, waiting: 0, references: 3 }]);
+  await collectGarbage();
+  assert.equal(lastEngine().collections, 1);
   assert.equal(ray.getRuntimeContext().isDriver, true);
   const folder = mkdtempSync(join(tmpdir(), "mobula-"));
   try {

@@ -48,7 +48,12 @@ export const apiTests: Readonly<Record<string, readonly [file: string, title: st
   cancel: ["test/rows/tasks.test.ts", "cancel of a running task aborts its signal; force ends its worker"],
   captures: ["test/rows/tasks.test.ts", "captures names captured variables by hand, and they win"],
   clusterResources: ["test/rows/placement.test.ts", "clusterResources and availableResources give amounts by name"],
+  collectGarbage: [
+    "test/rows/objects.test.ts",
+    "counts says what a node keeps track of, and collectGarbage lets go of what nobody can reach",
+  ],
   concurrencyGroups: ["test/rows/actors.test.ts", "concurrencyGroups bound their methods apart from the rest"],
+  counts: ["test/rows/objects.test.ts", "counts says what a node keeps track of, and collectGarbage lets go of what nobody can reach"],
   createBuffer: ["test/rows/objects.test.ts", "createBuffer gives space to write into, and seal its reference"],
   deserialize: ["test/rows/tasks.test.ts", "serialize and deserialize let an instance with private fields cross"],
   exitActor: ["test/rows/actors.test.ts", "exitActor ends the actor: its call gives undefined, later ones reject"],

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as ray from "mobula";
-import { objectStore } from "mobula/state";
+import { collectGarbage, counts, objectStore } from "mobula/state";
 import { freshFolder, waitUntil } from "../harness/index.ts";
 import { rejectionOf, sharedCluster } from "./cluster.ts";
 import { hasBegun, hold, release } from "./hold.ts";
@@ -122,6 +122,32 @@ test("objectStore says what is stored, and goes back when the last reference is 
     "it has been freed",
     { timeoutMs: 30_000 },
   );
+});
+
+test("counts says what a node keeps track of, and collectGarbage lets go of what nobody can reach", async () => {
+  const state = async () => (await counts())[0]!;
+  const start = await state();
+  assert.ok(start.workers > 0 && start.idle <= start.workers && start.waiting === 0);
+  const make = async (): Promise<void> => {
+    const refs = Array.from({ length: 20 }, (_, i) => ray.put(i));
+    assert.equal(await ray.get(ray.remote((inside: ray.ObjectRef<number>[]) => inside.length).remote(refs)), 20);
+    assert.ok((await state()).references >= start.references + 20);
+    const actor = ray
+      .remote(
+        class {
+          where = () => 1;
+        },
+      )
+      .remote();
+    assert.equal(await ray.get(actor.where.remote()), 1);
+    assert.equal((await state()).actors, start.actors + 1);
+  };
+  await make();
+  await waitUntil(async () => {
+    await collectGarbage();
+    const now = await state();
+    return now.references <= start.references && now.actors === start.actors && now.leases === 0;
+  }, "what was made is let go of");
 });
 
 test("ObjectStoreFullError when nothing can be freed", async () => {

@@ -19,6 +19,7 @@ import type {
   GetRequest,
   GroupRecord,
   GroupSpec,
+  NodeCounts,
   NodeInfo,
   ObjectRef as PublicRef,
   ObjectRefStream,
@@ -251,6 +252,14 @@ export class ClientEngine implements Engine {
 
   objectStore(): Promise<readonly ObjectStoreState[]> {
     return this.client.node.ask({ kind: "objectStore" }) as Promise<readonly ObjectStoreState[]>;
+  }
+
+  counts(): Promise<readonly NodeCounts[]> {
+    return this.client.node.ask({ kind: "counts" }) as Promise<readonly NodeCounts[]>;
+  }
+
+  async collectGarbage(): Promise<void> {
+    await this.client.node.ask({ kind: "collectGarbage" });
   }
 
   createGroup({ bundles, strategy, name, detached }: GroupSpec): PlacementGroupId {

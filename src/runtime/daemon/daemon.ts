@@ -9,6 +9,7 @@ import { parseResources } from "../../core/resources.ts";
 import { StoreService } from "../../memory/service.ts";
 import type { NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
+import type { NodeCounts } from "../engine.ts";
 import { Children } from "./children.ts";
 import { nodeSocketOf, workersFor } from "./config.ts";
 import type { DaemonConfig, DaemonReport } from "./config.ts";
@@ -238,6 +239,8 @@ export class Daemon {
         control,
         timeline: this.#timeline,
         storeStatistics: () => this.#store.stats(),
+        counts: () => this.#counts(),
+        collectGarbage: () => this.#peers.forEach(({ connection }) => connection.send("collectGarbage", {})),
         now: () => this.#machines.now(),
         drainOutput: (done) => this.#drainOutput(done),
         answer: (to, answer) => this.#send(to, "answer", answer),
@@ -245,6 +248,19 @@ export class Daemon {
       from,
       body,
     );
+  }
+
+  #counts(): Omit<NodeCounts, "nodeId"> {
+    const { node, control, refs } = this.#machines;
+    const workers = node.workers();
+    return {
+      workers: workers.length,
+      idle: workers.filter(({ state, leases, actorId }) => state === "ready" && leases === 0 && actorId === undefined).length,
+      actors: control.actors().filter(({ phase }) => phase !== "dead").length,
+      leases: node.leases().length,
+      waiting: node.waiting,
+      references: refs.size,
+    };
   }
 
   /** Every pipe that has something is read once in a turn of the event loop: after two turns, what was there is here. */

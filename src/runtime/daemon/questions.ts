@@ -14,6 +14,8 @@ export interface QuestionSources {
   readonly control: Control;
   readonly timeline: Timeline;
   storeStatistics(): object;
+  counts(): object;
+  collectGarbage(): void;
   now(): number;
   /** Calls back when what workers had printed before is on its way. */
   drainOutput(done: () => void): void;
@@ -44,6 +46,11 @@ export function answerQuestion(s: QuestionSources, from: ProcessId, { call, ques
       return reply(s.timeline.events);
     case "objectStore":
       return reply([{ nodeId: s.nodeId, ...s.storeStatistics() }]);
+    case "counts":
+      return reply([{ nodeId: s.nodeId, ...s.counts() }]);
+    case "collectGarbage":
+      s.collectGarbage();
+      return reply({});
     case "outputDrained":
       return s.drainOutput(() => reply({}));
     default:
