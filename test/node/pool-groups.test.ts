@@ -129,6 +129,18 @@ test("three starts in a row that fail refuse what waits, with the last words; a 
   assert.equal(h.grants().length, 1);
 });
 
+test("starts that somebody kills say little of the environment: only when nothing comes up for long is what waits refused", () => {
+  const h = new NodeHarness({ CPU: 2 });
+  h.machine.prestart([], h.now);
+  h.request("r1");
+  const killed: DeathReason = { cause: "start-failed", message: "it was killed by signal SIGKILL before it was ready", signal: "SIGKILL" };
+  const killNext = (): void => h.machine.workerLost(h.spawned.shift()!.id, killed, h.now);
+  for (let i = 0; i < 90; i++) killNext();
+  assert.deepEqual(h.take("leaseReject"), []);
+  for (let i = 0; i < 6; i++) killNext();
+  assert.equal(h.take("leaseReject").length, 1);
+});
+
 test("a worker that died between its grant and its hello costs nothing but another start", () => {
   const h = new NodeHarness({ CPU: 1 });
   h.machine.prestart([], h.now);

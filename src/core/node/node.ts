@@ -85,7 +85,7 @@ export class NodeMachine {
     const owners = new Set([...worker.leases].map((lease) => lease.owner));
     for (const lease of [...worker.leases]) this.#release(lease);
     if (worker.actor !== undefined) this.#dropActor(worker, worker.actor);
-    if (this.#s.pool.lost(worker, now)) this.#refuseEnvironment(worker.env, reason);
+    if (this.#s.pool.lost(worker, reason, now)) this.#refuseEnvironment(worker.env, reason);
     for (const owner of owners) if (this.#s.owners.has(owner)) this.#s.port.send(owner, "processLost", { processId: id, reason });
     dispatch(this.#s, now);
   }

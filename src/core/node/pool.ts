@@ -13,6 +13,8 @@ const REGISTER_TIMEOUT_MS = 60_000;
 const END_TIMEOUT_MS = 5000;
 /** Starts in a row that may fail before what waits for that environment is refused. */
 const START_FAILURES_MAX = 3;
+/** Starts in a row that may be killed from outside before the same. */
+const STARTS_KILLED_MAX = 96;
 /** After that, how long no worker of that environment is started where others of it live. */
 const START_PAUSE_MS = 5000;
 
@@ -106,12 +108,14 @@ export class WorkerPool {
   }
 
   /** Forgets a process that is gone. True if starts of its environment have failed too often. */
-  lost(worker: Worker, now: number): boolean {
+  lost(worker: Worker, reason: DeathReason, now: number): boolean {
     this.#workers.delete(worker.id);
     if (worker.registered || worker.killed) return false;
     let starts = this.#starts.get(worker.env);
     if (starts === undefined) this.#starts.set(worker.env, (starts = { failures: 0, pausedUntil: 0 }));
-    if (++starts.failures < START_FAILURES_MAX) return false;
+    // What somebody else has killed says little of its environment; but who kills every start is told apart in the end.
+    starts.failures += reason.signal === "SIGKILL" && reason.cause !== "out-of-memory" ? START_FAILURES_MAX / STARTS_KILLED_MAX : 1;
+    if (starts.failures < START_FAILURES_MAX) return false;
     starts.failures = 0;
     // Those that are starting prove nothing: each of them may fail as well (sim seed 70).
     const others = this.#count((other) => other.env === worker.env && other.state === "ready");
