@@ -1,0 +1,9 @@
+/** The driver of this project: all its loops, in one process. */
+import * as ray from "mobula";
+import { serve } from "../runner/serve.ts";
+import { loops as actors } from "./actors.ts";
+import { loops as objects } from "./objects.ts";
+import { loops as start } from "./start.ts";
+import { loops as tasks } from "./tasks.ts";
+
+await serve({ ...tasks, ...actors, ...objects, ...start }, () => ray.shutdown());
