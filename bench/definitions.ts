@@ -1,4 +1,4 @@
-/** What a benchmark is made of: areas, rows, bars, contenders. Types only; the rows themselves are in rows/, the loops beside each contender. */
+/** What a benchmark is made of: areas, rows, bars, contenders. The rows themselves are in rows/, the loops beside each contender. */
 
 export const AREAS = ["tasks", "actors", "objects", "scale", "start", "groups", "memory"] as const;
 export type Area = (typeof AREAS)[number];

@@ -1,6 +1,6 @@
 /**
  * The side of a contender: a process that prepares loops and runs rounds of them as the runner says, one JSON line each way. Requests
- * come on stdin, answers go to descriptor 3, so that whatever a contender prints cannot be taken for one. ray/serve.py is the same in Python.
+ * come on stdin, answers go to descriptor 3, so that what a contender prints cannot be taken for one. ray/serve.py is the same in Python.
  */
 import net from "node:net";
 import readline from "node:readline";
