@@ -378,14 +378,34 @@ export class SerializationError extends MobulaError {
   }
 }
 
+/**
+ * Why there is no connection: nobody answers at the address ("unreachable"), nothing listens there ("refused"), no answer in
+ * time ("timeout"), wrong token, another cluster, another protocol version, another peer than expected, not a port of mobula
+ * ("garbage"), certificates that do not fit ("tls"), too many connections ("busy"), closed by the other side ("closed").
+ */
+export type ConnectionReason =
+  | "unreachable"
+  | "refused"
+  | "timeout"
+  | "token"
+  | "cluster"
+  | "version"
+  | "peer"
+  | "garbage"
+  | "tls"
+  | "busy"
+  | "closed";
+
 export interface ConnectionDetails {
   readonly cause?: unknown;
   readonly address?: string;
+  readonly reason?: ConnectionReason;
 }
 
 /** There is no cluster to talk to: not reached, lost, or shut down since. */
 export class ConnectionError extends MobulaError {
   declare readonly address?: string;
+  declare readonly reason?: ConnectionReason;
 
   constructor(message: string, details: ConnectionDetails = {}) {
     super("CONNECTION_FAILED", message, details);

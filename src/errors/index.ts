@@ -30,6 +30,7 @@ export type {
   ActorDiedDetails,
   ActorNameDetails,
   ConnectionDetails,
+  ConnectionReason,
   DeathDetails,
   GetTimeoutDetails,
   InvalidOptionDetails,

@@ -176,7 +176,7 @@ export const errorRegistry = [
     type: ConnectionError,
     name: "ConnectionError",
     code: "CONNECTION_FAILED",
-    fields: ["address"],
+    fields: ["address", "reason"],
     meaning: "There is no cluster: it could not be reached, was lost, or was shut down since the ref or handle was made.",
     todo: "Check the address, or call `init` again and make the refs and handles anew.",
   },

@@ -1,0 +1,15 @@
+/**
+ * Everything between two machines below the messages: proven connections, secrets, certificates.
+ */
+export { formatAddress, isLoopback, isLoopbackHost, parseAddress } from "./address.ts";
+export type { Address } from "./address.ts";
+export { dial, HANDSHAKE_MS } from "./dial.ts";
+export type { Authenticated, DialOptions, PeerClaims } from "./dial.ts";
+export type { Role, Self } from "./handshake.ts";
+export { listen } from "./listen.ts";
+export type { Listener, ListenerStatistics, ListenOptions } from "./listen.ts";
+export { CLUSTER, Secret, ticketCredential, ticketFor, tokenCredential } from "./secret.ts";
+export type { Accepted, Credential } from "./secret.ts";
+export type { TlsChoice, TlsMaterial } from "./tls.ts";
+export { createToken, findToken, readTokenFile } from "./token-file.ts";
+export type { FoundToken } from "./token-file.ts";

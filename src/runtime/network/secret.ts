@@ -1,0 +1,90 @@
+/**
+ * A secret that cannot be printed by accident, and the keys that are derived from it. The text itself leaves by `expose`
+ * alone. What is derived has a domain in front, so that a proof made for one purpose is worth nothing for another.
+ */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { inspect } from "node:util";
+
+const SHOWN = "[secret]";
+
+export class Secret {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  /** 256 random bits. */
+  static random(): Secret {
+    return new Secret(randomBytes(32).toString("base64url"));
+  }
+
+  /** The text, for a file of mode 0600 or a header over TLS; never for a log or an error. */
+  expose(): string {
+    return this.#text;
+  }
+
+  /** Takes the same time whatever differs, the lengths too. */
+  equals(other: Secret | string): boolean {
+    const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+    return timingSafeEqual(digest(this.#text), digest(other instanceof Secret ? other.#text : other));
+  }
+
+  /** A key for one purpose. `parts` cannot run into each other. */
+  derive(purpose: string, ...parts: readonly (string | Uint8Array)[]): Buffer {
+    return authenticate(Buffer.from(this.#text), purpose, ...parts);
+  }
+
+  toString(): string {
+    return SHOWN;
+  }
+
+  toJSON(): string {
+    return SHOWN;
+  }
+
+  [Symbol.toPrimitive](): string {
+    return SHOWN;
+  }
+
+  [inspect.custom](): string {
+    return SHOWN;
+  }
+}
+
+/** HMAC-SHA256 over the purpose and the parts, each with its length in front. */
+export function authenticate(key: Uint8Array, purpose: string, ...parts: readonly (string | Uint8Array)[]): Buffer {
+  const hmac = createHmac("sha256", key);
+  for (const part of [purpose, ...parts]) {
+    const bytes = typeof part === "string" ? Buffer.from(part) : part;
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32LE(bytes.byteLength);
+    hmac.update(length).update(bytes);
+  }
+  return hmac.digest();
+}
+
+/** A secret by the name that both sides know it by. The name crosses, the secret never does. */
+export interface Credential {
+  readonly name: string;
+  readonly secret: Secret;
+}
+
+/** What a listener accepts: one credential, or the secret of a name, or undefined for a name that is not known. */
+export type Accepted = Credential | ((name: string) => Secret | undefined);
+
+/** The cluster's token: it admits nodes, control and clients. */
+export const CLUSTER = "cluster";
+export const tokenCredential = (token: Secret): Credential => ({ name: CLUSTER, secret: token });
+
+/** The right to talk to one worker, which any daemon can make from the token, and from which the token cannot be told. */
+export function ticketFor(token: Secret, workerId: string): Secret {
+  return new Secret(token.derive("mobula worker", workerId).toString("base64url"));
+}
+
+export const ticketCredential = (ticket: Secret, workerId: string): Credential => ({ name: `worker:${workerId}`, secret: ticket });
+
+export function secretOf(accepted: Accepted, name: string): Secret | undefined {
+  if (typeof accepted === "function") return accepted(name);
+  return accepted.name === name ? accepted.secret : undefined;
+}
