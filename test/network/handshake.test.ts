@@ -261,7 +261,10 @@ test("a port can accept several credentials by name", async (t) => {
 
 test("a host that others reach is refused without TLS, unless the danger is named", async (t) => {
   const refused = (error: unknown): boolean =>
-    error instanceof InvalidOptionError && error.option === "host" && /mobula ca create/.test(error.message) && /--insecure-no-tls/.test(error.message);
+    error instanceof InvalidOptionError &&
+    error.option === "host" &&
+    /mobula ca create/.test(error.message) &&
+    /--insecure-no-tls/.test(error.message);
   for (const host of ["0.0.0.0", "::", "10.1.2.3"]) await assert.rejects(port(t, { host }), refused);
   for (const host of ["localhost", "127.0.0.2"]) await port(t, { host });
   const { listener } = await port(t, { host: "0.0.0.0", insecure: true });
@@ -275,10 +278,15 @@ test("a port that is in use, and an address that is not of this machine, are ref
     assert.match(error.message, /^Cannot listen on 127\.0\.0\.1:\d+\. the port is in use\. Choose another by --port/i);
     return error.option === "port";
   });
-  await assert.rejects(port(t, { host: "192.0.2.1", insecure: true }), (error) => error instanceof InvalidOptionError && error.option === "host");
+  await assert.rejects(
+    port(t, { host: "192.0.2.1", insecure: true }),
+    (error) => error instanceof InvalidOptionError && error.option === "host",
+  );
   listener.close();
   // The port is free at once.
-  await (await port(t, { port: listener.port })).listener;
+  await (
+    await port(t, { port: listener.port })
+  ).listener;
 });
 
 test("addresses are read as users write them", () => {
@@ -286,7 +294,11 @@ test("addresses are read as users write them", () => {
   assert.deepEqual(parseAddress("[::1]:1"), { host: "::1", port: 1 });
   assert.deepEqual(parseAddress("head.example:65535"), { host: "head.example", port: 65_535 });
   for (const wrong of ["", "head", "head:", "head:0", "head:65536", "::1:6380", "[head]:1", "a b:1", "http://head:1", "head:1x"]) {
-    assert.throws(() => parseAddress(wrong, "--address"), (error) => error instanceof InvalidOptionError && error.option === "--address", wrong);
+    assert.throws(
+      () => parseAddress(wrong, "--address"),
+      (error) => error instanceof InvalidOptionError && error.option === "--address",
+      wrong,
+    );
   }
 });
 

@@ -68,8 +68,7 @@ export const because =
   (reason: ConnectionReason, ...words: readonly (string | RegExp)[]) =>
   (error: unknown): boolean => {
     if (!(error instanceof ConnectionError)) throw error;
-    const fits =
-      error.reason === reason && !error.message.includes("\n") && words.every((word) => new RegExp(word).test(error.message));
+    const fits = error.reason === reason && !error.message.includes("\n") && words.every((word) => new RegExp(word).test(error.message));
     if (!fits) throw new Error(`not because of "${reason}" ${words.join(" ")}: ${error.reason}: ${error.message}`);
     return true;
   };

@@ -90,11 +90,14 @@ class Reception implements Listener {
   readonly #log: LimitedLog;
   readonly #strangers = new Map<Socket, Stranger>();
   readonly #timeoutMs: number;
+  #port = 0;
   #connections = 0;
   #accepted = 0;
   #refused = 0;
 
   constructor(options: ListenOptions) {
+    // An identity that cannot be sent is refused now, not at the first connection.
+    encodeChallenge({ ...options.self, clusterId: options.clusterId, nonce: newNonce() });
     this.#options = options;
     this.#timeoutMs = options.timeoutMs ?? HANDSHAKE_MS;
     this.#log = new LimitedLog(options.log ?? (() => {}));
@@ -128,6 +131,7 @@ class Reception implements Listener {
         this.#server.off("error", failed);
         // Accepting can fail for want of file descriptors: that one connection is lost, the port goes on.
         this.#server.on("error", (error) => this.#log.line(`a connection could not be accepted: ${error.message}`));
+        this.#port = (this.#server.address() as AddressInfo).port;
         resolve();
       });
     });
@@ -138,7 +142,7 @@ class Reception implements Listener {
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#port;
   }
 
   statistics(): ListenerStatistics {

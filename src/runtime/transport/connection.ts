@@ -42,6 +42,8 @@ export class Connection {
     socket.on("error", (error) => (this.#error = error));
     socket.on("end", () => socket.destroy());
     socket.on("close", () => this.#ended());
+    // One that broke before it was handed over will not say so again.
+    if (socket.closed) queueMicrotask(() => this.#ended());
   }
 
   get closed(): boolean {
