@@ -58,6 +58,7 @@ export {
   ActorNotFoundError,
   ActorUnavailableError,
   ConnectionError,
+  ControlStoreError,
   GetTimeoutError,
   InvalidOptionError,
   MobulaError,

@@ -457,6 +457,44 @@ export class PlacementError extends MobulaError {
   }
 }
 
+export interface ControlStoreDetails {
+  readonly cause?: unknown;
+  readonly reason?: StoreFailure;
+  readonly place?: string;
+  readonly holder?: string;
+}
+
+/**
+ * Why control's store failed. "in-use": another control writes to it. "fenced": another took over from this one. "refused":
+ * wrong password or missing rights. "unreachable": nobody answers, or not in time. "corrupt": what is stored was damaged.
+ * "rolled-back": acknowledged writes are gone. "full": no room. "too-large": one write exceeds the limit. "failed": any
+ * other failure of the system under it. "closed": it was closed, or never opened.
+ */
+export type StoreFailure =
+  | "in-use"
+  | "fenced"
+  | "refused"
+  | "unreachable"
+  | "corrupt"
+  | "rolled-back"
+  | "full"
+  | "too-large"
+  | "failed"
+  | "closed";
+
+/** The store in which control keeps its state failed. */
+export class ControlStoreError extends MobulaError {
+  declare readonly reason?: StoreFailure;
+  /** The folder, or the URL without user and password. */
+  declare readonly place?: string;
+  /** Who uses it, as that one described itself. */
+  declare readonly holder?: string;
+
+  constructor(message: string, details: ControlStoreDetails = {}) {
+    super("CONTROL_STORE_FAILED", message, details);
+  }
+}
+
 export interface InvalidOptionDetails {
   readonly cause?: unknown;
   /** Name of the option or argument, such as "numCpus" or "resources.tpu". */
@@ -497,6 +535,7 @@ const classes = {
   ActorNotFoundError,
   ActorNameTakenError,
   PlacementError,
+  ControlStoreError,
   InvalidOptionError,
 };
 for (const [name, type] of Object.entries(classes)) brand(name, type);

@@ -8,6 +8,7 @@ import {
   ActorNotFoundError,
   ActorUnavailableError,
   ConnectionError,
+  ControlStoreError,
   GetTimeoutError,
   InvalidOptionError,
   NodeDiedError,
@@ -203,6 +204,14 @@ export const errorRegistry = [
     fields: ["groupId", "nodeId", "demand"],
     meaning: "The work cannot be placed where it must be: the node or placement group is gone, or can never hold it.",
     todo: "Ask for less, choose another node, make the group again, or use a soft strategy.",
+  },
+  {
+    type: ControlStoreError,
+    name: "ControlStoreError",
+    code: "CONTROL_STORE_FAILED",
+    fields: ["reason", "place", "holder"],
+    meaning: "The store in which a cluster keeps its state is used by another one, cannot be reached, is full or damaged.",
+    todo: "`reason` says which, `place` where, and the message what helps.",
   },
   {
     type: InvalidOptionError,

@@ -12,6 +12,7 @@ export const apiTests: Readonly<Record<string, readonly [file: string, title: st
     "test/rows/lifecycle.test.ts",
     "after shutdown old references and handles reject with ConnectionError, and a new start works",
   ],
+  ControlStoreError: ["test/stores/behaviour.test.ts", "${kind}: while one leads, another is refused and told who it is"],
   Counter: ["test/rows/pools.test.ts", "Counter, Gauge and Histogram count, and metrics and metricsText show them"],
   Gauge: ["test/rows/pools.test.ts", "Counter, Gauge and Histogram count, and metrics and metricsText show them"],
   GetTimeoutError: ["test/rows/objects.test.ts", "get with timeoutMs rejects with GetTimeoutError, and the task goes on"],
