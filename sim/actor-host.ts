@@ -33,7 +33,10 @@ export class ActorHost implements CallHost {
   }
 
   arrived(channel: Channel): void {
-    for (let push = channel.queue.shift(); push; push = channel.queue.shift()) this.#queue.push({ channel, push });
+    for (let push = channel.queue.shift(); push; push = channel.queue.shift()) {
+      if (!push.claim) channel.unclaimed.add(push.seq);
+      this.#queue.push({ channel, push });
+    }
   }
 
   drain(): void {
@@ -59,6 +62,7 @@ export class ActorHost implements CallHost {
   }
 
   #run(channel: Channel, push: Push): void {
+    channel.unclaimed.delete(push.seq);
     if (channel.closed) return;
     const { world, runner, id } = this.#worker;
     if (push.claim && channel.words && !world.plant.claimed(claim(channel.words, push.seq))) return;

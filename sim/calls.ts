@@ -51,10 +51,10 @@ export class Call implements Blocking {
     });
   }
 
-  cancel(): void {
+  cancel(recursive: boolean): void {
     this.context.cancelled = true;
     this.onRead?.();
-    for (const child of [...this.context.children]) this.context.cancel(child, false);
+    if (recursive) for (const child of [...this.context.children]) this.context.cancel(child, false);
   }
 
   wasRead(read: number): void {

@@ -108,6 +108,10 @@ export class SimClient implements OwnerPort {
       }
       case "objectState":
         return this.#fetched(body);
+      case "taskCancel": {
+        const { id, force, recursive } = body as Body<"taskCancel">;
+        return owner.cancelShared(id, force, recursive);
+      }
       case "storePinned": {
         const { call, at } = body as Body<"storePinned">;
         const read = this.#reading.get(call);
@@ -328,9 +332,9 @@ export class SimClient implements OwnerPort {
     return "taken";
   }
 
-  cancelPushed(at: Lease | ActorClient, task: Task): void {
+  cancelPushed(at: Lease | ActorClient, task: Task, recursive: boolean): void {
     const lane = at.way as Lane;
-    lane.way.cancel(lane, task);
+    lane.way.cancel(lane, task, recursive);
   }
 
   kill(processId: ProcessId, leaseId: LeaseId, message: string): void {
@@ -423,7 +427,7 @@ export class SimClient implements OwnerPort {
     return shared.map((each) => {
       if (each instanceof ActorCore) return each.actorId;
       if (!each.shared) {
-        each.shared = true;
+        this.owner.share(each);
         this.world.history.escaped.add(each.id);
         this.send("objectEscape", { id: each.id, payload: each.payload });
         this.held.hold(each.id, each, 1);

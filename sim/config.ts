@@ -89,7 +89,7 @@ export function configOf(seed: string): SimConfig {
 
 /** Whether workers may be killed: also by the work itself, and with one task goes what waits on the same worker. */
 export const mayCrash = (config: SimConfig): boolean =>
-  isFaulty(config) || config.work.some(({ name }) => name === "cancels" || name === "placement");
+  isFaulty(config) || config.work.some(({ name }) => name === "cancels" || name === "foreignCancels" || name === "placement");
 
 /** Whether anything may fail that no user code failed. */
 export const isFaulty = (config: SimConfig): boolean =>

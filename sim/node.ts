@@ -208,6 +208,8 @@ export class SimNode {
         return refs.fetch(from, body);
       case "objectFetchCancel":
         return refs.fetchCancel(from, body);
+      case "objectCancel":
+        return refs.cancel(body);
       case "actorDeclare":
         refs.declared((message as Body<"actorDeclare">).actorId, from);
         return control.declare(from, body);

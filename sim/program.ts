@@ -173,10 +173,15 @@ export class Context {
     return core;
   }
 
-  cancel(task: Task, force: boolean): void {
+  cancel(task: Task, force: boolean, recursive = true): void {
     this.client.tick();
-    this.client.owner.cancel(task, force);
+    this.client.owner.cancel(task, force, recursive);
     this.client.batchEnd();
+  }
+
+  /** Of a ref that another process made. */
+  cancelForeign(ref: ObjectRef, force: boolean, recursive = true): void {
+    this.client.send("objectCancel", { id: ref.id, force, recursive });
   }
 
   kill(actor: ActorCore, noRestart: boolean): void {

@@ -94,8 +94,8 @@ export class Way {
     });
   }
 
-  cancel(lane: Lane, task: Task): void {
-    this.#end.send("callCancel", { channel: lane.index, seq: task.seq, recursive: true });
+  cancel(lane: Lane, task: Task, recursive: boolean): void {
+    this.#end.send("callCancel", { channel: lane.index, seq: task.seq, recursive });
   }
 
   streamRead(lane: Lane, task: Task, read: number): void {

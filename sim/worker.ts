@@ -26,6 +26,8 @@ export interface Channel {
   readonly words: Int32Array | undefined;
   readonly assigned: ResourceAmounts;
   readonly queue: Deque<Push>;
+  /** Of an actor: queued with those of other channels, and without claim words. */
+  readonly unclaimed: Set<number>;
   readonly skip: Set<number>;
   readonly running: Map<number, Call>;
   turn: number;
@@ -92,7 +94,7 @@ export class SimWorker {
         link.closed = true;
         for (const channel of link.channels.values()) {
           channel.closed = true;
-          for (const call of channel.running.values()) call.cancel();
+          for (const call of channel.running.values()) call.cancel(true);
           this.executor.abandon(channel);
         }
       },
@@ -204,7 +206,7 @@ export class SimWorker {
   ): void {
     const words = claims >= 0 ? this.world.claims.words(claims) : undefined;
     const state = { turn: 0, suspended: false, closed: false };
-    const tables = { queue: new Deque<Push>(), skip: new Set<number>(), running: new Map<number, Call>() };
+    const tables = { queue: new Deque<Push>(), unclaimed: new Set<number>(), skip: new Set<number>(), running: new Map<number, Call>() };
     link.channels.set(index, { index, link, leaseId, actorId, words, assigned, ...tables, ...state });
   }
 
@@ -216,10 +218,10 @@ export class SimWorker {
     else this.#actor?.arrived(channel);
   }
 
-  #cancel(link: Link, { channel: index, seq }: Body<"callCancel">): void {
+  #cancel(link: Link, { channel: index, seq, recursive }: Body<"callCancel">): void {
     const channel = link.channels.get(index);
     const call = channel?.running.get(seq);
-    if (call) call.cancel();
-    else if (channel && [...channel.queue].some((push) => push.seq === seq)) channel.skip.add(seq);
+    if (call) call.cancel(recursive);
+    else if (channel && (channel.unclaimed.has(seq) || [...channel.queue].some((push) => push.seq === seq))) channel.skip.add(seq);
   }
 }

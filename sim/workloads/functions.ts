@@ -86,6 +86,12 @@ export const FUNCTIONS: Readonly<Record<string, (context: Context, ...args: unkn
   *parent(context: Context) {
     return yield* getOne(context.run("forever", []));
   },
+  /** Cancels what another process made. */
+  *cancelOther(context: Context, box: { inside: ObjectRef }, force: boolean) {
+    yield compute(20);
+    context.cancelForeign(box.inside, force);
+    return undefined;
+  },
   *count(_context: Context, length: number, us: number) {
     for (let i = 0; i < length; i++) {
       yield compute(us);

@@ -1,6 +1,7 @@
 /** Workloads of tasks: plain ones, chains and trees of refs, nested ones, retries, cancels, streams, resources. */
 import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
 import type { Task } from "../../src/core/owner/task.ts";
+import { mayCrash } from "../config.ts";
 import type { Context, Program, TaskSettings } from "../program.ts";
 import { next, sleep, wait } from "../program.ts";
 import type { Rng } from "../rng.ts";
@@ -96,7 +97,7 @@ export function* cancels(context: Context, size: number, rng: Rng): Program {
     const task = context.task(name, args, { retries: rng.pick([0, 3]) });
     if (how !== "pending") yield sleep(rng.int(0, how === "race" ? 3000 : 40_000));
     const ended = task.state === "done";
-    context.cancel(task, force);
+    context.cancel(task, force, how === "parent" || rng.chance(0.5));
     if (blocker) context.cancel(blocker, false);
     const end = yield* outcome(task.returns[0]!);
     const done = judge(context, task.returns[0]!, end, how === "race" ? 2 : 1, ["cancelled"]);
@@ -107,6 +108,27 @@ export function* cancels(context: Context, size: number, rng: Rng): Program {
     yield sleep(rng.int(0, 3000));
     context.cancel(carrying, false);
     context.drop(...carrying.returns);
+  }
+  return undefined;
+}
+
+/** Another process cancels: the ref that it was given is one that it did not make. */
+export function* foreignCancels(context: Context, size: number, rng: Rng): Program {
+  for (let i = 0; i < size; i++) {
+    const how = rng.pick(["running", "parent", "stubborn", "race", "over"]);
+    const name = { running: "forever", parent: "parent", stubborn: "stubborn", race: "echo", over: "echo" }[how]!;
+    const task = context.task(name, [2, 300], { retries: rng.pick([0, 3]) });
+    const ref = task.returns[0]!;
+    if (how === "over") yield* outcome(ref);
+    if (rng.chance(0.5)) yield sleep(rng.int(0, 20_000));
+    const cancelled = yield* outcome(context.run("cancelOther", [{ inside: ref }, how === "stubborn"], { retries: -1, resources: {} }));
+    if ("error" in cancelled) judge(context, ref, cancelled, undefined);
+    // A word of a process that died at once may not have left it.
+    if (mayCrash(context.client.world.config) && (yield* wait([ref], 1, 1_000_000)).length === 0) context.cancel(task, true);
+    const end = yield* outcome(ref);
+    const done = judge(context, ref, end, how === "race" || how === "over" ? 2 : 1, how === "over" ? [] : ["cancelled"]);
+    if (done && how !== "race" && how !== "over") throw new Broken(`task ${task.id} was cancelled and has a value`, [task.id]);
+    context.drop(ref);
   }
   return undefined;
 }

@@ -225,6 +225,7 @@ const nameOf = (given: Raw, fallback: string): string =>
 export function taskSettings(given: Raw, fallbackName: string, generator: boolean): Omit<TaskSpec, "target"> {
   return {
     shape: shapeOf(given, heldResources(given, AMOUNT_UNIT), nameOf(given, fallbackName)),
+    placed: given["schedulingStrategy"] !== undefined,
     ...callPart(given, generator),
     maxRetries: given["maxRetries"] === undefined ? 3 : count("maxRetries", given["maxRetries"], 0),
     maxCalls: given["maxCalls"] === undefined ? -1 : count("maxCalls", given["maxCalls"], 1),
@@ -266,6 +267,7 @@ export function actorSettings(given: Raw, className: string, methods: readonly s
   return {
     options,
     shape: shapeOf(given, options.placementResources, className.slice(0, 256)),
+    placed: given["schedulingStrategy"] !== undefined,
     maxTaskRetries: given["maxTaskRetries"] === undefined ? 0 : count("maxTaskRetries", given["maxTaskRetries"], 0),
     maxPendingCalls: given["maxPendingCalls"] === undefined ? -1 : count("maxPendingCalls", given["maxPendingCalls"], 1),
     checkpoint: given["checkpoint"] === undefined ? false : bool("checkpoint", given["checkpoint"]),

@@ -33,6 +33,8 @@ export const taskId = (owner: ProcessId, counter: number): TaskId => `${owner}-$
 export const returnId = (task: TaskId, index: number): ObjectId => `${task}-${index}` as ObjectId;
 export const putId = (owner: ProcessId, counter: number): ObjectId => `${owner}-${counter.toString(36)}-p` as ObjectId;
 export const actorId = (owner: ProcessId, counter: number): ActorId => `${owner}-${counter.toString(36)}-a` as ActorId;
+/** The number that its maker gave to a task, or to the task that returns an object. NaN for what has none. */
+export const counterOf = (id: TaskId | ObjectId): number => Number.parseInt(id.split("-")[1] ?? "", 36);
 /** The process that made a task, object or actor. */
 export const makerOf = (id: TaskId | ObjectId | ActorId): ProcessId => id.slice(0, 12) as ProcessId;
 

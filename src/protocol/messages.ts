@@ -127,6 +127,9 @@ export const definitions = {
   /** Either the payload, whose refs are credited to the receiver, or why there will be none. */
   objectState: def(36, "node", "owner", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
   objectFetchCancel: def(37, "owner", "node", { id: objectId }),
+  /** Cancels the task that makes an object of another process. The node passes it on to that process, as `taskCancel`. */
+  objectCancel: def(38, "owner", "node", { id: objectId, force: bool, recursive: bool }, { key: "id" }),
+  taskCancel: def(39, "node", "owner", { id: objectId, force: bool, recursive: bool }, { key: "id" }),
 
   // ── actors ───────────────────────────────────────────────────────────────────────────────────
   /** Made known at `.remote()`; its creation starts when the arguments are there (`actorCreate`). The sender holds it once. */
@@ -180,6 +183,8 @@ export const definitions = {
       jobId,
       assigned: resources,
       gpuIds: list(uint()),
+      /** Where what it submits is placed, unless that says otherwise. */
+      children: optional(strategy),
     },
     { limit: 256 * MIB },
   ),
@@ -242,7 +247,14 @@ export const definitions = {
   // ── owner and worker, on a connection of their own; calls and replies themselves are in direct.ts ─────
   directHello: def(100, "owner", "worker", { processId, jobId, namespace: str(256) }),
   /** A numbered way to a lease on this connection. `claims` is the owner's block of claim words, -1 for none. */
-  leaseOpen: def(101, "owner", "worker", { channel: uint(0xffff), leaseId, claims: num(-1), assigned: resources, gpuIds: list(uint()) }),
+  leaseOpen: def(101, "owner", "worker", {
+    channel: uint(0xffff),
+    leaseId,
+    claims: num(-1),
+    assigned: resources,
+    gpuIds: list(uint()),
+    /** where what its tasks submit is placed, unless that says otherwise */ children: optional(strategy),
+  }),
   actorOpen: def(102, "owner", "worker", { channel: uint(0xffff), actorId, claims: num(-1) }),
   channelClose: def(103, "owner", "worker", { channel: uint(0xffff) }),
   /** A number for a function on this connection, before its first call. Actor methods have a name only. */

@@ -89,6 +89,8 @@ export type RetryRule = boolean | ((error: unknown) => boolean);
 export interface TaskSpec {
   readonly target: Target;
   readonly shape: LeaseShape;
+  /** A strategy was given; else it is placed where what submits it says. */
+  readonly placed: boolean;
   /** How many results: 1 is the value itself, another count an array of that length, "streaming" a generator. */
   readonly numReturns: number | "streaming";
   /** -1: without bound. */
@@ -109,6 +111,8 @@ export interface ActorSpec {
   readonly options: WireActorOptions;
   /** What a worker must be to hold it: placement resources, strategy, environment. */
   readonly shape: LeaseShape;
+  /** As of a task. */
+  readonly placed: boolean;
   /** Default of its calls; -1: without bound. */
   readonly maxTaskRetries: number;
   /** -1: without bound. Counted by the engine, for each handle's process. */

@@ -84,6 +84,7 @@ export class Worker {
         new OwnerLink(owner, {
           blocks: (block) => this.#client.store.claims(block),
           receive: (ids) => this.#client.receive(ids),
+          actorChildren: () => this.#starting?.children,
           arrived: (channel) => this.#arrived(channel),
           drain: () => this.#drain(),
           linkClosed: (link) => {
@@ -162,9 +163,9 @@ export class Worker {
   /** What the actor's definition and arguments contain. */
   holds: readonly object[] = [];
 
-  #constructing({ actorId, assigned, gpuIds }: Body<"actorStart">): CallContext {
+  #constructing({ actorId, assigned, gpuIds, children: childStrategy }: Body<"actorStart">): CallContext {
     const signal = new AbortController().signal;
-    const nothing = { block: () => {}, unblock: () => Promise.resolve(), children: new Set<never>(), childStrategy: undefined };
+    const nothing = { block: () => {}, unblock: () => Promise.resolve(), children: new Set<never>(), childStrategy };
     return { taskId: undefined, actorId, attempt: 0, assigned, gpuIds, signal, ...nothing };
   }
 

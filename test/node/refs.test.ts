@@ -16,10 +16,14 @@ const inline = (...refs: RefId[]): Payload => ({ kind: "inline", bytes: new Uint
 
 class Harness {
   readonly states: { to: ProcessId; body: Body<"objectState"> }[] = [];
+  readonly cancels: { to: ProcessId; body: Body<"taskCancel"> }[] = [];
   readonly freed: ObjectId[] = [];
   readonly unheld: ActorId[] = [];
   readonly table = new RefTable({
-    send: (to, _name, body) => void this.states.push({ to, body }),
+    send: (to, name, body) => {
+      if (name === "taskCancel") this.cancels.push({ to, body: body as Body<"taskCancel"> });
+      else this.states.push({ to, body: body as Body<"objectState"> });
+    },
     freeStored: (id) => void this.freed.push(id),
     actorUnheld: (id) => void this.unheld.push(id),
   });
@@ -54,6 +58,16 @@ test("an escaped object is fetched before and after it is settled, and freed by 
   assert.equal(h.table.size, 0);
   h.table.fetch(B, { id });
   assert.deepEqual(h.told(B), ["OBJECT_LOST"], "and does not hang");
+});
+
+test("a cancel goes to the process that made the object, also when nothing is known of it here, and to no dead one", () => {
+  const h = new Harness();
+  const body = { id: object("1", A), force: false, recursive: true };
+  h.table.cancel(body);
+  assert.deepEqual(h.cancels, [{ to: A, body }]);
+  h.table.processLost(A);
+  h.table.cancel(body);
+  assert.equal(h.cancels.length, 1);
 });
 
 test("a repeated escape counts once, also after the object was freed", () => {

@@ -5,6 +5,7 @@
 import type { ActorId, JobId, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { makerOf } from "../../protocol/ids.ts";
 import type { Body, DeathReason, Failure, MessageName } from "../../protocol/messages.ts";
+import { childStrategy } from "../children.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
 import { creationRefs, creditedRefs, newActor, statusOf } from "./actor.ts";
@@ -217,6 +218,7 @@ export class Control {
       jobId: actor.jobId,
       assigned: placement.assigned,
       gpuIds: placement.gpuIds,
+      children: childStrategy(actor.shape.strategy),
     });
   }
 

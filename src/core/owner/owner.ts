@@ -2,6 +2,7 @@
  * The Owner machine: every task that this process submitted, from its making to its results, and beyond where a result
  * can be lost and made again. Driver and workers run the same one.
  */
+import { counterOf } from "../../protocol/ids.ts";
 import type { ActorId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { ActorStatus, DeathReason, Failure, LeaseShape, Payload } from "../../protocol/messages.ts";
 import { ActorClient } from "./actor-client.ts";
@@ -24,6 +25,8 @@ export class Owner {
   readonly #port: OwnerPort;
   readonly #pump: LeasePump;
   readonly #actors = new Map<ActorId, ActorClient>();
+  /** Open tasks, by counter, that other processes hold refs to and so may cancel. */
+  readonly #shared = new Map<number, Task>();
   readonly #readyTask = (task: Task, failed: ObjectRef | undefined): void => this.#argumentReady(task, failed);
   #counter = 0;
   #closed: SystemFailure | undefined;
@@ -152,8 +155,27 @@ export class Owner {
     this.#pump.blocked(lease);
   }
 
-  /** Cancels what makes a ref. What has not begun never will; what runs is told, and with `force` killed. */
-  cancel(task: Task, force: boolean): void {
+  /** A ref leaves this process: others may ask for what it becomes, and cancel what makes it. */
+  share(ref: ObjectRef): void {
+    ref.shared = true;
+    const { task } = ref;
+    if (!task || task.state === "done") return;
+    task.shared = true;
+    this.#shared.set(task.counter, task);
+  }
+
+  /** As `cancel`, for another process that holds a ref. Of what is over, or was never made here, nothing is left to cancel. */
+  cancelShared(id: ObjectId, force: boolean, recursive: boolean): void {
+    const task = this.#shared.get(counterOf(id));
+    // Only tasks of leases are ended by force.
+    if (task) this.cancel(task, force && task.actor === undefined, recursive);
+  }
+
+  /**
+   * Cancels what makes a ref. What has not begun never will; what runs is told, with what it submitted if `recursive`, and with
+   * `force` killed.
+   */
+  cancel(task: Task, force: boolean, recursive: boolean): void {
     if (task.state === "done") return;
     task.cancelled = true;
     const at = task.lease ?? task.actor;
@@ -161,11 +183,13 @@ export class Owner {
       const answer = at.kind === "lease" ? this.#pump.withdraw(at, task) : this.#port.takeBack(at, task);
       if (answer === "taken" && at.kind === "actor") at.channel.remove(task);
       if (answer !== "taken") {
-        this.#port.cancelPushed(at, task);
+        this.#port.cancelPushed(at, task, recursive);
         if (force && at.kind === "lease") this.#port.kill(at.processId, at.id, `task ${task.spec.callable.name} was cancelled with force`);
       }
     } else if (task.state === "queued" && task.queue) task.queue.tasks.remove(task);
     this.#fail(task, { kind: "cancelled" });
+    // What waited behind it goes on.
+    task.actor?.pump();
   }
 
   processLost(processId: ProcessId, reason: DeathReason): void {
@@ -202,6 +226,7 @@ export class Owner {
       each.payload = undefined;
     }
     this.open++;
+    if (task.shared) this.#shared.set(task.counter, task);
     task.retriesLeft--;
     task.attempt++;
     task.state = "waiting";
@@ -231,6 +256,7 @@ export class Owner {
   check(): void {
     this.#pump.check();
     for (const actor of this.#actors.values()) actor.check();
+    for (const task of this.#shared.values()) if (task.state === "done") throw new Error(`task ${task.id} is over and listed as open`);
   }
 
   #awaitArguments(task: Task, args: NonNullable<TaskSpec["refArgs"]>): ObjectRef | undefined {
@@ -316,6 +342,7 @@ export class Owner {
   #done(task: Task): void {
     task.state = "done";
     this.open--;
+    if (task.shared) this.#shared.delete(task.counter);
     this.#port.finished?.(task);
   }
 

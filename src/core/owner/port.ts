@@ -45,8 +45,8 @@ export interface OwnerPort {
    * it has, "unknown" where there is no claim word.
    */
   takeBack(from: Lease | ActorClient, task: Task): "taken" | "claimed" | "unknown";
-  /** Tells the worker that a running call is cancelled. */
-  cancelPushed(at: Lease | ActorClient, task: Task): void;
+  /** Tells the worker that a running call is cancelled, and with `recursive` what it submitted. */
+  cancelPushed(at: Lease | ActorClient, task: Task, recursive: boolean): void;
   kill(processId: ProcessId, leaseId: LeaseId, message: string): void;
   /** The producer of a stream may go on: so many items were read. */
   streamRead(at: Lease | ActorClient, task: Task, read: number): void;

@@ -73,6 +73,8 @@ export class Task implements Waiter {
   /** Refs among its arguments that are still pending. */
   unready = 0;
   cancelled = false;
+  /** Other processes may hold refs to what it makes. */
+  shared = false;
   readonly returns: ObjectRef[];
   stream: Stream | undefined;
   /** Where it runs: one of the two. */

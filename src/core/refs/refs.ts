@@ -12,7 +12,7 @@ import { isActor, RefRecord } from "./record.ts";
 import type { RefId } from "./record.ts";
 
 export interface RefPort {
-  send(to: ProcessId, name: "objectState", body: Body<"objectState">): void;
+  send<N extends "objectState" | "taskCancel">(to: ProcessId, name: N, body: Body<N>): void;
   /** The store may take its bytes back. */
   freeStored(id: ObjectId): void;
   /** Nobody holds the actor any more. */
@@ -200,6 +200,12 @@ export class RefTable {
     if (!record?.fetchers?.delete(from)) return;
     this.#fetchedBy.delete(from, body.id);
     this.#freeUnheld([record]);
+  }
+
+  /** Its maker alone knows what makes it; of a maker that is gone there is nothing to cancel. */
+  cancel(body: Body<"objectCancel">): void {
+    const maker = makerOf(body.id);
+    if (!this.#lost.has(maker)) this.#port.send(maker, "taskCancel", body);
   }
 
   /** Holders and their counts, for listings and tests. */

@@ -280,7 +280,7 @@ export class Client {
   /** The ref leaves this process: from now on the node has its record, and this process holds it once. */
   #escape(ref: ObjectRef): void {
     if (ref.shared) return;
-    ref.shared = true;
+    this.world.owner.share(ref);
     this.node.send("objectEscape", { id: ref.id, payload: ref.payload });
     this.held.hold(ref.id, ref, 1);
   }
@@ -365,6 +365,11 @@ export class Client {
       case "objectState":
         this.#fetched(body);
         return true;
+      case "taskCancel": {
+        const { id, force, recursive } = body as Body<"taskCancel">;
+        owner.cancelShared(id, force, recursive);
+        return true;
+      }
       default:
         return false;
     }

@@ -122,7 +122,7 @@ export class ClientEngine implements Engine {
 
   createActor(spec: ActorSpec, args: readonly unknown[]): ActorCore {
     const definition = this.client.exports.get(spec.target);
-    const shape = this.#inherited(spec.shape);
+    const shape = this.#inherited(spec);
     return this.client.actors.create({ ...spec, shape }, definition, packArguments(this.client, args));
   }
 
@@ -226,10 +226,19 @@ export class ClientEngine implements Engine {
     return ready;
   }
 
-  cancel(ref: Ref | ObjectRefStream<unknown>, { force }: { force: boolean; recursive: boolean }): Promise<void> {
-    const task = ref instanceof RefStream ? ref.task : (ref as unknown as ObjectRef).task;
-    if (task) this.#cancel(task, force);
-    return Promise.resolve();
+  async cancel(ref: Ref | ObjectRefStream<unknown>, { force, recursive }: { force: boolean; recursive: boolean }): Promise<void> {
+    const mine = ref instanceof RefStream ? undefined : this.#mine(ref as Ref);
+    const task = ref instanceof RefStream ? ref.task : mine!.task;
+    if (force && task?.actor) {
+      throw new InvalidOptionError(
+        `cancel({ force: true }) was asked for ${task.spec.callable.name}, a call of an actor. ` +
+          "Force would end the actor with all that it holds: cancel the call without force, or end the actor with kill(handle).",
+        { option: "force", value: true },
+      );
+    }
+    if (task) this.#cancel(task, force, recursive);
+    // What makes it is known to the process that made the ref.
+    else if (!mine!.owned) this.client.node.send("objectCancel", { id: mine!.id, force, recursive });
   }
 
   // ── questions ───────────────────────────────────────────────────────────────────────────────
@@ -302,7 +311,7 @@ export class ClientEngine implements Engine {
     const { client } = this;
     const callable = client.exports.get(spec.target, spec.shape.name);
     const { key, maxCalls, options } = this.#prepare(spec);
-    const shape = this.#inherited(spec.shape);
+    const shape = this.#inherited(spec);
     const queue = client.world.owner.queue(shape === spec.shape ? key : keyOf(shape, maxCalls, spec.target.name), shape, maxCalls);
     return this.#run(callable, options, args, queue, spec.signal, undefined);
   }
@@ -345,17 +354,17 @@ export class ClientEngine implements Engine {
   #tie(task: Task, signal: AbortSignal | undefined): void {
     const parent = currentContext();
     if (!parent && !signal) return;
-    const child = { cancel: (force: boolean) => this.#cancel(task, force) };
-    const onAbort = (): void => child.cancel(false);
+    const child = { cancel: () => this.#cancel(task, false, true) };
+    const onAbort = (): void => child.cancel();
     task.parent = { end: () => (parent?.children.delete(child), signal?.removeEventListener("abort", onAbort)) };
     parent?.children.add(child);
     if (signal?.aborted) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });
   }
 
-  #cancel(task: Task, force: boolean): void {
+  #cancel(task: Task, force: boolean, recursive: boolean): void {
     this.client.world.tick();
-    this.client.world.owner.cancel(task, force);
+    this.client.world.owner.cancel(task, force, recursive);
     this.client.world.batchEnd();
   }
 
@@ -364,7 +373,7 @@ export class ClientEngine implements Engine {
     return new RefStream(task, {
       owner: client.world.owner,
       openError: (payload) => client.openError(payload as never),
-      cancelTask: (each, force) => this.#cancel(each, force),
+      cancelTask: (each) => this.#cancel(each, false, true),
       pause: () => {
         const call = currentContext();
         call?.block();
@@ -399,18 +408,19 @@ export class ClientEngine implements Engine {
   }
 
   /** In a placement group that captures children, they are placed in it too. */
-  #inherited(shape: LeaseShape): LeaseShape {
-    const from = currentContext()?.childStrategy;
-    return from && shape.strategy.kind === "default" ? { ...shape, strategy: from } : shape;
+  #inherited({ shape, placed }: { shape: LeaseShape; placed: boolean }): LeaseShape {
+    const strategy = placed ? undefined : currentContext()?.childStrategy;
+    return strategy ? { ...shape, strategy } : shape;
   }
 
   #own(refs: readonly Ref[]): ObjectRef[] {
-    const mine = refs as unknown as ObjectRef[];
-    for (const ref of mine) {
-      if (!(ref instanceof ObjectRef) || ref.home !== this.client) throw foreign(ref as ObjectRef);
-      this.client.fetch(ref);
-    }
-    return mine;
+    for (const ref of refs) this.client.fetch(this.#mine(ref));
+    return refs as unknown as ObjectRef[];
+  }
+
+  #mine(ref: Ref): ObjectRef {
+    if (ref instanceof ObjectRef && ref.home === this.client) return ref;
+    throw foreign(ref as unknown as ObjectRef);
   }
 
   /** Waits with the caller's resources free, and the process kept alive. */

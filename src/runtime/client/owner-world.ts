@@ -167,9 +167,9 @@ export class OwnerWorld implements OwnerPort, WayHost {
     return "taken";
   }
 
-  cancelPushed(at: Lease | ActorClient, task: Task): void {
+  cancelPushed(at: Lease | ActorClient, task: Task, recursive: boolean): void {
     const lane = at.way as Lane;
-    lane.way.cancel(lane, task, true);
+    lane.way.cancel(lane, task, recursive);
   }
 
   kill(processId: ProcessId, leaseId: LeaseId, message: string): void {

@@ -13,7 +13,7 @@ export interface StreamHost {
   openError(payload: Payload): Promise<unknown>;
   /** The caller waits: its resources are free until the returned function has settled. */
   pause(): () => Promise<void>;
-  cancelTask(task: Task, force: boolean): void;
+  cancelTask(task: Task): void;
   /** Makes an item a ref of this engine. */
   adopt(ref: CoreRef): void;
 }
@@ -67,7 +67,7 @@ export class RefStream implements ObjectRefStream<unknown> {
 
   return(): Promise<IteratorResult<ObjectRef<unknown>, undefined>> {
     this.#ended = true;
-    this.#host.cancelTask(this.task, false);
+    this.#host.cancelTask(this.task);
     return Promise.resolve({ done: true, value: undefined });
   }
 

@@ -2,6 +2,7 @@
  * An owner's connection to one worker, and its numbered ways on it: pushes out, answers in.
  */
 import { connect } from "node:net";
+import { childStrategy } from "../../core/children.ts";
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { Lease } from "../../core/owner/leases.ts";
 import type { Owner } from "../../core/owner/owner.ts";
@@ -92,8 +93,9 @@ export class WorkerWay {
     const claims = block?.block ?? -1;
     if (target.kind === "actor") this.#connection.send("actorOpen", { channel: index, actorId: target.id, claims });
     else {
-      const { id, assigned, gpuIds } = target;
-      this.#connection.send("leaseOpen", { channel: index, leaseId: id, claims, assigned, gpuIds: [...gpuIds] });
+      const { id, assigned, gpuIds, queue } = target;
+      const children = childStrategy(queue.shape.strategy);
+      this.#connection.send("leaseOpen", { channel: index, leaseId: id, claims, assigned, gpuIds: [...gpuIds], children });
     }
     return lane;
   }

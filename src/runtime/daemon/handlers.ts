@@ -53,6 +53,7 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
     refForget: (body, from) => refs.forget(from.id, body),
     objectFetch: (body, from) => refs.fetch(from.id, body),
     objectFetchCancel: (body, from) => refs.fetchCancel(from.id, body),
+    objectCancel: (body) => refs.cancel(body),
 
     actorDeclare: (body, from) => {
       refs.declared(body.actorId, from.id);

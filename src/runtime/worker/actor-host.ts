@@ -61,6 +61,7 @@ export class ActorHost implements Blocking {
   arrived(channel: Channel): void {
     for (let push = channel.queue.shift(); push; push = channel.queue.shift()) {
       const group = this.#groups.get(push.group);
+      if (!push.claim) channel.unclaimed.add(push.seq);
       if (group) group.queue.push({ channel, push });
       else this.#noGroup(channel, push);
     }
@@ -91,6 +92,7 @@ export class ActorHost implements Blocking {
   }
 
   #run(group: Group, { channel, push }: Waiting): void {
+    channel.unclaimed.delete(push.seq);
     if (channel.closed) return;
     if (push.claim && channel.words && !claim(channel.words, push.seq)) return;
     const name = channel.link.definitions.get(push.fn)?.name ?? "";
@@ -135,6 +137,7 @@ export class ActorHost implements Blocking {
   }
 
   #noGroup(channel: Channel, push: Push): void {
+    channel.unclaimed.delete(push.seq);
     const call = new RunningCall(channel, push, this.#start.className, this);
     const names = [...this.#groups.keys()].filter((name) => name !== "");
     const what = `${this.#start.className} has no concurrency group ${JSON.stringify(push.group)}. ${suggest(push.group, names)}`;

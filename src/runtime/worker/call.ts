@@ -7,7 +7,7 @@ import type { ActorId, LeaseId, TaskId } from "../../protocol/ids.ts";
 import { taskId } from "../../protocol/ids.ts";
 import type { Push } from "../../protocol/direct.ts";
 import type { ResourceAmounts, Strategy } from "../../protocol/messages.ts";
-import type { CallContext } from "./context.ts";
+import type { CallContext, ChildTask } from "./context.ts";
 import type { OwnerLink } from "./owner-link.ts";
 
 /** A numbered way from one owner to one lease, or to this worker's actor. */
@@ -19,8 +19,12 @@ export interface Channel {
   readonly words: Int32Array | undefined;
   readonly assigned: ResourceAmounts;
   readonly gpuIds: readonly number[];
+  /** Where what its calls submit is placed. */
+  readonly children: Strategy | undefined;
   /** Pushed and not begun. */
   readonly queue: Deque<Push>;
+  /** Of an actor: queued with those of other channels, and without claim words. */
+  readonly unclaimed: Set<number>;
   /** Cancelled before they began, where there are no claim words to take them back by. */
   readonly skip: Set<number>;
   readonly running: Map<number, RunningCall>;
@@ -43,7 +47,6 @@ export class RunningCall implements CallContext {
   readonly channel: Channel;
   readonly push: Push;
   readonly name: string;
-  readonly childStrategy: Strategy | undefined = undefined;
   /** What its arguments contain, held while it runs. */
   readonly holds: object[] = [];
   startedAt = 0;
@@ -56,7 +59,7 @@ export class RunningCall implements CallContext {
   #blocks = 0;
   #blockedAt = 0;
   #abort: AbortController | undefined;
-  #children: Set<{ cancel(force: boolean): void }> | undefined;
+  #children: Set<ChildTask> | undefined;
   readonly #blocking: Blocking;
 
   constructor(channel: Channel, push: Push, name: string, blocking: Blocking) {
@@ -86,13 +89,17 @@ export class RunningCall implements CallContext {
     return this.channel.gpuIds;
   }
 
+  get childStrategy(): Strategy | undefined {
+    return this.channel.children;
+  }
+
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
     if (this.cancelled && !this.#abort.signal.aborted) this.#abort.abort(this.cancelError());
     return this.#abort.signal;
   }
 
-  get children(): Set<{ cancel(force: boolean): void }> {
+  get children(): Set<ChildTask> {
     return (this.#children ??= new Set());
   }
 
@@ -116,7 +123,7 @@ export class RunningCall implements CallContext {
     this.cancelled = true;
     this.#abort?.abort(this.cancelError());
     this.onRead?.();
-    if (recursive) for (const child of this.#children ?? []) child.cancel(false);
+    if (recursive) for (const child of [...(this.#children ?? [])]) child.cancel();
   }
 
   /** Microseconds that it ran. */

@@ -6,6 +6,12 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { ActorId, TaskId } from "../../protocol/ids.ts";
 import type { ResourceAmounts, Strategy } from "../../protocol/messages.ts";
 
+/** What a call submitted. */
+export interface ChildTask {
+  /** With everything that it submitted itself. */
+  cancel(): void;
+}
+
 export interface CallContext {
   readonly taskId: TaskId | undefined;
   readonly actorId: ActorId | undefined;
@@ -20,7 +26,7 @@ export interface CallContext {
   block(): void;
   unblock(): Promise<void>;
   /** What it submitted, so that cancelling it cancels them. */
-  readonly children: Set<{ cancel(force: boolean): void }>;
+  readonly children: Set<ChildTask>;
 }
 
 const storage = new AsyncLocalStorage<CallContext>();

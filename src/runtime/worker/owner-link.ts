@@ -6,11 +6,11 @@ import { Deque } from "../../core/owner/deque.ts";
 import type { ActorId, FunctionId, JobId, LeaseId, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { DirectReader, PUSH } from "../../protocol/direct.ts";
 import type { Push } from "../../protocol/direct.ts";
-import type { Between, Handlers, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
+import type { Between, Handlers, MessageName, ResourceAmounts, Strategy } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import type { BlockMapper } from "../client/claim-blocks.ts";
 import { Connection } from "../transport/connection.ts";
-import type { Channel } from "./call.ts";
+import type { Channel, RunningCall } from "./call.ts";
 
 /** Answers wait in the connection's buffer at most so long while the worker runs on. Milliseconds. */
 const ANSWER_WITHIN_MS = 1;
@@ -27,6 +27,8 @@ export interface LinkHost {
   readonly blocks: BlockMapper;
   /** Takes over refs that the sender credited to this process. */
   receive(ids: readonly (ObjectId | ActorId)[]): readonly object[];
+  /** Where what the actor of this process submits is placed. */
+  actorChildren(): Strategy | undefined;
   /** A call came in on a channel's queue. */
   arrived(channel: Channel): void;
   /** After a batch of messages: run what arrived. */
@@ -52,8 +54,8 @@ export class OwnerLink {
     this.#host = host;
     this.#handlers = {
       directHello: (m) => this.#hello(m.processId, m.jobId, m.namespace),
-      leaseOpen: (m) => this.#open(m.channel, m.leaseId, undefined, m.claims, m.assigned, m.gpuIds),
-      actorOpen: (m) => this.#open(m.channel, undefined, m.actorId, m.claims, {}, []),
+      leaseOpen: (m) => this.#open(m, m),
+      actorOpen: (m) => this.#open(m, { assigned: {}, gpuIds: [], children: host.actorChildren() }),
       channelClose: (m) => this.#close(m.channel),
       define: (m) => this.#define(m.index, { id: m.functionId, name: m.name, bytes: m.definition, holds: host.receive(m.refs ?? []) }),
       callCancel: (m) => this.#cancel(m.channel, m.seq, m.recursive),
@@ -105,29 +107,15 @@ export class OwnerLink {
   }
 
   #open(
-    index: number,
-    leaseId: LeaseId | undefined,
-    actorId: ActorId | undefined,
-    claims: number,
-    assigned: ResourceAmounts,
-    gpuIds: number[],
+    at: { channel: number; leaseId?: LeaseId; actorId?: ActorId; claims: number },
+    lease: { assigned: ResourceAmounts; gpuIds: number[]; children?: Strategy | undefined },
   ): void {
+    const { channel: index, leaseId, actorId, claims } = at;
+    const { assigned, gpuIds, children } = lease;
     const words = claims >= 0 ? this.#host.blocks(claims) : undefined;
-    const queue = new Deque<Push>();
+    const tables = { queue: new Deque<Push>(), unclaimed: new Set<number>(), skip: new Set<number>(), running: new Map<number, RunningCall>() };
     const state = { turn: 0, suspended: false, closed: false };
-    this.channels.set(index, {
-      index,
-      link: this,
-      leaseId,
-      actorId,
-      words,
-      assigned,
-      gpuIds,
-      queue,
-      running: new Map(),
-      skip: new Set(),
-      ...state,
-    });
+    this.channels.set(index, { index, link: this, leaseId, actorId, words, assigned, gpuIds, children, ...tables, ...state });
   }
 
   #close(index: number): void {
@@ -141,7 +129,7 @@ export class OwnerLink {
     const channel = this.channels.get(index);
     const call = channel?.running.get(seq);
     if (call) call.cancel(recursive);
-    else if (channel && [...channel.queue].some((push) => push.seq === seq)) channel.skip.add(seq);
+    else if (channel && (channel.unclaimed.has(seq) || [...channel.queue].some((push) => push.seq === seq))) channel.skip.add(seq);
   }
 
   #read(channel: number, seq: number, read: number): void {
