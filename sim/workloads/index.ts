@@ -2,7 +2,20 @@
 import type { Context, Program } from "../program.ts";
 import type { Rng } from "../rng.ts";
 import { borrowed, escapes, large } from "./objects.ts";
-import { cancels, chains, foreignCancels, impossible, nested, plain, reduction, retries, severalResults, shapes, streams, waiting } from "./tasks.ts";
+import {
+  cancels,
+  chains,
+  foreignCancels,
+  impossible,
+  nested,
+  plain,
+  reduction,
+  retries,
+  severalResults,
+  shapes,
+  streams,
+  waiting,
+} from "./tasks.ts";
 import { made, named, ordered, placement, shared } from "./with-actors.ts";
 
 export type Workload = (context: Context, size: number, rng: Rng) => Program;

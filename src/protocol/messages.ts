@@ -36,6 +36,7 @@ import {
   shape,
   storeGrant,
   storeRefusal,
+  strategy,
   taskId,
   workerAddress,
 } from "./parts.ts";

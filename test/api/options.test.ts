@@ -51,7 +51,15 @@ test("defaults of a task", () => {
   const { target, shape, ...rest } = taskSpec(undefined);
   assert.equal(target.fn, f);
   assert.deepEqual(plain(shape), { resources: { CPU: 10_000 }, strategy: { kind: "default" }, name: "f", priority: 0 });
-  assert.deepEqual(rest, { numReturns: 1, maxRetries: 3, retryExceptions: false, streamBuffer: 16, maxCalls: -1, signal: undefined });
+  assert.deepEqual(rest, {
+    placed: false,
+    numReturns: 1,
+    maxRetries: 3,
+    retryExceptions: false,
+    streamBuffer: 16,
+    maxCalls: -1,
+    signal: undefined,
+  });
 });
 
 test("defaults of an actor: one CPU to be placed, none while it lives", () => {
@@ -67,7 +75,10 @@ test("defaults of an actor: one CPU to be placed, none while it lives", () => {
     methods: ["go"],
   });
   assert.deepEqual(plain(shape.resources), { CPU: 10_000 });
-  assert.deepEqual({ ...rest, target: undefined }, { maxTaskRetries: 0, maxPendingCalls: -1, checkpoint: false, target: undefined });
+  assert.deepEqual(
+    { ...rest, target: undefined },
+    { maxTaskRetries: 0, maxPendingCalls: -1, placed: false, checkpoint: false, target: undefined },
+  );
 });
 
 test("an actor holds what it was given for life", () => {

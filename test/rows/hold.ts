@@ -37,3 +37,26 @@ export class Diary {
 
 /** A diary that needs no processor. */
 export const newDiary = (): ray.ActorHandle<Diary> => ray.remote(Diary, { numCpus: 0 }).remote();
+
+/** Settles when the call that runs this is cancelled. */
+export function aborted(): Promise<void> {
+  const { signal } = ray.getRuntimeContext();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/** Runs until it is cancelled, and says by files that it has begun and that it was cancelled. */
+export async function untilCancelled(folder: string, name: string): Promise<void> {
+  const cancelled = aborted();
+  fs.writeFileSync(path.join(folder, name), "");
+  await cancelled;
+  fs.writeFileSync(path.join(folder, `${name} cancelled`), "");
+}
+
+/** A task that waits to be cancelled, with a child, and so on for `depth` generations. */
+export const family = ray.remote(
+  async (folder: string, depth: number): Promise<void> => {
+    if (depth > 0) family.remote(folder, depth - 1);
+    await untilCancelled(folder, `generation ${depth}`);
+  },
+  { numCpus: 0 },
+);

@@ -81,3 +81,40 @@ test("timeline says what ran, and writes it to a file", async (t) => {
   assert.ok(event.ts > 0 && event.dur! >= 0);
   assert.ok((JSON.parse(fs.readFileSync(file, "utf8")) as Array<{ name: string }>).some(({ name }) => name === "on the timeline"));
 });
+
+test("captureChildTasks places what a task or an actor submits in its group, and theirs, unless they say otherwise", async () => {
+  // Of two licences the group holds one: a task with a licence leaves the other one free exactly if it runs in the group.
+  const group = ray.placementGroup([{ CPU: 1, licence: 1 }]);
+  await group.ready();
+  const settled = (): Promise<unknown> => waitUntil(async () => (await ray.availableResources())["licence"] === 1, "one is free");
+  const left = ray.remote(async () => (await ray.availableResources())["licence"] ?? 0, { numCpus: 0, resources: { licence: 1 } });
+  const elsewhere = left.options({ schedulingStrategy: "DEFAULT" });
+  const parent = ray.remote(
+    async (depth: number, outside: boolean): Promise<number> => {
+      if (depth === 0) return ray.get((outside ? elsewhere : left).remote());
+      const child = ray.remote(async () => ray.get((outside ? elsewhere : left).remote()), { numCpus: 1 });
+      return ray.get(child.remote());
+    },
+    { schedulingStrategy: ray.inPlacementGroup(group, { bundleIndex: 0, captureChildTasks: true }) },
+  );
+  const plain = parent.options({ schedulingStrategy: ray.inPlacementGroup(group) });
+  class Boss {
+    async ask(): Promise<number> {
+      return ray.get(left.remote());
+    }
+  }
+  const strategy = ray.inPlacementGroup(group, { captureChildTasks: true });
+  const boss = ray.remote(Boss, { numCpus: 0, schedulingStrategy: strategy }).remote();
+  for (const [ask, free] of [
+    [() => parent.remote(0, false), 1],
+    [() => parent.remote(1, false), 1],
+    [() => boss.ask.remote(), 1],
+    [() => parent.remote(1, true), 0],
+    [() => plain.remote(0, false), 0],
+  ] as const) {
+    await settled();
+    assert.equal(await ray.get(ask()), free, ask.toString());
+  }
+  await ray.kill(boss);
+  await group.remove();
+});

@@ -113,7 +113,12 @@ export class OwnerLink {
     const { channel: index, leaseId, actorId, claims } = at;
     const { assigned, gpuIds, children } = lease;
     const words = claims >= 0 ? this.#host.blocks(claims) : undefined;
-    const tables = { queue: new Deque<Push>(), unclaimed: new Set<number>(), skip: new Set<number>(), running: new Map<number, RunningCall>() };
+    const tables = {
+      queue: new Deque<Push>(),
+      unclaimed: new Set<number>(),
+      skip: new Set<number>(),
+      running: new Map<number, RunningCall>(),
+    };
     const state = { turn: 0, suspended: false, closed: false };
     this.channels.set(index, { index, link: this, leaseId, actorId, words, assigned, gpuIds, children, ...tables, ...state });
   }
