@@ -1,14 +1,15 @@
 /**
- * The three hot messages between an owner and a worker, with layouts of their own: fixed fields first, little endian,
- * then bytes. They carry integers that mean something only on their connection (channel, sequence number, function).
+ * The three hot messages between an owner and a worker, with layouts of their own. A number is a varint: seven bits a byte, the
+ * low ones first, the top bit set where more follow. They carry integers that mean something only on their connection (channel,
+ * sequence number, function). What a tiny call leaves at its default is a bit and no bytes: a push of one is about 15 bytes.
  *
- *   push        u16 channel, u32 seq, u32 function, u8 flags, u16 numReturns, u16 attempt, f64 task counter,
- *               u32 stream buffer, u8 length + group, payload of the arguments, u32 count of (u32 place, payload)
- *   reply       u16 channel, u32 seq, u32 run time in us, u8 kind, then: returned: u16 count of payloads;
- *               threw: payload; stream ended: f64 length, u8 with error, payload
- *   stream item u16 channel, u32 seq, u32 index, payload
- *   payload     u8 kind (+128 with refs), inline and error: u32 length + bytes; stored: u16 length + id, f64 size;
- *               refs: u32 count of (u16 length + id)
+ *   push        u8 flags, channel, seq, function, task counter, then what the flags announce: stream buffer; numReturns;
+ *               attempt; u8 length + group; and always: payload of the arguments; and if announced: count of (place, payload)
+ *   reply       u8 kind, channel, seq, run time in us, then: returned: count of payloads; threw: payload;
+ *               stream ended: length, u8 with error, payload
+ *   stream item channel, seq, index, payload
+ *   payload     u8 kind (+128 with refs), inline and error: length + bytes; stored: length + id, size;
+ *               refs: count of (length + id)
  */
 import type { ActorId, ObjectId } from "./ids.ts";
 import type { Payload } from "./messages.ts";
@@ -28,13 +29,27 @@ export const PUSH = 128;
 export const REPLY = 129;
 export const STREAM_ITEM = 130;
 
+// Flags of a push.
 const CLAIM = 1;
 const STREAM = 2;
+const RETURNS = 4;
+const ATTEMPT = 8;
+const GROUP = 16;
+const PAYLOADS = 32;
+// Kinds of a reply.
+const RETURNED = 0;
+const THREW = 1;
+const STREAM_ENDED = 2;
+// Kinds of a payload.
 const INLINE = 0;
 const STORED = 1;
 const ERROR = 2;
 const WITH_REFS = 128;
-const PUSH_FIXED = 2 + 4 + 4 + 1 + 2 + 2 + 8 + 4;
+/** Up to here a loop over the bytes beats a call into the runtime. */
+const LOOP = 24;
+/** Payloads so small are kept once: most results of tiny calls are one of a few (nothing, true, 0, "ok"). Bytes; slots, a power of two. */
+const SHARED_MAX = 8;
+const SHARED_SLOTS = 256;
 
 /** Where bytes are written: as `Connection.begin` and `commit`. */
 export interface Out {
@@ -71,22 +86,47 @@ export type ReplyBody =
   | { readonly kind: "threw"; readonly error: Payload }
   | { readonly kind: "stream-ended"; readonly length: number; readonly error: Payload | undefined };
 
+function uintSize(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  let size = 4;
+  for (let rest = value / 0x1000_0000; rest >= 1; rest /= 0x80) size++;
+  return size;
+}
+
 function payloadSize(p: Payload): number {
-  let size = 1;
-  if (p.kind === "stored") size += 2 + p.id.length + 8;
-  else {
-    size += 4 + p.bytes.byteLength;
-    if (p.refs) {
-      size += 4;
-      for (const id of p.refs) size += 2 + id.length;
-    }
+  if (p.kind === "stored") return 1 + textSize(p.id) + uintSize(p.size);
+  let size = 1 + uintSize(p.bytes.length) + p.bytes.length;
+  if (p.refs) {
+    size += uintSize(p.refs.length);
+    for (const id of p.refs) size += textSize(id);
   }
   return size;
 }
 
-function putText(out: Buffer, text: string, at: number): number {
-  out.writeUInt16LE(text.length, at);
-  return at + 2 + out.latin1Write(text, at + 2, text.length);
+const textSize = (text: string): number => uintSize(text.length) + text.length;
+
+function putUint(out: Buffer, value: number, start: number): number {
+  let at = start;
+  let rest = value;
+  // Beyond 31 bits shifts lose the top.
+  for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 0x80)) out[at++] = (rest % 0x80) | 0x80;
+  for (; rest > 0x7f; rest >>= 7) out[at++] = (rest & 0x7f) | 0x80;
+  out[at] = rest;
+  return at + 1;
+}
+
+function putText(out: Buffer, text: string, start: number): number {
+  const at = putUint(out, text.length, start);
+  return at + out.latin1Write(text, at, text.length);
+}
+
+function putBytes(out: Buffer, bytes: Uint8Array, at: number): number {
+  const { length } = bytes;
+  if (length > LOOP) out.set(bytes, at);
+  else for (let i = 0; i < length; i++) out[at + i] = bytes[i]!;
+  return at + length;
 }
 
 function putPayload(out: Buffer, p: Payload, start: number): number {
@@ -94,63 +134,85 @@ function putPayload(out: Buffer, p: Payload, start: number): number {
   if (p.kind === "stored") {
     out[at] = STORED;
     at = putText(out, p.id, at + 1);
-    return out.writeDoubleLE(p.size, at);
+    return putUint(out, p.size, at);
   }
   out[at] = (p.kind === "inline" ? INLINE : ERROR) | (p.refs ? WITH_REFS : 0);
-  at = out.writeUInt32LE(p.bytes.byteLength, at + 1);
-  out.set(p.bytes, at);
-  at += p.bytes.byteLength;
+  at = putBytes(out, p.bytes, putUint(out, p.bytes.length, at + 1));
   if (p.refs) {
-    at = out.writeUInt32LE(p.refs.length, at);
+    at = putUint(out, p.refs.length, at);
     for (const id of p.refs) at = putText(out, id, at);
   }
   return at;
 }
 
 export function writePush(to: Out, p: Push): void {
+  const { channel, seq, fn, taskCounter, numReturns, attempt, streamBuffer, args, payloads } = p;
   const group = p.group === "" ? 0 : Buffer.byteLength(p.group);
-  let size = PUSH_FIXED + 1 + group + payloadSize(p.args) + 4;
-  for (const each of p.payloads) size += 4 + payloadSize(each.payload);
+  let flags = p.claim ? CLAIM : 0;
+  let size = 1 + uintSize(channel) + uintSize(seq) + uintSize(fn) + uintSize(taskCounter) + payloadSize(args);
+  if (streamBuffer !== undefined) {
+    flags |= STREAM;
+    size += uintSize(streamBuffer);
+  }
+  if (numReturns !== 1) {
+    flags |= RETURNS;
+    size += uintSize(numReturns);
+  }
+  if (attempt > 0) {
+    flags |= ATTEMPT;
+    size += uintSize(attempt);
+  }
+  if (group > 0) {
+    flags |= GROUP;
+    size += 1 + group;
+  }
+  if (payloads.length > 0) {
+    flags |= PAYLOADS;
+    size += uintSize(payloads.length);
+    for (const each of payloads) size += uintSize(each.index) + payloadSize(each.payload);
+  }
   let at = to.begin(PUSH, size);
   const out = to.buffer;
-  at = out.writeUInt16LE(p.channel, at);
-  at = out.writeUInt32LE(p.seq, at);
-  at = out.writeUInt32LE(p.fn, at);
-  out[at++] = (p.claim ? CLAIM : 0) | (p.streamBuffer === undefined ? 0 : STREAM);
-  at = out.writeUInt16LE(p.numReturns, at);
-  at = out.writeUInt16LE(p.attempt, at);
-  at = out.writeDoubleLE(p.taskCounter, at);
-  at = out.writeUInt32LE(p.streamBuffer ?? 0, at);
-  out[at++] = group;
-  if (group > 0) at += out.utf8Write(p.group, at, group);
-  at = putPayload(out, p.args, at);
-  at = out.writeUInt32LE(p.payloads.length, at);
-  for (const each of p.payloads) at = putPayload(out, each.payload, out.writeUInt32LE(each.index, at));
+  out[at++] = flags;
+  at = putUint(out, channel, at);
+  at = putUint(out, seq, at);
+  at = putUint(out, fn, at);
+  at = putUint(out, taskCounter, at);
+  if (streamBuffer !== undefined) at = putUint(out, streamBuffer, at);
+  if (numReturns !== 1) at = putUint(out, numReturns, at);
+  if (attempt > 0) at = putUint(out, attempt, at);
+  if (group > 0) {
+    out[at++] = group;
+    at += out.utf8Write(p.group, at, group);
+  }
+  at = putPayload(out, args, at);
+  if (payloads.length > 0) {
+    at = putUint(out, payloads.length, at);
+    for (const each of payloads) at = putPayload(out, each.payload, putUint(out, each.index, at));
+  }
   to.commit();
 }
 
 export function writeReply(to: Out, head: ReplyHead, body: ReplyBody): void {
-  let size = 11;
+  const runUs = Math.round(head.runUs);
+  let size = 1 + uintSize(head.channel) + uintSize(head.seq) + uintSize(runUs);
   if (body.kind === "returned") {
-    size += 2;
+    size += uintSize(body.results.length);
     for (const p of body.results) size += payloadSize(p);
   } else if (body.kind === "threw") size += payloadSize(body.error);
-  else size += 9 + (body.error ? payloadSize(body.error) : 0);
+  else size += uintSize(body.length) + 1 + (body.error ? payloadSize(body.error) : 0);
   let at = to.begin(REPLY, size);
   const out = to.buffer;
-  at = out.writeUInt16LE(head.channel, at);
-  at = out.writeUInt32LE(head.seq, at);
-  at = out.writeUInt32LE(Math.min(0xffff_ffff, Math.round(head.runUs)), at);
+  out[at++] = body.kind === "returned" ? RETURNED : body.kind === "threw" ? THREW : STREAM_ENDED;
+  at = putUint(out, head.channel, at);
+  at = putUint(out, head.seq, at);
+  at = putUint(out, runUs, at);
   if (body.kind === "returned") {
-    out[at++] = 0;
-    at = out.writeUInt16LE(body.results.length, at);
+    at = putUint(out, body.results.length, at);
     for (const p of body.results) at = putPayload(out, p, at);
-  } else if (body.kind === "threw") {
-    out[at++] = 1;
-    putPayload(out, body.error, at);
-  } else {
-    out[at++] = 2;
-    at = out.writeDoubleLE(body.length, at);
+  } else if (body.kind === "threw") putPayload(out, body.error, at);
+  else {
+    at = putUint(out, body.length, at);
     out[at++] = body.error ? 1 : 0;
     if (body.error) putPayload(out, body.error, at);
   }
@@ -158,20 +220,23 @@ export function writeReply(to: Out, head: ReplyHead, body: ReplyBody): void {
 }
 
 export function writeStreamItem(to: Out, channel: number, seq: number, index: number, payload: Payload): void {
-  let at = to.begin(STREAM_ITEM, 10 + payloadSize(payload));
+  let at = to.begin(STREAM_ITEM, uintSize(channel) + uintSize(seq) + uintSize(index) + payloadSize(payload));
   const out = to.buffer;
-  at = out.writeUInt16LE(channel, at);
-  at = out.writeUInt32LE(seq, at);
-  at = out.writeUInt32LE(index, at);
+  at = putUint(out, channel, at);
+  at = putUint(out, seq, at);
+  at = putUint(out, index, at);
   putPayload(out, payload, at);
   to.commit();
 }
 
-/** Reads one message's body; every length is checked against the end of it. Bytes that are kept are copies. */
+const NO_PAYLOADS: Push["payloads"] = [];
+
+/** Reads one message's body; every length is checked against the end of it. Bytes that are kept are copies, never to be written to. */
 export class DirectReader {
   #in: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
+  readonly #shared = new Array<InlinePayload | undefined>(SHARED_SLOTS);
 
   #open(buffer: Buffer, at: number, end: number): void {
     this.#in = buffer;
@@ -190,39 +255,61 @@ export class DirectReader {
     return this.#in[this.#need(1)]!;
   }
 
-  #u16(): number {
-    return this.#in.readUInt16LE(this.#need(2));
-  }
-
-  #u32(): number {
-    return this.#in.readUInt32LE(this.#need(4));
-  }
-
-  #f64(): number {
-    return this.#in.readDoubleLE(this.#need(8));
+  #uint(): number {
+    const first = this.#u8();
+    if (first < 0x80) return first;
+    let value = first & 0x7f;
+    for (let scale = 0x80; scale <= 2 ** 49; scale *= 0x80) {
+      const byte = this.#u8();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80 && value <= Number.MAX_SAFE_INTEGER) return value;
+    }
+    throw new MalformedMessage("number", "at most 2^53", value);
   }
 
   #text(): string {
-    const length = this.#u16();
+    const length = this.#uint();
     const at = this.#need(length);
     return this.#in.latin1Slice(at, at + length);
   }
 
-  #bytes(): Uint8Array {
-    const length = this.#u32();
+  #bytes(length: number): Uint8Array {
+    const from = this.#in;
     const at = this.#need(length);
-    return Uint8Array.prototype.slice.call(this.#in, at, at + length);
+    const bytes = new Uint8Array(length);
+    if (length > LOOP) bytes.set(from.subarray(at, at + length));
+    else for (let i = 0; i < length; i++) bytes[i] = from[at + i]!;
+    return bytes;
+  }
+
+  #inline(): Payload {
+    const length = this.#uint();
+    if (length > SHARED_MAX || length === 0) return { kind: "inline", bytes: this.#bytes(length), refs: undefined };
+    const from = this.#in;
+    const at = this.#need(length);
+    const slot = (from[at + length - 1]! + length * 31) & (SHARED_SLOTS - 1);
+    const shared = this.#shared[slot];
+    if (shared?.bytes.length === length) {
+      const { bytes } = shared;
+      let i = 0;
+      while (i < length && bytes[i] === from[at + i]) i++;
+      if (i === length) return shared;
+    }
+    this.#at = at;
+    const payload: InlinePayload = { kind: "inline", bytes: this.#bytes(length), refs: undefined };
+    this.#shared[slot] = payload;
+    return payload;
   }
 
   #payload(): Payload {
     const kind = this.#u8();
-    if (kind === INLINE) return { kind: "inline", bytes: this.#bytes(), refs: undefined };
-    if (kind === STORED) return { kind: "stored", id: this.#text() as ObjectId, size: this.#f64() };
+    if (kind === INLINE) return this.#inline();
+    if (kind === STORED) return { kind: "stored", id: this.#text() as ObjectId, size: this.#uint() };
     if ((kind & ~WITH_REFS) !== INLINE && (kind & ~WITH_REFS) !== ERROR) throw new MalformedMessage("payload", "a known kind", kind);
-    const bytes = this.#bytes();
+    const bytes = this.#bytes(this.#uint());
     let refs: (ObjectId | ActorId)[] | undefined;
     if (kind & WITH_REFS) {
-      const count = this.#u32();
+      const count = this.#uint();
       refs = [];
       for (let i = 0; i < count; i++) refs.push(this.#text() as ObjectId);
     }
@@ -231,47 +318,52 @@ export class DirectReader {
 
   push(buffer: Buffer, start: number, end: number): Push {
     this.#open(buffer, start, end);
-    const channel = this.#u16();
-    const seq = this.#u32();
-    const fn = this.#u32();
     const flags = this.#u8();
-    const numReturns = this.#u16();
-    const attempt = this.#u16();
-    const taskCounter = this.#f64();
-    const streamBuffer = this.#u32();
-    const groupLength = this.#u8();
-    const groupAt = this.#need(groupLength);
-    const group = groupLength === 0 ? "" : buffer.utf8Slice(groupAt, groupAt + groupLength);
+    const channel = this.#uint();
+    const seq = this.#uint();
+    const fn = this.#uint();
+    const taskCounter = this.#uint();
+    const streamBuffer = flags & STREAM ? this.#uint() : undefined;
+    const numReturns = flags & RETURNS ? this.#uint() : 1;
+    const attempt = flags & ATTEMPT ? this.#uint() : 0;
+    let group = "";
+    if (flags & GROUP) {
+      const length = this.#u8();
+      const at = this.#need(length);
+      group = buffer.utf8Slice(at, at + length);
+    }
     const args = this.#payload();
     if (args.kind !== "inline") throw new MalformedMessage("push", "inline arguments", args.kind);
-    const count = this.#u32();
-    const payloads: Push["payloads"] = [];
-    for (let i = 0; i < count; i++) payloads.push({ index: this.#u32(), payload: this.#payload() });
-    const claim = (flags & CLAIM) !== 0;
-    const stream = (flags & STREAM) !== 0 ? streamBuffer : undefined;
-    return { channel, seq, fn, claim, streamBuffer: stream, numReturns, attempt, taskCounter, group, args, payloads };
+    let payloads = NO_PAYLOADS;
+    if (flags & PAYLOADS) {
+      const count = this.#uint();
+      payloads = [];
+      for (let i = 0; i < count; i++) payloads.push({ index: this.#uint(), payload: this.#payload() });
+    }
+    return { channel, seq, fn, claim: (flags & CLAIM) !== 0, streamBuffer, numReturns, attempt, taskCounter, group, args, payloads };
   }
 
   reply(buffer: Buffer, start: number, end: number, head: ReplyHead): ReplyBody {
     this.#open(buffer, start, end);
-    head.channel = this.#u16();
-    head.seq = this.#u32();
-    head.runUs = this.#u32();
     const kind = this.#u8();
-    if (kind === 0) {
-      const count = this.#u16();
+    head.channel = this.#uint();
+    head.seq = this.#uint();
+    head.runUs = this.#uint();
+    if (kind === RETURNED) {
+      const count = this.#uint();
+      if (count === 1) return { kind: "returned", results: [this.#payload()] };
       const results: Payload[] = [];
       for (let i = 0; i < count; i++) results.push(this.#payload());
       return { kind: "returned", results };
     }
-    if (kind === 1) return { kind: "threw", error: this.#payload() };
-    if (kind !== 2) throw new MalformedMessage("reply", "a known kind", kind);
-    const length = this.#f64();
+    if (kind === THREW) return { kind: "threw", error: this.#payload() };
+    if (kind !== STREAM_ENDED) throw new MalformedMessage("reply", "a known kind", kind);
+    const length = this.#uint();
     return { kind: "stream-ended", length, error: this.#u8() === 1 ? this.#payload() : undefined };
   }
 
   streamItem(buffer: Buffer, start: number, end: number): { channel: number; seq: number; index: number; payload: Payload } {
     this.#open(buffer, start, end);
-    return { channel: this.#u16(), seq: this.#u32(), index: this.#u32(), payload: this.#payload() };
+    return { channel: this.#uint(), seq: this.#uint(), index: this.#uint(), payload: this.#payload() };
   }
 }

@@ -13,7 +13,7 @@ import { Connection } from "../transport/connection.ts";
 import type { Channel, RunningCall } from "./call.ts";
 
 /** Answers wait in the connection's buffer at most so long while the worker runs on. Milliseconds. */
-const ANSWER_WITHIN_MS = 1;
+const ANSWER_WITHIN_MS = 0.25;
 
 export interface Definition {
   readonly id: FunctionId;
