@@ -3,7 +3,7 @@
  * task. Events come as method calls, with the time; what it does goes out through its port. Each event ends with a
  * pass of dispatch.ts, so that nothing waits that could run.
  */
-import type { ActorId, JobId, LeaseId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, JobId, LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, ResourceAmounts } from "../../protocol/messages.ts";
 import { actorWant, actorWantId, leaseWant, refusal } from "./admission.ts";
 import type { ActorRequest } from "./admission.ts";
@@ -14,7 +14,7 @@ import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, 
 import { Ledger } from "./ledger.ts";
 import { WorkerPool } from "./pool.ts";
 import { RequestQueue } from "./queue.ts";
-import { remember, TOMBSTONES_MAX } from "./state.ts";
+import { GONE_MAX, remember, TOMBSTONES_MAX } from "./state.ts";
 import type { ActorHold, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
 import { warn, watch } from "./warnings.ts";
 
@@ -41,6 +41,7 @@ export class NodeMachine {
       groups: new Map(),
       groupNames: new Map(),
       owners: new Set(),
+      gone: new Map(),
       drivers: new Map(),
       warned: new Map(),
       leaseCount: 0,
@@ -93,6 +94,7 @@ export class NodeMachine {
   /** An owner is gone: nobody takes the results of its tasks. Those that run are ended with their workers. */
   ownerLost(id: ProcessId, now: number): void {
     const s = this.#s;
+    remember(s.gone, id, true, GONE_MAX);
     if (!s.owners.delete(id)) return;
     s.drivers.delete(id);
     for (const want of [...s.queue.wants]) {
@@ -190,6 +192,27 @@ export class NodeMachine {
     lease.state = "resuming";
     this.#s.resuming.add(lease);
     dispatch(this.#s, now);
+  }
+
+  // ── requests that come from and go to other nodes ────────────────────────────────────────────
+
+  /** A process of another node may ask here. */
+  ownerKnown(id: ProcessId): void {
+    if (!this.#s.gone.has(id)) this.#s.owners.add(id);
+  }
+
+  /** Lease requests that wait, oldest first within their kind. */
+  *waitingLeases(): Iterable<{ owner: ProcessId; body: Body<"leaseRequest">; since: number }> {
+    for (const { owner, jobId, lease, since } of [...this.#s.queue.wants]) {
+      if (lease !== undefined) yield { owner, body: { ...lease, jobId, backlog: 1 }, since };
+    }
+  }
+
+  /** Takes a waiting request away, for another node. False if it does not wait any more. */
+  withdrawLease(requestId: LeaseRequestId, now: number): boolean {
+    const withdrawn = this.#s.queue.remove(`lease ${requestId}`) !== undefined;
+    if (withdrawn) dispatch(this.#s, now);
+    return withdrawn;
   }
 
   // ── actors, for control ──────────────────────────────────────────────────────────────────────

@@ -164,6 +164,8 @@ export interface NodeState {
   readonly groupNames: Map<string, PlacementGroupId>;
   /** Who may ask: drivers and registered workers, by what job they are known for. */
   readonly owners: Set<ProcessId>;
+  /** Processes that are gone: what is still said in their name comes too late. */
+  readonly gone: Map<ProcessId, true>;
   readonly drivers: Map<ProcessId, JobId>;
   /** When each class was last warned about. */
   readonly warned: Map<string, number>;
@@ -171,6 +173,7 @@ export interface NodeState {
 }
 
 export const TOMBSTONES_MAX = 10_000;
+export const GONE_MAX = 100_000;
 
 /** Puts an entry at the end of a map of bounded size; the oldest goes. */
 export function remember<K, V>(map: Map<K, V>, key: K, value: V, max: number): void {

@@ -1,0 +1,151 @@
+/**
+ * Where lease requests go: a node serves its own processes as long as it can, and sends on what it cannot. No one place sees all of
+ * them. Grants go from the node that serves straight to the owner; what is said of a lease goes to its node, which its id names.
+ *
+ * A request that waits here is looked at again when other nodes have room, so that a queue does not outlast its reason.
+ */
+import { prefixOf } from "../../protocol/ids.ts";
+import type { LeaseId, LeaseRequestId, NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { Body } from "../../protocol/messages.ts";
+import type { NodeMachine } from "../node/node.ts";
+import { remember } from "../node/state.ts";
+import { chooseNode } from "./policy.ts";
+import type { Demand } from "./policy.ts";
+import type { ClusterView } from "./view.ts";
+
+export interface LeaseRouterPort {
+  forward(to: NodeId, from: ProcessId, hops: number, body: Body<"leaseRequest">): void;
+  relay<N extends "leaseCancel" | "leaseReturn" | "killProcess">(to: NodeId, from: ProcessId, name: N, body: Body<N>): void;
+  reject(to: ProcessId, body: Body<"leaseReject">): void;
+  /** A process of a node that is gone: whoever asks to have it ended is told that it is. */
+  processIsGone(to: ProcessId, process: ProcessId): void;
+  chance(): number;
+}
+
+interface Forwarded {
+  readonly from: ProcessId;
+  readonly body: Body<"leaseRequest">;
+  readonly hops: number;
+  readonly to: NodeId;
+}
+
+/** A request is sent on at most so often; where it is then it waits. */
+export const HOPS_MAX = 4;
+const FORWARDED_MAX = 100_000;
+/** A request waits so long before it is looked at again. */
+const AGAIN_MS = 50;
+const LOOKED_AT_MAX = 64;
+
+export class LeaseRouter {
+  readonly #node: NodeMachine;
+  readonly #view: ClusterView;
+  readonly #port: LeaseRouterPort;
+  readonly #forwarded = new Map<LeaseRequestId, Forwarded>();
+  /** Requests that came from elsewhere and how far they have come. */
+  readonly #hops = new Map<LeaseRequestId, number>();
+
+  constructor(node: NodeMachine, view: ClusterView, port: LeaseRouterPort) {
+    this.#node = node;
+    this.#view = view;
+    this.#port = port;
+  }
+
+  /** Sent on and not answered, as far as is known here. */
+  get forwarded(): number {
+    return this.#forwarded.size;
+  }
+
+  leaseRequest(from: ProcessId, body: Body<"leaseRequest">, now: number, hops = 0): void {
+    const before = this.#forwarded.get(body.requestId);
+    if (before !== undefined) return this.#port.forward(before.to, from, before.hops, body);
+    if (hops > 0) {
+      this.#node.ownerKnown(from);
+      remember(this.#hops, body.requestId, hops, FORWARDED_MAX);
+    }
+    const { strategy } = body.shape;
+    if (hops >= HOPS_MAX || strategy.kind === "group") return this.#node.leaseRequest(from, body, now);
+    const choice = chooseNode(this.#view, demandOf(body), () => this.#port.chance());
+    switch (choice.kind) {
+      case "never":
+        return this.#port.reject(from, { requestId: body.requestId, failure: choice.failure });
+      case "nowhere":
+        return this.#node.leaseRequest(from, body, now);
+      case "go":
+      case "queue":
+        if (choice.nodeId === this.#view.self) return this.#local(from, body, now);
+        // What came from elsewhere to wait here does not go round.
+        if (choice.kind === "queue" && hops > 0) return this.#local(from, body, now);
+        return this.#forward(choice.nodeId, from, hops + 1, body);
+      default:
+        choice satisfies never;
+    }
+  }
+
+  leaseCancel(from: ProcessId, body: Body<"leaseCancel">, now: number): void {
+    const forwarded = this.#forwarded.get(body.requestId);
+    if (forwarded === undefined) return this.#node.leaseCancel(from, body, now);
+    this.#forwarded.delete(body.requestId);
+    this.#port.relay(forwarded.to, from, "leaseCancel", body);
+  }
+
+  leaseReturn(from: ProcessId, body: Body<"leaseReturn">, now: number): void {
+    const to = this.#nodeOfLease(body.leaseId);
+    if (to === this.#view.self) this.#node.leaseReturn(from, body, now);
+    else if (to !== undefined) this.#port.relay(to, from, "leaseReturn", body);
+  }
+
+  killProcess(from: ProcessId, body: Body<"killProcess">, now: number): void {
+    const to = this.#view.nodeOf(body.processId);
+    if (to === this.#view.self) this.#node.killProcess(from, body, now);
+    else if (to !== undefined && this.#view.isAlive(to)) this.#port.relay(to, from, "killProcess", body);
+    else this.#port.processIsGone(from, body.processId);
+  }
+
+  /** A grant or a refusal went to its owner through here. */
+  settled(requestId: LeaseRequestId): void {
+    this.#forwarded.delete(requestId);
+  }
+
+  /** What had been sent to a node that is gone finds another. */
+  nodeLost(id: NodeId, now: number): void {
+    for (const [requestId, { from, body, hops, to }] of [...this.#forwarded]) {
+      if (to !== id) continue;
+      this.#forwarded.delete(requestId);
+      this.leaseRequest(from, body, now, Math.max(0, hops - 1));
+    }
+  }
+
+  /** After news of other nodes, and now and then: what waits here and could run there goes there. */
+  rebalance(now: number): void {
+    let looked = 0;
+    for (const { owner, body, since } of this.#node.waitingLeases()) {
+      if (now - since < AGAIN_MS) continue;
+      if (++looked > LOOKED_AT_MAX) return;
+      const hops = this.#hops.get(body.requestId) ?? 0;
+      if (hops >= HOPS_MAX || body.shape.strategy.kind === "group") continue;
+      const choice = chooseNode(this.#view, demandOf(body), () => this.#port.chance());
+      if (choice.kind !== "go" || choice.nodeId === this.#view.self) continue;
+      if (this.#node.withdrawLease(body.requestId, now)) this.#forward(choice.nodeId, owner, hops + 1, body);
+    }
+  }
+
+  #local(from: ProcessId, body: Body<"leaseRequest">, now: number): void {
+    this.#view.charge(this.#view.self, body.shape.resources);
+    this.#node.leaseRequest(from, body, now);
+  }
+
+  #forward(to: NodeId, from: ProcessId, hops: number, body: Body<"leaseRequest">): void {
+    this.#view.charge(to, body.shape.resources);
+    remember(this.#forwarded, body.requestId, { from, body, hops, to }, FORWARDED_MAX);
+    this.#port.forward(to, from, hops, body);
+  }
+
+  #nodeOfLease(id: LeaseId): NodeId | undefined {
+    return this.#view.nodeOf(`${id.slice(0, prefixOf(this.#view.self).length)}000000` as ProcessId);
+  }
+}
+
+export function demandOf({ shape }: Body<"leaseRequest">): Demand {
+  const { resources, strategy, labelSelector, name } = shape;
+  return { what: `task ${name}`, resources, strategy, labelSelector };
+}

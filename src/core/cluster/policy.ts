@@ -1,0 +1,111 @@
+/**
+ * Which node gets a lease or an actor. Pure functions over a view of the cluster; chance is handed in.
+ *
+ * DEFAULT packs, then spreads (Ray's hybrid policy): a node counts as unused until half of its scarcest resource is, the local one
+ * comes first among equals, and among the best a random one is taken, so that nodes which decide alone do not all choose alike.
+ */
+import type { NodeId } from "../../protocol/ids.ts";
+import type { Failure, ResourceAmounts, Strategy } from "../../protocol/messages.ts";
+import type { NodeView } from "../../protocol/cluster.ts";
+import { matches } from "../node/labels.ts";
+import { fits } from "../resources.ts";
+import type { ClusterView, KnownNode } from "./view.ts";
+
+/** Below this utilisation nodes are alike. */
+const SPREAD_THRESHOLD = 0.5;
+/** The part of the nodes among which chance decides. */
+const TOP_PART = 0.2;
+
+export interface Demand {
+  /** For messages to people: "task f". */
+  readonly what: string;
+  readonly resources: Readonly<ResourceAmounts>;
+  readonly strategy: Strategy;
+  readonly labelSelector: Readonly<Record<string, string>> | undefined;
+  /** Where most of its data lies. */
+  readonly near?: NodeId | undefined;
+}
+
+/**
+ * `go`: it can run there now. `queue`: nobody has room; it waits best there. `never`: it cannot be right later either.
+ * `nowhere`: no node there is can ever serve it, but one may come.
+ */
+export type Choice =
+  | { readonly kind: "go" | "queue"; readonly nodeId: NodeId }
+  | { readonly kind: "never"; readonly failure: Failure }
+  | { readonly kind: "nowhere" };
+
+export function chooseNode(view: ClusterView, demand: Demand, chance: () => number): Choice {
+  const { strategy } = demand;
+  const living = [...view.nodes].filter((node) => node.view.state === "alive");
+  if (strategy.kind === "affinity") {
+    const wanted = living.filter((node) => node.view.nodeId === strategy.nodeId);
+    if (wanted.length > 0 && (!strategy.soft || fits(demand.resources, wanted[0]!.view.total))) return among(view, wanted, demand, chance);
+    if (!strategy.soft) return { kind: "never", failure: noSuchNode(demand, strategy.nodeId) };
+  }
+  let fitting = living.filter(({ view: node }) => labelsFit(demand, node));
+  if (strategy.kind === "labels") {
+    const liked = fitting.filter(({ view: node }) => matches(strategy.soft, node.labels) && fits(demand.resources, node.total));
+    if (liked.length > 0) fitting = liked;
+  }
+  return among(view, fitting, demand, chance);
+}
+
+function among(view: ClusterView, nodes: readonly KnownNode[], demand: Demand, chance: () => number): Choice {
+  const possible = nodes.filter((node) => fits(demand.resources, node.view.total));
+  if (possible.length === 0) return { kind: "nowhere" };
+  const open = possible.filter((node) => fits(demand.resources, view.freeOf(node)));
+  if (open.length === 0) return { kind: "queue", nodeId: leastQueued(view, possible).view.nodeId };
+  return { kind: "go", nodeId: best(view, open, demand, chance).view.nodeId };
+}
+
+function best(view: ClusterView, open: readonly KnownNode[], demand: Demand, chance: () => number): KnownNode {
+  const near = demand.near === undefined ? undefined : open.find((node) => node.view.nodeId === demand.near);
+  if (near !== undefined) return near;
+  const spread = demand.strategy.kind === "spread";
+  const scored = open.map((node) => ({ node, score: scoreOf(view, node, demand.resources, spread) }));
+  const least = Math.min(...scored.map(({ score }) => score));
+  if (!spread) {
+    const local = scored.find(({ node, score }) => node.view.nodeId === view.self && score <= least);
+    if (local !== undefined) return local.node;
+  }
+  scored.sort((a, b) => a.score - b.score || (a.node.view.nodeId < b.node.view.nodeId ? -1 : 1));
+  const equals = scored.filter(({ score }) => score <= least).length;
+  const top = Math.max(equals, spread ? 1 : Math.ceil(scored.length * TOP_PART));
+  return scored[Math.floor(chance() * Math.min(top, scored.length))]!.node;
+}
+
+/** Utilisation of the resource of which it is highest, with the demand in place; small ones are alike unless spreading. */
+function scoreOf(view: ClusterView, node: KnownNode, demand: Readonly<ResourceAmounts>, spread: boolean): number {
+  const free = view.freeOf(node);
+  let most = 0;
+  for (const name in node.view.total) {
+    const total = node.view.total[name]!;
+    // The store is used by bytes, not by tasks.
+    if (total <= 0 || name === "objectStoreMemory") continue;
+    most = Math.max(most, 1 - ((free[name] ?? 0) - (demand[name] ?? 0)) / total);
+  }
+  return !spread && most <= SPREAD_THRESHOLD ? 0 : most;
+}
+
+/** Where the queue is shortest for what the node has; the own node among equals. */
+function leastQueued(view: ClusterView, nodes: readonly KnownNode[]): KnownNode {
+  const length = (node: KnownNode): number => {
+    const cpus = node.view.total["CPU"] ?? 1;
+    return ((node.view.queued["CPU"] ?? 0) + (node.debit["CPU"] ?? 0)) / Math.max(1, cpus);
+  };
+  return nodes.reduce((a, b) => {
+    const difference = length(b) - length(a);
+    return difference < 0 || (difference === 0 && b.view.nodeId === view.self) ? b : a;
+  });
+}
+
+export function labelsFit(demand: Demand, node: NodeView): boolean {
+  if (demand.strategy.kind === "labels" && !matches(demand.strategy.hard, node.labels)) return false;
+  return demand.labelSelector === undefined || matches(demand.labelSelector, node.labels);
+}
+
+const noSuchNode = (demand: Demand, nodeId: NodeId): Failure => ({
+  code: "NODE_DIED",
+  message: `${demand.what} may only run on node ${nodeId}, which is not part of this cluster (any more)`,
+});

@@ -1,0 +1,98 @@
+/**
+ * The cluster as one node sees it: every node with what it has and has free, a moment old. Control sends the changes. What this
+ * node has sent elsewhere since is counted against what is free there, until news of that node comes.
+ */
+import { isDriverId, prefixOf } from "../../protocol/ids.ts";
+import type { NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { NodeView } from "../../protocol/cluster.ts";
+import type { ResourceAmounts } from "../../protocol/messages.ts";
+import { addTo, copyOf, fits, subtractFrom } from "../resources.ts";
+
+export interface KnownNode {
+  view: NodeView;
+  /** Sent there since the last news of it. */
+  readonly debit: ResourceAmounts;
+}
+
+/** Drivers that were asked for and are known, at most: the oldest is asked for again. */
+const DRIVERS_MAX = 10_000;
+
+export class ClusterView {
+  readonly self: NodeId;
+  readonly #nodes = new Map<NodeId, KnownNode>();
+  readonly #byPrefix = new Map<string, NodeId>();
+  readonly #drivers = new Map<ProcessId, NodeId>();
+
+  constructor(self: NodeId) {
+    this.self = self;
+    this.#byPrefix.set(prefixOf(self), self);
+  }
+
+  get nodes(): Iterable<KnownNode> {
+    return this.#nodes.values();
+  }
+
+  get(id: NodeId): NodeView | undefined {
+    return this.#nodes.get(id)?.view;
+  }
+
+  isAlive(id: NodeId): boolean {
+    const state = this.get(id)?.state;
+    return state === "alive" || state === "draining";
+  }
+
+  /** Takes the news of a node; false for what is not newer than what is known. */
+  update(view: NodeView): boolean {
+    const known = this.#nodes.get(view.nodeId);
+    if (known !== undefined && (view.version <= known.view.version || known.view.state === "dead")) return false;
+    this.#byPrefix.set(prefixOf(view.nodeId), view.nodeId);
+    if (known === undefined) this.#nodes.set(view.nodeId, { view, debit: Object.create(null) as ResourceAmounts });
+    else {
+      known.view = view;
+      for (const name in known.debit) delete known.debit[name];
+    }
+    return true;
+  }
+
+  /** Nodes of which control says nothing any more. */
+  forget(id: NodeId): void {
+    this.#nodes.delete(id);
+    this.#byPrefix.delete(prefixOf(id));
+  }
+
+  driverIs(process: ProcessId, at: NodeId): void {
+    this.#drivers.delete(process);
+    this.#drivers.set(process, at);
+    if (this.#drivers.size > DRIVERS_MAX) this.#drivers.delete(this.#drivers.keys().next().value as ProcessId);
+  }
+
+  /** The node of a process; undefined when it must be asked for (a driver), or is of no node known here. */
+  nodeOf(process: ProcessId): NodeId | undefined {
+    return isDriverId(process) ? this.#drivers.get(process) : this.#byPrefix.get(prefixOf(process));
+  }
+
+  /** What is free there as far as is known here. */
+  freeOf({ view, debit }: KnownNode): ResourceAmounts {
+    const free = copyOf(view.free);
+    subtractFrom(free, debit);
+    return free;
+  }
+
+  /** Work was sent there. */
+  charge(id: NodeId, demand: Readonly<ResourceAmounts>): void {
+    const known = this.#nodes.get(id);
+    if (known !== undefined) addTo(known.debit, demand);
+  }
+
+  /** What all living nodes have, or have free. */
+  sum(what: "total" | "free"): ResourceAmounts {
+    const sum: ResourceAmounts = Object.create(null) as ResourceAmounts;
+    for (const { view } of this.#nodes.values()) if (view.state === "alive") addTo(sum, view[what]);
+    return sum;
+  }
+
+  couldEver(demand: Readonly<ResourceAmounts>): boolean {
+    for (const { view } of this.#nodes.values()) if (view.state === "alive" && fits(demand, view.total)) return true;
+    return false;
+  }
+}
