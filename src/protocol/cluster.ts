@@ -53,7 +53,7 @@ export const nodeView = obj({
   queued: resources,
   /** Demands that wait, by kind, and why; for listings. */
   pending: list(obj({ resources, count: uint(), reason: str(4096) }), 1000),
-  /** Counts changes of this entry; an older one is not taken. */
+  /** Counts changes of this entry, at control; an older one is not taken. */
   version: uint(),
 });
 export type NodeView = Static<typeof nodeView>;
@@ -106,7 +106,6 @@ export const clusterDefinitions = {
     free: resources,
     queued: resources,
     pending: list(obj({ resources, count: uint(), reason: str(4096) }), 1000),
-    version: uint(),
   }),
   /** It leaves by its own will, with everything on it. */
   nodeLeave: def(92, "node", "control", { reason: str(1024) }),

@@ -9,6 +9,7 @@ import type { LeaseId, LeaseRequestId, NodeId, ProcessId } from "../../protocol/
 import type { Body } from "../../protocol/messages.ts";
 import type { NodeMachine } from "../node/node.ts";
 import { remember } from "../node/state.ts";
+import { fits, sumOf } from "../resources.ts";
 import { chooseNode } from "./policy.ts";
 import type { Demand } from "./policy.ts";
 import type { ClusterView } from "./view.ts";
@@ -57,12 +58,16 @@ export class LeaseRouter {
 
   leaseRequest(from: ProcessId, body: Body<"leaseRequest">, now: number, hops = 0): void {
     const before = this.#forwarded.get(body.requestId);
-    if (before !== undefined) return this.#port.forward(before.to, from, before.hops, body);
+    // A repeat; but one that has come further than it was sent has come back.
+    if (before !== undefined && before.hops > hops) return this.#port.forward(before.to, from, before.hops, body);
+    this.#forwarded.delete(body.requestId);
+    const { strategy, resources } = body.shape;
     if (hops > 0) {
       this.#node.ownerKnown(from);
       remember(this.#hops, body.requestId, hops, FORWARDED_MAX);
+      // Whoever sent it has chosen this node: it is chosen again only if there is no room after all.
+      if (fits(sumOf([resources, this.#node.queued()]), this.#node.free)) return this.#node.leaseRequest(from, body, now);
     }
-    const { strategy } = body.shape;
     if (hops >= HOPS_MAX || strategy.kind === "group") return this.#node.leaseRequest(from, body, now);
     const choice = chooseNode(this.#view, demandOf(body), () => this.#port.chance());
     switch (choice.kind) {

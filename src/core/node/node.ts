@@ -14,6 +14,7 @@ import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, 
 import { Ledger } from "./ledger.ts";
 import { WorkerPool } from "./pool.ts";
 import { RequestQueue } from "./queue.ts";
+import { sumOf } from "../resources.ts";
 import { GONE_MAX, remember, TOMBSTONES_MAX } from "./state.ts";
 import type { ActorHold, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
 import { warn, watch } from "./warnings.ts";
@@ -206,6 +207,11 @@ export class NodeMachine {
     for (const { owner, jobId, lease, since } of [...this.#s.queue.wants]) {
       if (lease !== undefined) yield { owner, body: { ...lease, jobId, backlog: 1 }, since };
     }
+  }
+
+  /** The sum of what waits. */
+  queued(): ResourceAmounts {
+    return sumOf([...this.#s.queue.wants].map(({ demand }) => demand));
   }
 
   /** Takes a waiting request away, for another node. False if it does not wait any more. */

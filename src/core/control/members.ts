@@ -1,0 +1,196 @@
+/**
+ * The members of a cluster: which nodes there are, what each has free, and which are gone. Part of control. It hears every node at
+ * least every few seconds; one that is silent for too long is dead, and stays dead: a node that comes back is a new one.
+ *
+ * Nodes are told of each other in batches, so that the cost of news is that of its readers, not of its number.
+ */
+import { prefixOf } from "../../protocol/ids.ts";
+import type { NodeId } from "../../protocol/ids.ts";
+import type { NodeView } from "../../protocol/cluster.ts";
+import type { Body, DeathReason, Failure } from "../../protocol/messages.ts";
+import { equal } from "../resources.ts";
+
+export interface MembersPort {
+  send<N extends "joined" | "nodesChanged">(to: NodeId, name: N, body: Body<N>): void;
+  /** With everything on it. The link to it is to be given up. */
+  nodeGone(id: NodeId, reason: DeathReason): void;
+  /** For people: the event log of the cluster. */
+  event(kind: "node-joined" | "node-left" | "node-died", nodeId: NodeId, message: string): void;
+}
+
+/** A node that says nothing for so long is dead (decision 12 of the design: within five seconds). */
+export const SILENT_MS = 5_000;
+/** News is gathered for so long. */
+export const NEWS_MS = 100;
+/** Dead nodes are listed for so long, and at most so many of them. */
+const DEAD_LISTED_MS = 3_600_000;
+const DEAD_MAX = 10_000;
+
+interface Member {
+  view: NodeView;
+  heardAt: number;
+  deadAt: number | undefined;
+}
+
+export class Members {
+  readonly #port: MembersPort;
+  /** Counts incarnations of control, for nodes to tell them apart. */
+  readonly epoch: number;
+  readonly #members = new Map<NodeId, Member>();
+  readonly #prefixes = new Map<string, NodeId>();
+  readonly #news = new Set<NodeId>();
+  #newsAt: number | undefined;
+
+  constructor(port: MembersPort, epoch: number) {
+    this.#port = port;
+    this.epoch = epoch;
+  }
+
+  get(id: NodeId): NodeView | undefined {
+    return this.#members.get(id)?.view;
+  }
+
+  get views(): NodeView[] {
+    return [...this.#members.values()].map(({ view }) => view);
+  }
+
+  get alive(): NodeView[] {
+    return this.views.filter(({ state }) => state !== "dead");
+  }
+
+  isAlive(id: NodeId): boolean {
+    const member = this.#members.get(id);
+    return member !== undefined && member.view.state !== "dead";
+  }
+
+  /** A node from before this incarnation: it is waited for as if it had just been heard. */
+  restore(view: NodeView, now: number): void {
+    const deadAt = view.state === "dead" ? now : undefined;
+    this.#members.set(view.nodeId, { view, heardAt: now, deadAt });
+    this.#prefixes.set(prefixOf(view.nodeId), view.nodeId);
+  }
+
+  /** Returns whether it is a member now. A repeat of one that is, and lives, says what it has anew. */
+  join(view: NodeView, now: number): boolean {
+    const refused = this.#refusal(view);
+    if (refused !== undefined) {
+      this.#port.send(view.nodeId, "joined", { epoch: this.epoch, nodes: [], refused });
+      return false;
+    }
+    const known = this.#members.get(view.nodeId);
+    const version = (known?.view.version ?? 0) + 1;
+    const state = known?.view.state === "draining" ? "draining" : view.state;
+    this.#members.set(view.nodeId, { view: { ...view, state, version }, heardAt: now, deadAt: undefined });
+    this.#prefixes.set(prefixOf(view.nodeId), view.nodeId);
+    if (known === undefined) this.#port.event("node-joined", view.nodeId, `node ${view.nodeId} joined from ${view.host}:${view.port}`);
+    this.#changed(view.nodeId, now);
+    this.#port.send(view.nodeId, "joined", { epoch: this.epoch, nodes: this.views });
+    return true;
+  }
+
+  /** It was heard; what it says of itself goes to the others if it differs. */
+  status(id: NodeId, body: Body<"nodeStatus">, now: number): void {
+    const member = this.#members.get(id);
+    if (member === undefined || member.deadAt !== undefined) return;
+    member.heardAt = now;
+    const { view } = member;
+    const same = equal(view.free, body.free) && equal(view.queued, body.queued);
+    member.view = { ...view, ...body, version: view.version + (same ? 0 : 1) };
+    if (!same) this.#changed(id, now);
+  }
+
+  /** Anything at all came from it. */
+  heard(id: NodeId, now: number): void {
+    const member = this.#members.get(id);
+    if (member !== undefined && member.deadAt === undefined) member.heardAt = now;
+  }
+
+  /** It gets nothing new from now on. False for a node that is not there. */
+  drain(id: NodeId, now: number): boolean {
+    const member = this.#members.get(id);
+    if (member === undefined || member.deadAt !== undefined) return false;
+    member.view = { ...member.view, state: "draining", version: member.view.version + 1 };
+    this.#changed(id, now);
+    return true;
+  }
+
+  leave(id: NodeId, reason: string, now: number): void {
+    this.#gone(id, { cause: "node-died", message: `node ${id} has left the cluster: ${reason}` }, "node-left", now);
+  }
+
+  nextDeadline(): number | undefined {
+    let at = this.#newsAt;
+    for (const { heardAt, deadAt } of this.#members.values()) {
+      const due = deadAt === undefined ? heardAt + SILENT_MS : deadAt + DEAD_LISTED_MS;
+      if (at === undefined || due < at) at = due;
+    }
+    return at;
+  }
+
+  tick(now: number): void {
+    for (const [id, { heardAt, deadAt }] of [...this.#members]) {
+      if (deadAt === undefined && now - heardAt >= SILENT_MS) {
+        const seconds = ((now - heardAt) / 1000).toFixed(1);
+        this.#gone(id, { cause: "node-died", message: `node ${id} has not been heard for ${seconds} s` }, "node-died", now);
+      } else if (deadAt !== undefined && now - deadAt >= DEAD_LISTED_MS) this.#forget(id);
+    }
+    if (this.#newsAt !== undefined && now >= this.#newsAt) this.#tell();
+  }
+
+  check(): void {
+    for (const [id, { view, deadAt }] of this.#members) {
+      if ((view.state === "dead") !== (deadAt !== undefined)) throw new Error(`node ${id} is ${view.state} and counted otherwise`);
+      if (deadAt === undefined && this.#prefixes.get(prefixOf(id)) !== id) throw new Error(`the prefix of node ${id} is not its own`);
+    }
+    if (this.#news.size > 0 && this.#newsAt === undefined) throw new Error("there is news and no time to tell it");
+  }
+
+  #refusal({ nodeId }: NodeView): Failure | undefined {
+    const known = this.#members.get(nodeId);
+    if (known?.deadAt !== undefined) {
+      return {
+        code: "NODE_DIED",
+        message: `node ${nodeId} was given up: it was not heard in time, or it had left. Start it again; it will be a new node`,
+      };
+    }
+    const holder = this.#prefixes.get(prefixOf(nodeId));
+    if (holder === undefined || holder === nodeId) return undefined;
+    return { code: "NODE_ID_TAKEN", message: `the first digits of node ${nodeId} are those of node ${holder}: it needs another id` };
+  }
+
+  #gone(id: NodeId, reason: DeathReason, kind: "node-left" | "node-died", now: number): void {
+    const member = this.#members.get(id);
+    if (member === undefined || member.deadAt !== undefined) return;
+    member.deadAt = now;
+    member.view = { ...member.view, state: "dead", free: {}, queued: {}, pending: [], version: member.view.version + 1 };
+    this.#changed(id, now);
+    this.#port.event(kind, id, reason.message);
+    this.#port.nodeGone(id, reason);
+    // Others must not wait for a batch to stop waiting for it.
+    this.#tell();
+    this.#limitDead();
+  }
+
+  #limitDead(): void {
+    const dead = [...this.#members].filter(([, { deadAt }]) => deadAt !== undefined);
+    for (const [id] of dead.slice(0, Math.max(0, dead.length - DEAD_MAX))) this.#forget(id);
+  }
+
+  #forget(id: NodeId): void {
+    this.#members.delete(id);
+    if (this.#prefixes.get(prefixOf(id)) === id) this.#prefixes.delete(prefixOf(id));
+  }
+
+  #changed(id: NodeId, now: number): void {
+    this.#news.add(id);
+    this.#newsAt ??= now + NEWS_MS;
+  }
+
+  #tell(): void {
+    this.#newsAt = undefined;
+    const nodes = [...this.#news].map((id) => this.#members.get(id)?.view).filter((view) => view !== undefined);
+    this.#news.clear();
+    if (nodes.length === 0) return;
+    for (const { nodeId } of this.alive) this.#port.send(nodeId, "nodesChanged", { nodes });
+  }
+}

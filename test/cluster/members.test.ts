@@ -1,0 +1,111 @@
+/** Membership: joining, news in batches, silence, leaving, draining, and what is refused. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Members, NEWS_MS, SILENT_MS } from "../../src/core/control/members.ts";
+import type { NodeId } from "../../src/protocol/ids.ts";
+import type { NodeView } from "../../src/protocol/cluster.ts";
+import type { Failure } from "../../src/protocol/messages.ts";
+import { amounts } from "../node/node-harness.ts";
+import { nodeIdOf, viewOf } from "./nodes.ts";
+
+interface Told {
+  readonly to: NodeId;
+  readonly name: string;
+  readonly nodes: readonly NodeView[];
+  readonly refused: Failure | undefined;
+}
+
+function setUp() {
+  const told: Told[] = [];
+  const gone: NodeId[] = [];
+  const events: string[] = [];
+  const members = new Members(
+    {
+      send: (to, name, body) => void told.push({ to, name, nodes: body.nodes, refused: "refused" in body ? body.refused : undefined }),
+      nodeGone: (id) => void gone.push(id),
+      event: (kind) => void events.push(kind),
+    },
+    1,
+  );
+  return { members, told, gone, events };
+}
+
+const idle = { free: amounts({ CPU: 2 }), queued: {}, pending: [] };
+
+test("a node that joins hears of all, and all hear of it in one batch", () => {
+  const { members, told } = setUp();
+  members.join(viewOf(0), 0);
+  members.join(viewOf(1), 10);
+  assert.deepEqual(
+    told.map(({ to, name, nodes }) => [to, name, nodes.length]),
+    [
+      [nodeIdOf(0), "joined", 1],
+      [nodeIdOf(1), "joined", 2],
+    ],
+  );
+  assert.equal(members.nextDeadline(), NEWS_MS);
+  members.tick(NEWS_MS);
+  assert.deepEqual(
+    told.slice(2).map(({ name, nodes }) => [name, nodes.length]),
+    [
+      ["nodesChanged", 2],
+      ["nodesChanged", 2],
+    ],
+  );
+  members.check();
+});
+
+test("a status that says nothing new is heard and not told on", () => {
+  const { members, told } = setUp();
+  members.join(viewOf(0), 0);
+  members.tick(NEWS_MS);
+  const before = told.length;
+  members.status(nodeIdOf(0), idle, 4000);
+  members.tick(4000 + NEWS_MS);
+  assert.equal(told.length, before);
+  members.tick(SILENT_MS + NEWS_MS);
+  assert.equal(members.isAlive(nodeIdOf(0)), true);
+});
+
+test("a node that is silent for five seconds is dead, at once for all, and for good", () => {
+  const { members, told, gone, events } = setUp();
+  members.join(viewOf(0), 0);
+  members.join(viewOf(1), 0);
+  members.status(nodeIdOf(0), idle, SILENT_MS - 1);
+  members.tick(SILENT_MS);
+  assert.deepEqual(gone, [nodeIdOf(1)]);
+  assert.equal(told.at(-1)!.nodes.find(({ nodeId }) => nodeId === nodeIdOf(1))?.state, "dead");
+  assert.equal(members.join(viewOf(1), SILENT_MS + 1), false);
+  assert.equal(told.at(-1)!.refused?.code, "NODE_DIED");
+  assert.deepEqual(events, ["node-joined", "node-joined", "node-died"]);
+  members.check();
+});
+
+test("a node that leaves is gone at once; one that drains is there and takes nothing new", () => {
+  const { members, gone } = setUp();
+  members.join(viewOf(0), 0);
+  members.join(viewOf(1), 0);
+  assert.equal(members.drain(nodeIdOf(1), 5), true);
+  assert.equal(members.get(nodeIdOf(1))?.state, "draining");
+  members.leave(nodeIdOf(1), "it was drained", 10);
+  assert.deepEqual(gone, [nodeIdOf(1)]);
+  assert.equal(members.drain(nodeIdOf(1), 20), false);
+  members.check();
+});
+
+test("another node with the same first digits is refused", () => {
+  const { members, told } = setUp();
+  members.join(viewOf(0), 0);
+  assert.equal(members.join({ ...viewOf(1), nodeId: "000000ffffff" as NodeId }, 1), false);
+  assert.equal(told.at(-1)!.refused?.code, "NODE_ID_TAKEN");
+});
+
+test("dead nodes are listed for an hour", () => {
+  const { members } = setUp();
+  members.join(viewOf(0), 0);
+  members.leave(nodeIdOf(0), "stopped", 1);
+  members.tick(3_599_999);
+  assert.equal(members.views.length, 1);
+  members.tick(3_600_001);
+  assert.equal(members.views.length, 0);
+});
