@@ -21,7 +21,8 @@ function setUp() {
   const events: string[] = [];
   const members = new Members(
     {
-      send: (to, name, body) => void told.push({ to, name, nodes: body.nodes, refused: "refused" in body ? body.refused : undefined }),
+      joined: (to, { nodes, refused }) => void told.push({ to, name: "joined", nodes, refused }),
+      changed: (to, { nodes }) => void told.push({ to, name: "nodesChanged", nodes, refused: undefined }),
       nodeGone: (id) => void gone.push(id),
       event: (kind) => void events.push(kind),
     },

@@ -71,8 +71,9 @@ export class Cluster {
     this.runMs = runMs;
     this.members = new Members(
       {
-        send: (to, name, body) => this.#message(`control ${to}`, () => this.#news(to, name, body)),
-        nodeGone: (id) => this.later(1, () => this.#lost(id)),
+        joined: (to, { nodes }) => this.#message(`control ${to}`, () => this.#news(to, nodes)),
+        changed: (to, { nodes }) => this.#message(`control ${to}`, () => this.#news(to, nodes)),
+        nodeGone: () => {},
         event: () => {},
       },
       1,
@@ -158,17 +159,14 @@ export class Cluster {
     });
   }
 
-  #news(to: NodeId, name: "joined" | "nodesChanged", body: Body<"joined"> | Body<"nodesChanged">): void {
+  #news(to: NodeId, nodes: readonly NodeView[]): void {
     const node = this.nodes.find(({ id }) => id === to);
     if (node?.alive !== true) return;
-    for (const view of body.nodes) {
+    for (const view of nodes) {
       if (node.view.update(view) && view.state === "dead") node.router.nodeLost(view.nodeId, this.now);
     }
-    if (name === "nodesChanged") node.router.rebalance(this.now);
+    node.router.rebalance(this.now);
   }
-
-  /** What its owner would do: the leases there are over. */
-  #lost(_id: NodeId): void {}
 
   #sent(to: ProcessId, name: MessageName, body: unknown): void {
     if (!isDriverId(to)) return;

@@ -11,7 +11,8 @@ import type { Body, DeathReason, Failure } from "../../protocol/messages.ts";
 import { equal } from "../resources.ts";
 
 export interface MembersPort {
-  send<N extends "joined" | "nodesChanged">(to: NodeId, name: N, body: Body<N>): void;
+  joined(to: NodeId, body: Body<"joined">): void;
+  changed(to: NodeId, body: Body<"nodesChanged">): void;
   /** With everything on it. The link to it is to be given up. */
   nodeGone(id: NodeId, reason: DeathReason): void;
   /** For people: the event log of the cluster. */
@@ -74,7 +75,7 @@ export class Members {
   join(view: NodeView, now: number): boolean {
     const refused = this.#refusal(view);
     if (refused !== undefined) {
-      this.#port.send(view.nodeId, "joined", { epoch: this.epoch, nodes: [], refused });
+      this.#port.joined(view.nodeId, { epoch: this.epoch, nodes: [], refused });
       return false;
     }
     const known = this.#members.get(view.nodeId);
@@ -84,7 +85,7 @@ export class Members {
     this.#prefixes.set(prefixOf(view.nodeId), view.nodeId);
     if (known === undefined) this.#port.event("node-joined", view.nodeId, `node ${view.nodeId} joined from ${view.host}:${view.port}`);
     this.#changed(view.nodeId, now);
-    this.#port.send(view.nodeId, "joined", { epoch: this.epoch, nodes: this.views });
+    this.#port.joined(view.nodeId, { epoch: this.epoch, nodes: this.views });
     return true;
   }
 
@@ -191,6 +192,6 @@ export class Members {
     const nodes = [...this.#news].map((id) => this.#members.get(id)?.view).filter((view) => view !== undefined);
     this.#news.clear();
     if (nodes.length === 0) return;
-    for (const { nodeId } of this.alive) this.#port.send(nodeId, "nodesChanged", { nodes });
+    for (const { nodeId } of this.alive) this.#port.changed(nodeId, { nodes });
   }
 }
