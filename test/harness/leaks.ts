@@ -7,7 +7,6 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, afterEach } from "node:test";
-import type { TestContext } from "node:test";
 import { kill, MARK, processesWith } from "./processes.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -97,8 +96,8 @@ export function leakChecked(when: "after each test" | "at the end" = "after each
 const root = path.resolve(import.meta.dirname, "../..");
 let folders = 0;
 
-/** An empty folder inside the package, so that `import "mobula"` works from it; removed after the test. */
-export function freshFolder(t: TestContext): string {
+/** An empty folder inside the package, so that `import "mobula"` works from it; removed after the test, or after the file if `t` is the module of tests. */
+export function freshFolder(t: { after(clear: () => void): void }): string {
   const folder = path.join(root, ".tmp", `${fileMark}-${++folders}`);
   fs.mkdirSync(folder, { recursive: true });
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
