@@ -48,8 +48,7 @@ function programOf(all: readonly Example[]): string {
 
 /** What the comments behind console.log say that it prints, and what it did print, without what only lays it out. */
 const bare = (text: string): string => text.replaceAll(/[\s,'"]/g, "");
-const saidToPrint = (program: string): string =>
-  [...program.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, said]) => said).join("");
+const saidToPrint = (program: string): string => [...program.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, said]) => said).join("");
 
 const compilerOptions = {
   module: "nodenext",

@@ -188,6 +188,28 @@ describe("store machine", () => {
     world.machine.check();
   });
 
+  it("lets a reader that is faster than the seal wait for it, for a while", () => {
+    const world = new World(2 * UNIT);
+    const id = "soon" as ObjectId;
+    for (const reader of [b, c]) world.pin(reader, id);
+    assert.deepEqual([world.pins.length, world.failedPins.length], [0, 0]);
+    world.lose(c);
+    world.put(a, UNIT, { id });
+    assert.deepEqual(
+      world.pins.map(({ process }) => process),
+      [b],
+    );
+    world.machine.check();
+
+    world.pin(b, "never" as ObjectId);
+    world.sleep(2999);
+    assert.equal(world.failedPins.length, 0);
+    assert.equal(world.machine.nextDeadline(), world.now + 1);
+    world.sleep(1);
+    assert.deepEqual(world.failedPins, ["the store does not have it"]);
+    assert.equal(world.machine.nextDeadline(), undefined);
+  });
+
   it("takes everything back from a process that is gone, but what it sealed and announced", () => {
     const world = new World(8 * UNIT);
     const kept = world.put(a, UNIT);

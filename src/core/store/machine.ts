@@ -69,6 +69,8 @@ interface WaitingRequest extends AllocateRequest {
   readonly deadline: number;
 }
 
+/** How long a reader waits for the seal of an object that the store does not have (yet). */
+const SEAL_WAIT_MS = 3000;
 /** How long spilling rests after the disk refused. */
 const SPILL_RETRY_MS = 1000;
 
@@ -81,6 +83,8 @@ export class StoreMachine {
   /** Resident and unpinned, least recently used first. Copies go before primaries do. */
   readonly #idle = new Map<ObjectKey, StoredObject>();
   readonly #idleCopies = new Map<ObjectKey, StoredObject>();
+  /** Readers of objects whose seal has not been heard of. */
+  readonly #early = new Map<ObjectId, Waiter[]>();
   #queue: WaitingRequest[] = [];
   /** Objects that wait for space to be restored in, in order. They come before the queue: what they free, others wait for. */
   #restores: StoredObject[] = [];
@@ -134,9 +138,41 @@ export class StoreMachine {
       object.unannouncedBy = undefined;
     } else this.#byId.set(request.id, object);
     if (request.pin) object.pins.set(request.process, 1);
+    this.#pinEarly(request.id);
     this.#settle(object);
     this.#pump(now);
     return true;
+  }
+
+  /**
+   * A reader may be faster than the seal: who made the object told the reader's process of it on another connection. The seal
+   * is on its way then; of an object that is gone it never comes.
+   */
+  #awaitSeal(id: ObjectId, waiter: Waiter): void {
+    const others = this.#early.get(id);
+    if (others) others.push(waiter);
+    else this.#early.set(id, [waiter]);
+  }
+
+  #pinEarly(id: ObjectId): void {
+    const waiters = this.#early.get(id);
+    const object = this.#byId.get(id);
+    if (!waiters || !object) return;
+    this.#early.delete(id);
+    for (const { call, process } of waiters) this.#pinResident(object, call, process);
+  }
+
+  /** Takes those waiters out that are to go. */
+  #leaveEarly(goes: (waiter: Waiter) => boolean): Waiter[] {
+    const gone: Waiter[] = [];
+    for (const [id, waiters] of this.#early) {
+      const kept = waiters.filter((waiter) => !goes(waiter));
+      if (kept.length === waiters.length) continue;
+      gone.push(...waiters.filter(goes));
+      if (kept.length > 0) this.#early.set(id, kept);
+      else this.#early.delete(id);
+    }
+    return gone;
   }
 
   /** The holders of a sealed object are known now. False: there is no such object. */
@@ -157,7 +193,7 @@ export class StoreMachine {
   /** Until `deadline` a spilled object may wait for space; then it is offered on disk. */
   pin(call: number, process: ProcessId, id: ObjectId, deadline: number, now: number): void {
     const object = this.#byId.get(id);
-    if (!object) return this.#port.pinFailed(call, "the store does not have it");
+    if (!object) return this.#awaitSeal(id, { call, process, deadline: now + SEAL_WAIT_MS });
     if (object.state === "resident" || object.state === "spilling") return this.#pinResident(object, call, process);
     object.waiters.push({ call, process, deadline });
     if (object.state === "restoring") return;
@@ -245,6 +281,7 @@ export class StoreMachine {
   /** A process is gone: its space, its pins, what it waits for, and what it sealed that nobody has heard of. */
   processLost(process: ProcessId, now: number): void {
     this.#queue = this.#queue.filter((request) => request.process !== process);
+    this.#leaveEarly((waiter) => waiter.process === process);
     for (const grant of this.#grants.values()) if (grant.process === process) this.#dropGrant(grant);
     for (const object of this.#objects.values()) {
       if (object.waiters.length > 0) object.waiters = object.waiters.filter((waiter) => waiter.process !== process);
@@ -268,6 +305,7 @@ export class StoreMachine {
       this.#queue = this.#queue.filter((request) => request.deadline > now);
       for (const request of late) this.#port.refused(request.request, this.#refusal(this.#spillFailure ? "spill-failed" : "full"));
     }
+    for (const { call } of this.#leaveEarly((waiter) => waiter.deadline <= now)) this.#port.pinFailed(call, "the store does not have it");
     for (const object of [...this.#restores]) {
       const waiting = object.waiters.filter((waiter) => waiter.deadline > now);
       for (const waiter of object.waiters) if (waiter.deadline <= now) this.#pinOnDisk(object, waiter);
@@ -280,6 +318,7 @@ export class StoreMachine {
     let next = Infinity;
     for (const request of this.#queue) next = Math.min(next, request.deadline);
     for (const object of this.#restores) for (const waiter of object.waiters) next = Math.min(next, waiter.deadline);
+    for (const waiters of this.#early.values()) for (const waiter of waiters) next = Math.min(next, waiter.deadline);
     if (next !== Infinity && this.#restUntil > -Infinity) next = Math.min(next, this.#restUntil);
     return next === Infinity ? undefined : next;
   }
