@@ -96,7 +96,7 @@ export function leakChecked(when: "after each test" | "at the end" = "after each
 const root = path.resolve(import.meta.dirname, "../..");
 let folders = 0;
 
-/** An empty folder inside the package, so that `import "mobula"` works from it; removed after the test, or after the file if `t` is the module of tests. */
+/** An empty folder inside the package, so that `import "mobula"` works from it; removed after the test, or the file (`{ after }`). */
 export function freshFolder(t: { after(clear: () => void): void }): string {
   const folder = path.join(root, ".tmp", `${fileMark}-${++folders}`);
   fs.mkdirSync(folder, { recursive: true });
