@@ -154,7 +154,6 @@ export class LinkSender<T> {
     if (connection !== this.#connection || this.#state !== "opening") return;
     if (next < this.#received || next > this.#end_() || acknowledged > next) return this.#finish("lost");
     this.#state = "open";
-    this.#attempts = 0;
     this.#received = next;
     this.#sent = next;
     this.#flyingBytes = 0;
@@ -170,6 +169,8 @@ export class LinkSender<T> {
     if (received > this.#sent || acknowledged > received) return this.#finish("lost");
     this.#heardAt = now;
     this.#usedAt = now;
+    // Only what arrives shows that a connection is good: one that breaks each time at the same message is not dialled in haste.
+    if (received > this.#received) this.#attempts = 0;
     for (; this.#received < received; this.#received++) this.#flyingBytes -= this.#at(this.#received).size;
     this.#release(acknowledged);
     this.#fill(now);

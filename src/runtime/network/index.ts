@@ -13,3 +13,6 @@ export type { Accepted, Credential } from "./secret.ts";
 export type { TlsChoice, TlsMaterial } from "./tls.ts";
 export { createToken, findToken, readTokenFile } from "./token-file.ts";
 export type { FoundToken } from "./token-file.ts";
+export { LINK, LinkHub } from "./hub.ts";
+export type { HubOptions, HubStatistics } from "./hub.ts";
+export type { Link, LinkStatistics } from "./link.ts";

@@ -17,7 +17,7 @@ const SOON = Promise.resolve();
 
 /** A message of the tables, or a hot one as raw bytes: `buffer` is shared and must be copied from before returning. */
 export interface ConnectionHandler {
-  message(name: MessageName, body: never): void;
+  message(name: MessageName, body: never, bytes: number): void;
   /** `at` is the offset of the body in `buffer`, `end` its end. Absent: hot messages are refused. */
   direct?(code: number, buffer: Buffer, at: number, end: number): void;
   /** Once. Everything that the peer sent has been handed on before. */
@@ -168,7 +168,7 @@ export class Connection {
         handler.direct(code, buffer, at + HEADER_BYTES, end);
       } else {
         const { name, body } = decodeBody(code, buffer.subarray(at + HEADER_BYTES, end));
-        handler.message(name, body);
+        handler.message(name, body, length);
       }
       at = end;
       if (this.#closed) return buffer.byteLength;
