@@ -184,7 +184,7 @@ test("no more connections than the limit are open, and every message arrives", a
   assert.ok(most <= 3, `${most} connections were open, one of them just being closed`);
 });
 
-test("a peer that cannot be reached is tried again and again, with the reason told, and more than the limit is an end that is told", async (t) => {
+test("a peer that cannot be reached is tried again with the reason told, and more than the limit is an end that is told", async (t) => {
   const troubles: string[] = [];
   const b = await member(t, "b");
   b.listener.close();
