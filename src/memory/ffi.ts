@@ -42,6 +42,8 @@ export interface Libc {
   futexWake(address: number): void;
   pipe(): { read: number; write: number };
   makeFifo(path: string): void;
+  /** Locks an open file for as long as it is open, in any process (flock); false when another has it. */
+  tryLock(fd: number): boolean;
   /** The kernel sends `signal` to this process when the thread that started it ends. */
   setParentDeathSignal(signal: number): void;
 }
@@ -58,6 +60,8 @@ const PR_SET_PDEATHSIG = 1;
 const FUTEX_WAIT = 0;
 const FUTEX_WAKE = 1;
 const FUTEX_NUMBER: Record<string, number | undefined> = { x64: 202, arm64: 98, riscv64: 98, loong64: 98 };
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 const EAGAIN = 11;
 const EINTR = 4;
 const ETIMEDOUT = 110;
@@ -78,6 +82,7 @@ function bind(koffi: Koffi, futexNumber: number): Libc {
   const futex = func("syscall", ["int64_t", "int64_t", "int64_t", "int64_t", "const void *", "int64_t", "int64_t"], "int64_t");
   const pipe2 = func("pipe2", ["void *", "int"]);
   const mkfifo = func("mkfifo", ["str", "uint"]);
+  const flock = func("flock", ["int", "int"]);
   const prctl = func("prctl", ["int", "uint64_t", "uint64_t", "uint64_t", "uint64_t"]);
   const checked = (name: string, result: number): number => {
     if (result === -1) throw new SystemCallError(name, koffi.errno());
@@ -118,6 +123,11 @@ function bind(koffi: Koffi, futexNumber: number): Libc {
       return { read: ends[0]!, write: ends[1]! };
     },
     makeFifo: (path) => void checked("mkfifo", mkfifo(path, 0o600)),
+    tryLock(fd) {
+      if (flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+      if (koffi.errno() === EAGAIN) return false;
+      throw new SystemCallError("flock", koffi.errno());
+    },
     setParentDeathSignal: (signal) => void checked("prctl", prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0)),
   };
 }

@@ -1,7 +1,9 @@
 /** The kinds of control stores as the behaviour suite sees them: a place where stores can be made, one after the other. */
+import path from "node:path";
 import type { TestContext } from "node:test";
 import { createControlStore, MemoryPlace } from "../../src/runtime/stores/index.ts";
 import type { ControlStore, Entry } from "../../src/runtime/stores/index.ts";
+import { freshFolder } from "../harness/index.ts";
 
 export interface Place {
   /** Another store object over the same place, as another process would make it. */
@@ -14,6 +16,12 @@ export const kinds: Readonly<Record<string, { readonly missing?: string; place(t
     place: () => {
       const memory = new MemoryPlace();
       return { store: () => createControlStore({ kind: "memory", memory }) };
+    },
+  },
+  durable: {
+    place: (t) => {
+      const folder = path.join(freshFolder(t), "state");
+      return { store: () => createControlStore({ kind: "durable", folder }) };
     },
   },
 };
