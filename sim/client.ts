@@ -180,7 +180,7 @@ export class SimClient implements OwnerPort {
       this.owner.lost(ref, value.message);
       this.batchEnd();
       if ((ref.state as string) === "failed") return done(value);
-      (ref.waiters ??= []).push({ refSettled: () => this.process.post(() => this.value(ref, done)) });
+      ref.addWaiter({ refSettled: () => this.process.post(() => this.value(ref, done)) });
     });
   }
 

@@ -273,7 +273,7 @@ export class Context {
       this.client.process.post(() => this.blocking.unblock(then));
     };
     const waiter = { refSettled: () => void (enough() && end()) };
-    for (const ref of refs) if (ref.state === "pending") (ref.waiters ??= []).push(waiter);
+    for (const ref of refs) if (ref.state === "pending") ref.addWaiter(waiter);
     if (timeoutUs < Infinity) this.client.process.after(timeoutUs, end);
   }
 
@@ -342,7 +342,7 @@ export class Context {
     for (const { ref } of refArgs) {
       client.fetch(ref);
       if (ref.state !== "pending") settled(ref);
-      else (ref.waiters ??= []).push({ refSettled: settled });
+      else ref.addWaiter({ refSettled: settled });
     }
     settled(undefined);
   }

@@ -52,6 +52,15 @@ function requireRef(what: string, value: unknown, option: string): Ref<unknown> 
   });
 }
 
+function requireRefs(what: string, values: readonly unknown[]): Ref<unknown>[] {
+  const refs = new Array<Ref<unknown>>(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    refs[i] = isObjectRef(value) ? value : requireRef(what, value, `refs[${i}]`);
+  }
+  return refs;
+}
+
 /**
  * Stores a value once, so that many tasks can take its ref. Large typed arrays go to shared memory, where tasks read them in place.
  * The value is taken as it is now.
@@ -138,7 +147,7 @@ export function get<const R extends readonly Ref<unknown>[]>(refs: R, options?: 
 export async function get(refs: unknown, options?: GetOptions): Promise<unknown> {
   const { progress, ...request } = getSettings(options);
   const many = Array.isArray(refs);
-  const list = many ? refs.map((ref, i) => requireRef("get()", ref, `refs[${i}]`)) : [requireRef("get()", refs, "ref")];
+  const list = many ? requireRefs("get()", refs) : [requireRef("get()", refs, "ref")];
   request.signal?.throwIfAborted();
   if (list.length === 0) return [];
   const bar = progress ? new ProgressBar({ total: list.length }) : undefined;
@@ -182,17 +191,19 @@ function checkWaitList(refs: unknown): Ref<unknown>[] {
   if (!Array.isArray(refs) || refs.length === 0) {
     throw new InvalidOptionError(`wait() needs an array of at least one ObjectRef, got ${shown(refs)}.`, { option: "refs", value: refs });
   }
-  const list = refs.map((ref, i) => requireRef("wait()", ref, `refs[${i}]`));
+  const list = requireRefs("wait()", refs);
   if (list.length === 1) return list;
-  const seen = new Set<string>();
-  for (const [i, ref] of list.entries()) {
-    if (seen.has(ref.id)) {
+  // One object an id and process, so the objects tell.
+  const seen = new Set<Ref<unknown>>();
+  for (let i = 0; i < list.length; i++) {
+    const ref = list[i]!;
+    if (seen.has(ref)) {
       throw new InvalidOptionError(`wait() needs distinct refs, but refs[${i}] (${ref.id}) is there twice.`, {
         option: `refs[${i}]`,
         value: ref,
       });
     }
-    seen.add(ref.id);
+    seen.add(ref);
   }
   return list;
 }

@@ -17,7 +17,8 @@ export class ObjectRef {
   /** @internal */ state: RefState = "pending";
   /** @internal What it is once settled; `error` when failed. */
   payload: Payload | undefined = undefined;
-  /** @internal */ waiters: Waiter[] | undefined = undefined;
+  /** @internal Most refs have one waiter, or none: an array is made for the second. */
+  waiters: Waiter | Waiter[] | undefined = undefined;
   /** @internal The task that makes it: while pending, and afterwards for as long as it can be lost (lineage). */
   task: Task | undefined;
   /** @internal */ index: number;
@@ -35,6 +36,19 @@ export class ObjectRef {
     this.#id = id;
     this.task = task;
     this.index = index;
+  }
+
+  /** @internal */
+  addWaiter(waiter: Waiter): void {
+    if (this.waiters === undefined) this.waiters = waiter;
+    else if (Array.isArray(this.waiters)) this.waiters.push(waiter);
+    else this.waiters = [this.waiters, waiter];
+  }
+
+  /** @internal */
+  removeWaiter(waiter: Waiter): void {
+    if (this.waiters === waiter) this.waiters = undefined;
+    else if (Array.isArray(this.waiters)) this.waiters = this.waiters.filter((each) => each !== waiter);
   }
 
   /** Opaque; equal for every copy of this ref, in every process. */

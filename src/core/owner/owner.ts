@@ -264,7 +264,7 @@ export class Owner {
       if (ref.state === "failed") return ref;
       if (ref.state === "ready") continue;
       task.unready++;
-      (ref.waiters ??= []).push(task);
+      ref.addWaiter(task);
     }
     return undefined;
   }
@@ -353,6 +353,7 @@ export class Owner {
     const { waiters } = ref;
     if (!waiters) return;
     ref.waiters = undefined;
+    if (!Array.isArray(waiters)) return waiters.refSettled(ref);
     for (const waiter of waiters) waiter.refSettled(ref);
   }
 }

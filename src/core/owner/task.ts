@@ -60,6 +60,8 @@ export interface Stream {
   changed: () => void;
 }
 
+/** Arguments of so few bytes may as well be kept. */
+const SMALL = 64;
 const NOTHING = { kind: "inline", bytes: new Uint8Array(0), refs: undefined } as const;
 
 export class Task implements Waiter {
@@ -112,7 +114,8 @@ export class Task implements Waiter {
 
   /** Lets go of arguments: it will not run again. */
   release(): void {
-    const { callable, options } = this.spec;
+    const { callable, options, args, refArgs, holds } = this.spec;
+    if (args.bytes.length <= SMALL && !args.refs && !refArgs && !holds?.length) return;
     this.spec = { callable, options, args: NOTHING, refArgs: undefined, holds: undefined };
   }
 

@@ -130,7 +130,7 @@ export class ActorTable {
       missing++;
       if (ref.state === "failed") return settled(ref);
       this.#client.fetch(ref);
-      (ref.waiters ??= []).push({ refSettled: settled });
+      ref.addWaiter({ refSettled: settled });
     }
     settled(undefined);
   }

@@ -6,7 +6,7 @@ import { ConnectionError } from "../../errors/index.ts";
 import type { InlinePayload } from "../../protocol/direct.ts";
 import { packedSize } from "../../values/codec.ts";
 import type { Client } from "./client.ts";
-import { INLINE_MAX } from "./packing.ts";
+import { INLINE_MAX, NO_ARGUMENTS } from "./packing.ts";
 
 export interface Arguments {
   /** The list of arguments, with holes where refs were. */
@@ -16,7 +16,10 @@ export interface Arguments {
   readonly holds: readonly object[] | undefined;
 }
 
+const NONE: Arguments = { payload: NO_ARGUMENTS, refArgs: undefined, holds: undefined };
+
 export function packArguments(client: Client, args: readonly unknown[]): Arguments {
+  if (args.length === 0) return NONE;
   let refArgs: { index: number; ref: ObjectRef }[] | undefined;
   let plain: unknown[] | undefined;
   for (let i = 0; i < args.length; i++) {

@@ -35,6 +35,9 @@ export interface ClientIdentity {
 /** Messages that concern more than the client: a driver prints, a worker executes. Returns whether it knew the message. */
 export type OtherMessages = (name: MessageName, body: never) => boolean;
 
+/** What `valueNow` gives where the value is not to be had at once. */
+export const NOT_NOW: unique symbol = Symbol("not now");
+
 const isActor = (id: HeldId): id is ActorId => id.endsWith("-a");
 
 export class Client {
@@ -138,11 +141,12 @@ export class Client {
     return value instanceof Later ? value.promise : value;
   }
 
-  /** As `value`, at once, or undefined where that needs waiting. */
-  valueNow(ref: ObjectRef): { value: unknown } | undefined {
-    if (ref.state !== "ready" || ref.payload?.kind !== "inline") return undefined;
-    const value = this.packing.open(ref.payload);
-    return value instanceof Later ? { value: value.promise } : { value };
+  /** As `value`, at once, or NOT_NOW where that needs waiting. */
+  valueNow(ref: ObjectRef): unknown {
+    const { payload } = ref;
+    if (ref.state !== "ready" || payload?.kind !== "inline") return NOT_NOW;
+    const value = this.packing.open(payload);
+    return value instanceof Later ? NOT_NOW : value;
   }
 
   async openError(payload: Payload & { kind: "inline" | "error" }): Promise<unknown> {
@@ -239,7 +243,7 @@ export class Client {
       this.world.tick();
       this.world.owner.lost(ref, error.message);
       if ((ref.state as string) === "failed") throw error;
-      await new Promise<void>((resolve) => (ref.waiters ??= []).push({ refSettled: () => resolve() }));
+      await new Promise<void>((resolve) => ref.addWaiter({ refSettled: () => resolve() }));
       return this.value(ref);
     }
   }

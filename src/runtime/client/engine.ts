@@ -36,16 +36,32 @@ import { currentContext } from "../worker/context.ts";
 import type { CallContext } from "../worker/context.ts";
 import type { KnownActor } from "./actor-table.ts";
 import { foreign, packArguments } from "./arguments.ts";
+import { NOT_NOW } from "./client.ts";
 import type { Client } from "./client.ts";
 import type { ExportedFunction } from "./exports.ts";
 import { RefStream } from "./ref-stream.ts";
 import { RefWait } from "./waiting.ts";
+import type { WaitEnd } from "./waiting.ts";
 
+/** What the calls of one remote function have in common, worked out at the first. */
 interface Prepared {
+  readonly callable: ExportedFunction;
   readonly key: string;
   readonly maxCalls: number;
   readonly options: TaskOptions;
 }
+
+/** The same of an actor's method, through one handle. */
+interface PreparedCall {
+  readonly callable: ExportedFunction;
+  readonly options: TaskOptions;
+  readonly maxTaskRetries: number;
+  readonly holds: readonly object[];
+}
+
+/** So many values are decoded between two looks at the clock, and for so long before the event loop has its turn. */
+const DECODED_AT_ONCE = 1_000;
+const DECODE_MS = 10;
 
 /** What ends with the process: a driver's cluster, or nothing in a worker. */
 export interface EngineEnds {
@@ -63,7 +79,8 @@ export class ClientEngine implements Engine {
   readonly client: Client;
   readonly #ends: EngineEnds;
   #open = true;
-  readonly #prepared = new WeakMap<TaskSpec | CallSpec, Prepared>();
+  readonly #prepared = new WeakMap<TaskSpec, Prepared>();
+  readonly #preparedCalls = new WeakMap<CallSpec, PreparedCall>();
   #groups = 0;
 
   constructor(client: Client, ends: EngineEnds) {
@@ -201,16 +218,22 @@ export class ClientEngine implements Engine {
     const mine = this.#own(refs);
     const wait = new RefWait(mine, mine.length, true, request);
     if (!wait.done) {
-      const end = await this.#waiting(mine, () => wait.wait());
+      const end = await this.#waiting(wait);
       if (end === "aborted") throw request.signal!.reason;
       if (end === "timeout") throw timeoutError(mine, request.timeoutMs!);
     }
     if (wait.failed) return [await this.client.value(wait.failed)];
     const values = new Array<unknown>(mine.length);
     let later: Promise<void>[] | undefined;
+    let turnEnd = Number.POSITIVE_INFINITY;
+    if (mine.length > DECODED_AT_ONCE) turnEnd = performance.now() + DECODE_MS;
     for (let i = 0; i < mine.length; i++) {
-      const now = this.client.valueNow(mine[i]!);
-      if (now && !(now.value instanceof Promise)) values[i] = now.value;
+      if (i % DECODED_AT_ONCE === 0 && performance.now() > turnEnd) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        turnEnd = performance.now() + DECODE_MS;
+      }
+      const value = this.client.valueNow(mine[i]!);
+      if (value !== NOT_NOW) values[i] = value;
       else (later ??= []).push(this.client.value(mine[i]!).then((value) => void (values[i] = value)));
     }
     if (later) await this.#held(() => Promise.all(later));
@@ -220,7 +243,7 @@ export class ClientEngine implements Engine {
   async wait(refs: readonly Ref[], request: WaitRequest): Promise<readonly number[]> {
     const mine = this.#own(refs);
     const wait = new RefWait(mine, request.numReturns, false, request);
-    if (!wait.done && (await this.#waiting(mine, () => wait.wait())) === "aborted") throw request.signal!.reason;
+    if (!wait.done && (await this.#waiting(wait)) === "aborted") throw request.signal!.reason;
     const ready: number[] = [];
     for (let i = 0; i < mine.length && ready.length < request.numReturns; i++) if (mine[i]!.state !== "pending") ready.push(i);
     return ready;
@@ -309,11 +332,10 @@ export class ClientEngine implements Engine {
 
   #submit(spec: TaskSpec, args: readonly unknown[]): Task {
     const { client } = this;
-    const callable = client.exports.get(spec.target, spec.shape.name);
-    const { key, maxCalls, options } = this.#prepare(spec);
+    const { callable, key, maxCalls, options } = this.#prepared.get(spec) ?? this.#prepare(spec);
     const shape = this.#inherited(spec);
     const queue = client.world.owner.queue(shape === spec.shape ? key : keyOf(shape, maxCalls, spec.target.name), shape, maxCalls);
-    return this.#run(callable, options, args, queue, spec.signal, undefined);
+    return this.#run(callable, options, args, queue, spec.signal, NO_HOLDS);
   }
 
   #call(actor: ActorCore, spec: CallSpec, args: readonly unknown[]): Task {
@@ -326,8 +348,9 @@ export class ClientEngine implements Engine {
         { actorId: known.actorId, className: known.className, method: spec.method, maxPendingCalls: known.maxPendingCalls },
       );
     }
-    const options = callOptions(spec, known.maxTaskRetries);
-    return this.#run(this.client.exports.method(spec.method) as ExportedFunction, options, args, target, spec.signal, known);
+    let prepared = this.#preparedCalls.get(spec);
+    if (prepared?.maxTaskRetries !== known.maxTaskRetries || prepared.holds[0] !== known) prepared = this.#prepareCall(known, spec);
+    return this.#run(prepared.callable, prepared.options, args, target, spec.signal, prepared.holds);
   }
 
   #run(
@@ -336,15 +359,16 @@ export class ClientEngine implements Engine {
     args: readonly unknown[],
     place: ShapeQueue | ActorClient,
     signal: AbortSignal | undefined,
-    actor: KnownActor | undefined,
+    kept: readonly object[],
   ): Task {
     const { client } = this;
     const { payload, refArgs, holds } = packArguments(client, args);
     if (refArgs) for (const { ref } of refArgs) client.fetch(ref);
     client.world.tick();
-    const kept = actor ? [actor, ...(holds ?? [])] : holds;
-    const task = client.world.owner.submit({ callable, args: payload, refArgs, holds: kept, options }, place);
-    for (const ref of task.returns) ref.home = client;
+    const held = holds ? [...kept, ...holds] : kept;
+    const task = client.world.owner.submit({ callable, args: payload, refArgs, holds: held, options }, place);
+    const { returns } = task;
+    for (let i = 0; i < returns.length; i++) returns[i]!.home = client;
     this.#tie(task, signal);
     client.world.batchEnd();
     return task;
@@ -388,22 +412,28 @@ export class ClientEngine implements Engine {
   }
 
   #prepare(spec: TaskSpec): Prepared {
-    let prepared = this.#prepared.get(spec);
-    if (!prepared) {
-      const { numReturns, maxRetries, retryExceptions, streamBuffer } = spec;
-      const maxCalls = Math.max(0, spec.maxCalls);
-      const options: TaskOptions = {
-        numReturns: numReturns === "streaming" ? 0 : numReturns,
-        maxRetries,
-        retryExceptions: retryExceptions !== false,
-        retryRule: retryExceptions,
-        streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined,
-        maxCalls,
-        concurrencyGroup: undefined,
-      };
-      prepared = { key: keyOf(spec.shape, maxCalls, spec.target.name), maxCalls, options };
-      this.#prepared.set(spec, prepared);
-    }
+    const callable = this.client.exports.get(spec.target, spec.shape.name);
+    const { numReturns, maxRetries, retryExceptions, streamBuffer } = spec;
+    const maxCalls = Math.max(0, spec.maxCalls);
+    const options: TaskOptions = {
+      numReturns: numReturns === "streaming" ? 0 : numReturns,
+      maxRetries,
+      retryExceptions: retryExceptions !== false,
+      retryRule: retryExceptions,
+      streamBuffer: numReturns === "streaming" ? unbounded(streamBuffer) : undefined,
+      maxCalls,
+      concurrencyGroup: undefined,
+    };
+    const prepared = { callable, key: keyOf(spec.shape, maxCalls, spec.target.name), maxCalls, options };
+    this.#prepared.set(spec, prepared);
+    return prepared;
+  }
+
+  #prepareCall(known: KnownActor, spec: CallSpec): PreparedCall {
+    const { maxTaskRetries } = known;
+    const callable = this.client.exports.method(spec.method) as ExportedFunction;
+    const prepared = { callable, options: callOptions(spec, maxTaskRetries), maxTaskRetries, holds: [known] };
+    this.#preparedCalls.set(spec, prepared);
     return prepared;
   }
 
@@ -423,16 +453,15 @@ export class ClientEngine implements Engine {
     throw foreign(ref as unknown as ObjectRef);
   }
 
-  /** Waits with the caller's resources free, and the process kept alive. */
-  async #waiting<T>(refs: readonly ObjectRef[], wait: () => Promise<T>): Promise<T> {
+  /** Waits with the caller's resources free, and the process kept alive. One promise, where no task waits. */
+  #waiting(wait: RefWait): Promise<WaitEnd> {
     const call: CallContext | undefined = currentContext();
-    if (refs.length === 0) return wait();
-    call?.block();
-    try {
-      return await this.#held(wait);
-    } finally {
-      if (call) await call.unblock();
-    }
+    const { node } = this.client;
+    node.hold();
+    wait.onEnd = () => node.letGo();
+    if (!call) return wait.wait();
+    call.block();
+    return wait.wait().finally(() => call.unblock());
   }
 
   async #held<T>(wait: () => Promise<T>): Promise<T> {
@@ -444,6 +473,8 @@ export class ClientEngine implements Engine {
     }
   }
 }
+
+const NO_HOLDS: readonly object[] = [];
 
 const unbounded = (count: number): number => (count < 0 ? 0xffff_ffff : count);
 

@@ -3,10 +3,12 @@
  */
 import { SerializationError } from "../../errors/index.ts";
 import type { ReadableObject, StoreClient } from "../../memory/contract.ts";
+import type { InlinePayload } from "../../protocol/direct.ts";
 import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Payload } from "../../protocol/messages.ts";
 import type { ValueCodec } from "../../values/codec.ts";
 import type { Encoded } from "../../values/contract.ts";
+import { EMPTY_ARRAY, NOT_TINY, readTiny, tinyImage } from "../../values/tiny.ts";
 import { openPacked, packedSize, packInline, writePacked } from "../../values/packed.ts";
 import { importModules } from "../../functions/index.ts";
 import type { HeldId } from "./held-refs.ts";
@@ -16,6 +18,17 @@ export const INLINE_MAX = 100 * 1024;
 
 /** Makes the refs inside a value known to the node, and gives their ids. */
 export type Escape = (refs: readonly object[]) => HeldId[];
+
+/** The list of no arguments. */
+export const NO_ARGUMENTS: InlinePayload = { kind: "inline", bytes: EMPTY_ARRAY, refs: undefined };
+
+const tinyPayloads = new Array<InlinePayload | undefined>(256);
+
+/** One payload for each tiny image; its last byte tells them apart. */
+function tinyPayload(image: Uint8Array): InlinePayload {
+  const kind = image[2]!;
+  return (tinyPayloads[kind] ??= { kind: "inline", bytes: image, refs: undefined });
+}
 
 export class Packing {
   readonly codec: ValueCodec;
@@ -58,8 +71,16 @@ export class Packing {
     return { kind: "stored", id: name, size };
   }
 
+  /** A payload of a value that needs neither encoder nor store, or undefined. Shared. */
+  tiny(value: unknown): InlinePayload | undefined {
+    const image = tinyImage(value);
+    return image && tinyPayload(image);
+  }
+
   /** Decodes at once if nothing must be imported first, else later. */
   unpack(bytes: Uint8Array, share: boolean): unknown {
+    const tiny = readTiny(bytes);
+    if (tiny !== NOT_TINY) return tiny;
     const { inband, buffer: read, modules } = openPacked(bytes, { copy: !share });
     if (modules.length === 0) return this.codec.decode(inband, read);
     return new Later(importModules(modules).then((moduleOf) => this.codec.decode(inband, read, moduleOf)));

@@ -22,6 +22,8 @@ export class RefWait implements Waiter {
   #end: WaitEnd | undefined;
   /** The first ref that failed, in order of time. */
   failed: ObjectRef | undefined;
+  /** Called once, when a wait that was not done at once is over. */
+  onEnd: (() => void) | undefined;
   #resolve: ((end: WaitEnd) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #onAbort: (() => void) | undefined;
@@ -48,7 +50,7 @@ export class RefWait implements Waiter {
   wait(): Promise<WaitEnd> {
     if (this.#end) return Promise.resolve(this.#end);
     const { timeoutMs, signal } = this.#limits;
-    for (const ref of this.#refs) if (ref.state === "pending") (ref.waiters ??= []).push(this);
+    for (const ref of this.#refs) if (ref.state === "pending") ref.addWaiter(this);
     return new Promise((resolve) => {
       this.#resolve = resolve;
       if (timeoutMs !== undefined && Number.isFinite(timeoutMs))
@@ -77,7 +79,8 @@ export class RefWait implements Waiter {
     clearTimeout(this.#timer);
     if (this.#onAbort) this.#limits.signal!.removeEventListener("abort", this.#onAbort);
     // What has not settled forgets this wait, else a long-lived ref gathers the waits that gave it up.
-    for (const ref of this.#refs) if (ref.state === "pending" && ref.waiters) ref.waiters = ref.waiters.filter((w) => w !== this);
+    for (const ref of this.#refs) if (ref.state === "pending") ref.removeWaiter(this);
+    this.onEnd?.();
     this.#resolve?.(end);
   }
 }

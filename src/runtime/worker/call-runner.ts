@@ -145,10 +145,10 @@ export class CallRunner {
     try {
       result = await value;
     } catch (error) {
-      await this.#regain(call);
+      if (call.blocked) await this.#regain(call);
       return this.threw(call, error);
     }
-    await this.#regain(call);
+    if (call.blocked) await this.#regain(call);
     this.#returned(call, result);
   }
 
@@ -183,6 +183,8 @@ export class CallRunner {
 
   #pack(call: RunningCall, value: unknown, index: number): Payload {
     const { packing } = this.#host;
+    const tiny = packing.tiny(value);
+    if (tiny) return tiny;
     const holder = call.channel.link.owner;
     const payload = packing.pack(packing.encode(value, "return value"), () => this.#resultId(call, index), holder);
     if (payload.kind === "inline" && payload.refs) this.#host.credit(payload.refs, holder);

@@ -1,0 +1,55 @@
+/**
+ * The images of the smallest values (a small integer, true, false, null, undefined, the empty string, an empty array), made once and
+ * shared, and read without a decoder: most arguments and results of tiny calls are one of them. Not another format: the encoder writes
+ * the same bytes.
+ */
+import * as tag from "./format.ts";
+
+/** What `readTiny` gives for an image that is not tiny. */
+export const NOT_TINY: unique symbol = Symbol("not tiny");
+
+const LENGTH = 3;
+const images: Uint8Array[] = Array.from({ length: 256 }, (_, kind) => new Uint8Array([tag.VERSION, 0, kind]));
+
+/** The image of a value that has a tiny one. Shared: not to be written to. */
+export function tinyImage(value: unknown): Uint8Array | undefined {
+  switch (typeof value) {
+    case "number":
+      if (value >= -16 && value < 0x80 && (value | 0) === value && (value !== 0 || 1 / value > 0)) return images[value & 0xff];
+      return undefined;
+    case "boolean":
+      return images[value ? tag.TRUE : tag.FALSE];
+    case "undefined":
+      return images[tag.UNDEFINED];
+    case "string":
+      return value === "" ? images[tag.FIXSTR] : undefined;
+    default:
+      return value === null ? images[tag.NULL] : undefined;
+  }
+}
+
+export const EMPTY_ARRAY: Uint8Array = images[tag.FIXARRAY]!;
+
+/** The value of a tiny image, or NOT_TINY. */
+export function readTiny(image: Uint8Array): unknown {
+  if (image.length !== LENGTH || image[0] !== tag.VERSION || image[1] !== 0) return NOT_TINY;
+  const kind = image[2]!;
+  if (kind < tag.FIXSTR) return kind;
+  if (kind >= 0xf0) return kind - 0x100;
+  switch (kind) {
+    case tag.FIXSTR:
+      return "";
+    case tag.FIXARRAY:
+      return [];
+    case tag.UNDEFINED:
+      return undefined;
+    case tag.NULL:
+      return null;
+    case tag.FALSE:
+      return false;
+    case tag.TRUE:
+      return true;
+    default:
+      return NOT_TINY;
+  }
+}
