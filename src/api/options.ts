@@ -159,9 +159,17 @@ function strategyOf(value: unknown): Strategy {
   }
 }
 
+/** Parts of an environment that Ray has, by the names that one would try. */
+const notYet = Object.fromEntries(
+  ["workingDir", "modules", "jsModules", "npm", "pip", "conda", "uv", "container", "imageUri", "excludes", "config"].map((name) => [
+    name,
+    "This version has envVars only: workers run on this machine, with the files and packages of the program itself.",
+  ]),
+);
+
 function envVarsOf(value: unknown): Record<string, string> | undefined {
   if (value === undefined) return undefined;
-  const given = checkNames("runtimeEnv", value, ["envVars"]);
+  const given = checkNames("runtimeEnv", value, ["envVars"], notYet);
   return given["envVars"] === undefined ? undefined : record("runtimeEnv.envVars", given["envVars"], envVar);
 }
 

@@ -90,7 +90,7 @@ export const apiTests: Readonly<Record<string, readonly [file: string, title: st
   nodeLabels: ["test/rows/placement.test.ts", "nodeLabels places by labels"],
   nodes: ["test/rows/placement.test.ts", "nodes lists the node with its resources"],
   numCpus: ["test/rows/tasks.test.ts", "numCpus, memory and resources are held while a task runs, and never over-committed"],
-  numGpus: ["test/rows/tasks.test.ts", "numGpus asks for GPUs, and CUDA_VISIBLE_DEVICES says which"],
+  numGpus: ["test/rows/lifecycle.test.ts", "a task sees the GPUs that it was given, by the names that the program sees them by"],
   numReturns: ["test/rows/tasks.test.ts", "numReturns gives that many references; another length is an error"],
   objectStore: ["test/rows/objects.test.ts", "objectStore says what is stored, and goes back when the last reference is gone"],
   placementGroup: ["test/rows/placement.test.ts", "a placement group reserves its bundles, runs what is placed in it, and gives them back"],

@@ -63,6 +63,43 @@ test("after shutdown old references and handles reject with ConnectionError, and
   await assert.rejects(ray.get(ref), ray.ConnectionError);
   await assert.rejects(async () => ray.get(echo.say.remote(1)), ray.ConnectionError);
   assert.equal(await ray.get(plusOne.remote(1)), 2);
+  // Also now that there is a cluster again, which is another one.
+  const takes = ray.remote((x: unknown) => typeof x);
+  assert.throws(() => takes.remote(ref), ray.ConnectionError);
+  assert.throws(() => takes.remote([ref]), ray.ConnectionError);
+  assert.throws(() => takes.remote(echo), ray.ConnectionError);
+  await assert.rejects(ray.get(ref), ray.ConnectionError);
+  await assert.rejects(ray.wait([ref]), ray.ConnectionError);
+  await assert.rejects(ray.cancel(ref), ray.ConnectionError);
+  await assert.rejects(ray.kill(echo), ray.ConnectionError);
+  await assert.rejects(async () => ray.get(echo.say.remote(1)), ray.ConnectionError);
+});
+
+test("the address of another machine is refused, as an option and in MOBULA_ADDRESS", async (t) => {
+  const refused = (error: Error): boolean => error instanceof ray.ConnectionError && error.address === "10.0.0.1:6379";
+  await assert.rejects(ray.init({ address: "10.0.0.1:6379" }), refused);
+  process.env["MOBULA_ADDRESS"] = "10.0.0.1:6379";
+  t.after(() => delete process.env["MOBULA_ADDRESS"]);
+  await assert.rejects(ray.init(), refused);
+  assert.equal(ray.isInitialized(), false);
+  await ray.init({ address: "local", numCpus: 1 });
+  assert.equal(ray.isInitialized(), true);
+});
+
+test("a runtime environment with parts that are not there is refused, and says what is", async () => {
+  await assert.rejects(ray.init({ runtimeEnv: { workingDir: "." } as never }), /has no option "workingDir".*envVars only/s);
+  assert.throws(() => ray.remote(() => 1, { runtimeEnv: { npm: ["x"] } as never }), ray.InvalidOptionError);
+  assert.throws(() => ray.remote(() => 1, { runtimeEnv: { envVar: {} } as never }), /envVars/);
+});
+
+test("a task sees the GPUs that it was given, by the names that the program sees them by", async (t) => {
+  process.env["CUDA_VISIBLE_DEVICES"] = "4,GPU-7";
+  t.after(() => delete process.env["CUDA_VISIBLE_DEVICES"]);
+  await ray.init({ numCpus: 1, numGpus: 2 });
+  const seen = ray.remote(() => process.env["CUDA_VISIBLE_DEVICES"]);
+  assert.equal(await ray.get(seen.options({ numGpus: 2 }).remote()), "4,GPU-7");
+  assert.equal(await ray.get(seen.options({ numGpus: 0.5 }).remote()), "4");
+  assert.equal(await ray.get(seen.remote()), "4,GPU-7");
 });
 
 test("the cluster is async disposable", async () => {

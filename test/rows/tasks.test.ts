@@ -209,7 +209,7 @@ test("numCpus, memory and resources are held while a task runs, and never over-c
   await waitUntil(async () => (await ray.availableResources())["token"] === 1, "the token is free again");
 });
 
-test("numGpus asks for GPUs, and CUDA_VISIBLE_DEVICES says which", async () => {
+test("a task that asks for a GPU waits where there is none", async () => {
   // This cluster has none: the demand waits.
   const ref = ray.remote(() => 1, { numGpus: 1 }).remote();
   const [ready] = await ray.wait([ref], { timeoutMs: 200 });

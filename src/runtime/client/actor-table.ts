@@ -7,6 +7,7 @@ import type { ActorId } from "../../protocol/ids.ts";
 import { actorId } from "../../protocol/ids.ts";
 import type { Body, Payload } from "../../protocol/messages.ts";
 import type { ActorCore, ActorSpec } from "../engine.ts";
+import { foreign } from "./arguments.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Client } from "./client.ts";
 import type { HeldId } from "./held-refs.ts";
@@ -53,8 +54,14 @@ export class ActorTable {
   }
 
   describe(core: ActorCore): string {
+    this.requireOwn(core);
     const { actorId: id, className, methods, ordered, maxTaskRetries, maxPendingCalls } = core as KnownActor;
     return JSON.stringify({ id, className, methods, ordered, maxTaskRetries, maxPendingCalls } satisfies HandleData);
+  }
+
+  /** Throws for a handle from before a shutdown. */
+  requireOwn(core: ActorCore): void {
+    if (core.engine !== this.engine) throw foreign(`the actor ${core.actorId} (${core.className})`);
   }
 
   revive(text: string): KnownActor {

@@ -2,7 +2,7 @@
  * Arguments on their way: refs are told from values, and values that are large go into the store first, as refs of their own.
  */
 import { ObjectRef } from "../../core/owner/object-ref.ts";
-import { ConnectionError } from "../../errors/index.ts";
+import { ConnectionError, explain } from "../../errors/index.ts";
 import type { InlinePayload } from "../../protocol/direct.ts";
 import { packedSize } from "../../values/codec.ts";
 import type { Client } from "./client.ts";
@@ -25,7 +25,7 @@ export function packArguments(client: Client, args: readonly unknown[]): Argumen
   for (let i = 0; i < args.length; i++) {
     const arg = args[i];
     if (!(arg instanceof ObjectRef)) continue;
-    if (arg.home !== client) throw foreign(arg);
+    if (arg.home !== client) throw foreign(`the object ${arg.id}`);
     (refArgs ??= []).push({ index: i, ref: arg });
     plain ??= [...args];
     plain[i] = undefined;
@@ -53,8 +53,14 @@ function storeLarge(client: Client, plain: unknown[], refArgs: { index: number; 
   }
 }
 
-export function foreign(ref: ObjectRef): ConnectionError {
+export function foreign(what: string): ConnectionError {
   return new ConnectionError(
-    `${ref.id} belongs to a cluster that this program is not connected to any more: it was shut down since. Make the object again.`,
+    explain(
+      `${capitalised(what)} belongs to a cluster that this program is not connected to any more`,
+      "It was shut down since",
+      "Make refs and handles anew",
+    ),
   );
 }
+
+const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -161,6 +161,7 @@ export class ClientEngine implements Engine {
   }
 
   async kill(actor: ActorCore, noRestart: boolean): Promise<void> {
+    this.client.actors.requireOwn(actor);
     this.client.node.send("actorKill", { actorId: actor.actorId as ActorId, noRestart });
     // An answer to anything comes after the news of its end: calls from now on find it dead.
     await this.client.node.ask({ kind: "availableResources" });
@@ -450,7 +451,7 @@ export class ClientEngine implements Engine {
 
   #mine(ref: Ref): ObjectRef {
     if (ref instanceof ObjectRef && ref.home === this.client) return ref;
-    throw foreign(ref as unknown as ObjectRef);
+    throw foreign(`the object ${ref.id}`);
   }
 
   /** Waits with the caller's resources free, and the process kept alive. One promise, where no task waits. */

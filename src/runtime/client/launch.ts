@@ -14,6 +14,7 @@ import type { JobId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { DAEMON_CONFIG } from "../daemon/config.ts";
 import type { DaemonConfig, DaemonReport } from "../daemon/config.ts";
+import { countGpus } from "../gpus.ts";
 import type { ApiHooks, ClusterInfo, Engine, EngineOptions } from "../engine.ts";
 import { Client } from "./client.ts";
 import { ClientEngine, notAnActor } from "./engine.ts";
@@ -70,6 +71,7 @@ class LocalCluster {
 
   async #start(): Promise<ClusterInfo> {
     try {
+      refuseAddress(this.#options.address);
       const socket = await this.#startDaemon();
       const { identity } = this.#client;
       await this.#client.node.connect(
@@ -142,7 +144,7 @@ class LocalCluster {
       jobId,
       namespace,
       numCpus: numCpus ?? availableParallelism(),
-      numGpus: numGpus ?? 0,
+      numGpus: numGpus ?? countGpus(),
       resources,
       objectStoreMemory: objectStoreMemory ?? defaultCapacity(),
       labels: {},
@@ -203,6 +205,21 @@ class LocalCluster {
   #removeSession(): void {
     if (this.#sessionDir) rmSync(this.#sessionDir, { recursive: true, force: true });
   }
+}
+
+/** Another cluster cannot be joined by this version: not by an option, and not by mistake. */
+function refuseAddress(given: string | undefined): void {
+  const address = given ?? process.env["MOBULA_ADDRESS"] ?? "";
+  if (address === "" || address === "local") return;
+  const source = given === undefined ? "MOBULA_ADDRESS" : "the option address";
+  throw new ConnectionError(
+    explain(
+      `The cluster at ${address} cannot be joined`,
+      "This version runs on one machine, and starts a cluster of its own",
+      `Leave ${source} out, or set it to "local"`,
+    ),
+    { address },
+  );
 }
 
 /** Flags that decide how modules are loaded; those of debuggers and of the entry itself are the driver's own. */

@@ -4,6 +4,7 @@
  * A batch of short tasks runs in one go, each answered as it ends; now and then the event loop gets its turn, so that a
  * cancel or a take-back is seen.
  */
+import { deviceNames, VISIBLE_DEVICES, visibleDevices } from "../gpus.ts";
 import type { Push } from "../../protocol/direct.ts";
 import type { LeaseId } from "../../protocol/ids.ts";
 import { claim } from "../client/claim-blocks.ts";
@@ -176,13 +177,17 @@ export class Executor implements Blocking {
   }
 }
 
+/** What the node itself sees, and so a call without GPUs. */
+const visibleToNode = process.env[VISIBLE_DEVICES];
+const devicesOfNode = visibleDevices(visibleToNode);
 let visible = "";
 
 /** GPUs that the running call was given, for the libraries that read them from the environment. */
 export function setVisibleGpus(ids: readonly number[]): void {
-  const text = ids.join(",");
+  const text = deviceNames(ids, devicesOfNode);
   if (text === visible) return;
   visible = text;
-  if (ids.length > 0) process.env["CUDA_VISIBLE_DEVICES"] = text;
-  else delete process.env["CUDA_VISIBLE_DEVICES"];
+  const shown = ids.length > 0 ? text : visibleToNode;
+  if (shown !== undefined) process.env[VISIBLE_DEVICES] = shown;
+  else delete process.env[VISIBLE_DEVICES];
 }
