@@ -275,7 +275,7 @@ test("a port that is in use, and an address that is not of this machine, are ref
   const { listener } = await port(t);
   await assert.rejects(port(t, { port: listener.port }), (error) => {
     assert.ok(error instanceof InvalidOptionError);
-    assert.match(error.message, /^Cannot listen on 127\.0\.0\.1:\d+\. the port is in use\. Choose another by --port/i);
+    assert.match(error.message, /^Cannot listen on 127\.0\.0\.1:\d+: the port is in use\. Choose another by --port/);
     return error.option === "port";
   });
   await assert.rejects(

@@ -10,6 +10,7 @@ import {
   busy,
   cutOff,
   notMobula,
+  refusedCertificate,
   socketFailure,
   speaksTls,
   timedOut,
@@ -176,6 +177,7 @@ class Dial {
     const address = this.#address;
     if (reason === REFUSAL.cluster) return wrongCluster(address, this.#options.expect?.clusterId ?? "another", clusterId);
     if (reason === REFUSAL.secret) return wrongToken(address);
+    if (reason === REFUSAL.tls) return speaksTls(address);
     if (reason === REFUSAL.busy) return busy(address);
     return connectionError(
       address,
@@ -188,6 +190,9 @@ class Dial {
   /** What a failure during the handshake means. */
   #meaning(error: Error | undefined): Error {
     const address = this.#address;
+    const closed = error === undefined || ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");
+    // A listener judges our certificate only after we believe that TLS stands.
+    if (closed && this.#options.tls !== undefined && this.#source?.heard === false) return refusedCertificate(address, error);
     if (error === undefined) return cutOff(address);
     if (!(error instanceof BadHandshake)) return socketFailure(address, error);
     if (error.version !== undefined) return wrongVersion(address, error.version);

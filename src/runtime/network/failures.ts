@@ -7,7 +7,7 @@ import type { ConnectionReason } from "../../errors/index.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 
 export function connectionError(address: string, reason: ConnectionReason, why: string, todo: string, cause?: unknown): ConnectionError {
-  return new ConnectionError(explain(`Cannot connect to ${address}`, why, todo), { address, reason, cause });
+  return new ConnectionError(explain(`Cannot connect to ${address}: ${why}`, undefined, todo), { address, reason, cause });
 }
 
 export const wrongToken = (address: string): ConnectionError =>
@@ -80,6 +80,9 @@ export const cutOff = (address: string, cause?: unknown): ConnectionError =>
   );
 
 const TLS_ADVICE = "Both sides need certificates of one authority that are valid today and name the host: mobula ca create makes them";
+
+export const refusedCertificate = (address: string, cause?: unknown): ConnectionError =>
+  connectionError(address, "tls", "it closed the connection when it had seen this side's certificate", TLS_ADVICE, cause);
 
 /** What a socket's error means before the handshake is done. */
 export function socketFailure(address: string, error: NodeJS.ErrnoException): ConnectionError {

@@ -16,3 +16,5 @@ export type { FoundToken } from "./token-file.ts";
 export { LINK, LinkHub } from "./hub.ts";
 export type { HubOptions, HubStatistics } from "./hub.ts";
 export type { Link, LinkStatistics } from "./link.ts";
+export { createAuthority, issueCertificate, loadTls } from "./authority.ts";
+export type { LoadedTls } from "./authority.ts";

@@ -30,6 +30,9 @@ import type { TlsChoice } from "./tls.ts";
 
 const PENDING_MAX = 256;
 const CONNECTIONS_MAX = 4096;
+/** The first byte of a TLS connection, and of one of ours. */
+const TLS_HANDSHAKE = 0x16;
+const MOBULA = 0x6d;
 
 export interface ListenOptions {
   readonly host: string;
@@ -77,7 +80,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     const why = "other machines can reach it, and could read everything and take connections over";
     const todo =
       "Make certificates by mobula ca create and name their folder by --tls-dir; or, on a network that you trust, --insecure-no-tls";
-    throw new InvalidOptionError(explain(what, why, todo), { option: "host", value: host });
+    throw new InvalidOptionError(explain(`${what}: ${why}`, undefined, todo), { option: "host", value: host });
   }
   const reception = new Reception(options);
   await reception.open();
@@ -172,7 +175,7 @@ class Reception implements Listener {
     });
     this.#strangers.set(socket, stranger);
     if (this.#toTls === undefined) stranger.greet(socket);
-    else this.#toTls(socket);
+    else stranger.awaitTls(() => this.#toTls!(socket));
   }
 
   #welcome(socket: Socket, connection: Authenticated): void {
@@ -215,6 +218,20 @@ class Stranger {
     this.#timer = setTimeout(() => this.fail(new Error(`it did not finish the handshake within ${timeoutMs} ms`)), timeoutMs);
     raw.on("error", () => {});
     raw.once("close", this.#closed);
+  }
+
+  /** Looks at the first byte, so that one who speaks without TLS can be told that it is needed. */
+  awaitTls(then: () => void): void {
+    const look = (): void => {
+      const first = this.#raw.read(1) as Buffer | null;
+      if (first === null || this.#over) return;
+      this.#raw.off("readable", look);
+      this.#raw.unshift(first);
+      if (first[0] === TLS_HANDSHAKE) return then();
+      if (first[0] === MOBULA) this.#say(REFUSAL.tls);
+      this.fail(new Error("it does not speak TLS"));
+    };
+    this.#raw.on("readable", look);
   }
 
   greet(socket: Socket): void {
@@ -266,7 +283,7 @@ class Stranger {
     if (error instanceof BadHandshake) {
       // Another version is told ours; one that speaks TLS sees at once that there is none here; others get nothing.
       if (error.version !== undefined) this.#say(REFUSAL.version);
-      else if (error.start?.[0] === 0x16) this.#say(REFUSAL.tls);
+      else if (error.start?.[0] === TLS_HANDSHAKE) this.#say(REFUSAL.tls);
     }
     this.#socket.destroySoon();
     // One that does not take what is said to it is not waited for.
@@ -286,10 +303,16 @@ function cannotListen(host: string, port: number, error: NodeJS.ErrnoException):
   const option = error.code === "EADDRINUSE" || error.code === "EACCES" ? "port" : "host";
   const details = { option, value: option === "port" ? port : host, cause: error };
   if (error.code === "EADDRINUSE") {
-    return new InvalidOptionError(explain(what, "the port is in use", "Choose another by --port, or 0 to have one picked"), details);
+    return new InvalidOptionError(
+      explain(`${what}: the port is in use`, undefined, "Choose another by --port, or 0 to have one picked"),
+      details,
+    );
   }
   if (error.code === "EACCES") {
-    return new InvalidOptionError(explain(what, "this user may not open that port", "Choose one above 1023 by --port"), details);
+    return new InvalidOptionError(
+      explain(`${what}: this user may not open that port`, undefined, "Choose one above 1023 by --port"),
+      details,
+    );
   }
-  return new InvalidOptionError(explain(what, error.message, "Choose an address of this machine by --host"), details);
+  return new InvalidOptionError(explain(`${what}: ${error.message}`, undefined, "Choose an address of this machine by --host"), details);
 }

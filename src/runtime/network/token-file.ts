@@ -28,7 +28,7 @@ export function defaultFolder(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 function wrong(what: string, why: string, todo: string, value: string, cause?: unknown): InvalidOptionError {
-  return new InvalidOptionError(explain(what, why, todo), { option: "token", value, cause });
+  return new InvalidOptionError(explain(`${what}: ${why}`, undefined, todo), { option: "token", value, cause });
 }
 
 /** Makes the folder (0700) if it is missing. One that others may write to is refused: they could replace what is in it. */
