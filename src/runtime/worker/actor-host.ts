@@ -44,6 +44,8 @@ export class ActorHost implements Blocking {
   readonly #alone: boolean;
   readonly #spans: Spans;
   #scheduled = false;
+  /** Until when calls are begun before the event loop has its turn. */
+  #turnEnd = 0;
   #ended = false;
 
   constructor(runner: CallRunner, start: Body<"actorStart">, instance: object, node: NodeSender) {
@@ -68,14 +70,15 @@ export class ActorHost implements Blocking {
   }
 
   drain(): void {
-    const turnEnd = performance.now() + TURN_MS;
-    for (const group of this.#groups.values()) {
-      while (group.running < group.limit && !this.#ended) {
-        const next = group.queue.shift();
-        if (!next) break;
-        this.#run(group, next);
-        if (performance.now() > turnEnd) return this.#later();
-      }
+    this.#turnEnd = performance.now() + TURN_MS;
+    for (const group of this.#groups.values()) this.#drainGroup(group);
+  }
+
+  #drainGroup(group: Group): void {
+    while (group.running < group.limit && !this.#ended) {
+      const next = group.queue.shift();
+      if (!next) return;
+      if (this.#run(group, next) > this.#turnEnd) return this.#later();
     }
   }
 
@@ -91,28 +94,39 @@ export class ActorHost implements Blocking {
     return Promise.resolve();
   }
 
-  #run(group: Group, { channel, push }: Waiting): void {
-    channel.unclaimed.delete(push.seq);
-    if (channel.closed) return;
-    if (push.claim && channel.words && !claim(channel.words, push.seq)) return;
+  /** Returns the time. */
+  #run(group: Group, { channel, push }: Waiting): number {
+    if (!push.claim) channel.unclaimed.delete(push.seq);
+    if (channel.closed) return 0;
+    if (push.claim && channel.words && !claim(channel.words, push.seq)) return 0;
     const name = channel.link.definitions.get(push.fn)?.name ?? "";
-    const call = new RunningCall(channel, push, `${this.#start.className}.${name}`, this);
-    channel.running.set(push.seq, call);
-    if (channel.skip.delete(push.seq)) return this.#runner.skipped(call);
     const method = this.#method(name);
+    const call = new RunningCall(channel, push, method?.name ?? `${this.#start.className}.${name}`, this);
+    if (channel.skip.size > 0 && channel.skip.delete(push.seq)) return this.#runner.skipped(call);
     if (!method) return this.#runner.refused(call, this.#noMethod(name));
     if (method.meanUs === undefined || method.meanUs > 500) channel.link.flush();
     const ending = this.#runner.run(call, method, this.#instance);
-    const ran = call.ranUs(performance.now());
+    const now = ending ? performance.now() : call.endedAt;
+    const ran = call.ranUs(now);
     method.meanUs = method.meanUs === undefined ? ran : method.meanUs * 0.8 + ran * 0.2;
-    if (!ending) return this.#spans.add(call, ran);
+    if (!ending) {
+      this.#spans.add(call, ran);
+      return now;
+    }
+    channel.running.set(push.seq, call);
     group.running++;
-    void ending.then(() => {
-      this.#spans.add(call, call.ranUs(performance.now()));
-      group.running--;
-      if (this.#alone) setFallback(undefined);
-      this.#later();
-    });
+    void ending.then(() => this.#over(group, call));
+    return now;
+  }
+
+  /** The next of its group begins in the same turn, while the turn lasts. */
+  #over(group: Group, call: RunningCall): void {
+    this.#spans.add(call, call.ranUs(call.endedAt));
+    group.running--;
+    if (this.#alone) setFallback(undefined);
+    if (group.queue.size === 0) return;
+    if (performance.now() < this.#turnEnd) this.#drainGroup(group);
+    else this.#later();
   }
 
   #method(name: string): LoadedFunction | undefined {
@@ -120,7 +134,7 @@ export class ActorHost implements Blocking {
     if (known) return known;
     const value: unknown = name === "constructor" ? undefined : Reflect.get(this.#instance, name);
     if (typeof value !== "function") return undefined;
-    const method = loaded(name, value as (...args: unknown[]) => unknown);
+    const method = loaded(`${this.#start.className}.${name}`, value as (...args: unknown[]) => unknown);
     // Where calls interleave, only their own context tells them apart.
     if (!this.#alone) method.follow = true;
     this.#methods.set(name, method);

@@ -52,18 +52,19 @@ export class CallRunner {
   }
 
   /** A call that was cancelled before it began. What came with it is taken over, so that it is given back. */
-  skipped(call: RunningCall): void {
+  skipped(call: RunningCall): number {
     this.#receive(call);
-    this.threw(call, call.cancelError());
+    return this.threw(call, call.cancelError());
   }
 
-  /** Answers with an error; what user code threw is wrapped in a TaskError. */
-  threw(call: RunningCall, error: unknown): void {
+  /** Answers with an error; what user code threw is wrapped in a TaskError. As all that answer, it returns the time. */
+  threw(call: RunningCall, error: unknown): number {
     if (error instanceof ActorExit) {
       this.#reply(call, { kind: "returned", results: call.push.numReturns === 1 ? [this.#pack(call, undefined, 0)] : NONE });
-      return this.#host.actorExits();
+      this.#host.actorExits();
+      return call.endedAt;
     }
-    this.#reply(call, { kind: "threw", error: this.errorPayload(call, error) });
+    return this.#reply(call, { kind: "threw", error: this.errorPayload(call, error) });
   }
 
   errorPayload(call: RunningCall, error: unknown): Payload {
@@ -75,8 +76,10 @@ export class CallRunner {
 
   #receive(call: RunningCall): void {
     const { args, payloads } = call.push;
-    if (args.refs) call.holds.push(...this.#host.receive(args.refs));
-    for (const { payload } of payloads) if (payload.kind === "inline" && payload.refs) call.holds.push(...this.#host.receive(payload.refs));
+    if (!args.refs && payloads.length === 0) return;
+    const holds = args.refs ? [...this.#host.receive(args.refs)] : [];
+    for (const { payload } of payloads) if (payload.kind === "inline" && payload.refs) holds.push(...this.#host.receive(payload.refs));
+    call.holds = holds;
   }
 
   /** Arguments at once, or undefined when some must be read or imported first. */
@@ -113,7 +116,8 @@ export class CallRunner {
       fn = await target;
       args = await this.#argumentsLater(call.push);
     } catch (error) {
-      return this.refused(call, error);
+      this.refused(call, error);
+      return;
     }
     await this.#invoke(call, fn, self, args);
   }
@@ -140,16 +144,18 @@ export class CallRunner {
     return undefined;
   }
 
-  async #settle(call: RunningCall, value: PromiseLike<unknown>): Promise<void> {
-    let result: unknown;
-    try {
-      result = await value;
-    } catch (error) {
-      if (call.blocked) await this.#regain(call);
-      return this.threw(call, error);
-    }
-    if (call.blocked) await this.#regain(call);
-    this.#returned(call, result);
+  /** One promise more than the call's own: in a process where contexts are followed, each costs as much as all the rest of a tiny call. */
+  #settle(call: RunningCall, value: PromiseLike<unknown>): Promise<void> {
+    return Promise.resolve(value).then(
+      (result) => {
+        if (call.blocked) return this.#regain(call).then(() => void this.#returned(call, result));
+        return void this.#returned(call, result);
+      },
+      (error: unknown) => {
+        if (call.blocked) return this.#regain(call).then(() => void this.threw(call, error));
+        return void this.threw(call, error);
+      },
+    );
   }
 
   /** A call that ends while something it did not await still waits has its resources back before it answers. */
@@ -157,7 +163,7 @@ export class CallRunner {
     while (call.blocked) await call.unblock();
   }
 
-  #returned(call: RunningCall, value: unknown): void {
+  #returned(call: RunningCall, value: unknown): number {
     const { numReturns } = call.push;
     let results: Payload[] | readonly Payload[];
     try {
@@ -167,7 +173,7 @@ export class CallRunner {
     } catch (error) {
       return this.refused(call, error);
     }
-    this.#reply(call, { kind: "returned", results });
+    return this.#reply(call, { kind: "returned", results });
   }
 
   #several(call: RunningCall, value: unknown, numReturns: number): Payload[] {
@@ -196,9 +202,9 @@ export class CallRunner {
   }
 
   /** An error of ours, not of user code: it goes as it is. */
-  refused(call: RunningCall, error: unknown): void {
+  refused(call: RunningCall, error: unknown): number {
     if (!(error instanceof MobulaError)) return this.threw(call, error);
-    this.#reply(call, { kind: "threw", error: this.#error(error, call.channel.link.owner) });
+    return this.#reply(call, { kind: "threw", error: this.#error(error, call.channel.link.owner) });
   }
 
   #error(error: MobulaError, holder: ProcessId): Payload {
@@ -209,12 +215,14 @@ export class CallRunner {
     return { kind: "error", bytes: packing.inline(encoded), refs };
   }
 
-  #reply(call: RunningCall, body: ReplyBody): void {
+  #reply(call: RunningCall, body: ReplyBody): number {
     const { channel, push } = call;
-    channel.running.delete(push.seq);
+    if (channel.running.size > 0) channel.running.delete(push.seq);
     const now = performance.now();
+    call.endedAt = now;
     writeReply(channel.link.connection, { channel: channel.index, seq: push.seq, runUs: call.ranUs(now) }, body);
     channel.link.answered(now);
+    return now;
   }
 
   async #stream(call: RunningCall, value: unknown): Promise<void> {

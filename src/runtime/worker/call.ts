@@ -27,6 +27,7 @@ export interface Channel {
   readonly unclaimed: Set<number>;
   /** Cancelled before they began, where there are no claim words to take them back by. */
   readonly skip: Set<number>;
+  /** Those that went on after their first turn: while a call runs without awaiting, no message is read that could ask for it. */
   readonly running: Map<number, RunningCall>;
   /** Blocks of its lease so far; a late answer to an earlier one is told by it. */
   turn: number;
@@ -48,8 +49,10 @@ export class RunningCall implements CallContext {
   readonly push: Push;
   readonly name: string;
   /** What its arguments contain, held while it runs. */
-  readonly holds: object[] = [];
+  holds: readonly object[] | undefined = undefined;
   startedAt = 0;
+  /** When its answer was written. */
+  endedAt = 0;
   /** Time spent waiting for others, which is not run time. */
   waitedMs = 0;
   cancelled = false;

@@ -71,8 +71,7 @@ export class Executor implements Blocking {
       if (!channel) break;
       const push = channel.queue.shift()!;
       if (push.claim && channel.words && !claim(channel.words, push.seq)) continue;
-      this.#start(channel, push);
-      const now = performance.now();
+      const now = this.#start(channel, push);
       if (turnEnd === 0) turnEnd = now + TURN_MS;
       else if (now > turnEnd) this.#later();
     }
@@ -127,13 +126,14 @@ export class Executor implements Blocking {
     return undefined;
   }
 
-  #start(channel: Channel, push: Push): void {
+  /** Returns the time. */
+  #start(channel: Channel, push: Push): number {
     const definition = channel.link.definitions.get(push.fn);
     const call = new RunningCall(channel, push, definition?.name ?? `function ${push.fn}`, this);
-    channel.running.set(push.seq, call);
-    if (channel.skip.delete(push.seq)) return this.#runner.skipped(call);
+    if (channel.skip.size > 0 && channel.skip.delete(push.seq)) return this.#runner.skipped(call);
     if (!definition) return this.#runner.threw(call, new Error(`function ${push.fn} was called before it was defined`));
-    const target = this.#definitions.load(definition.id, definition.name, definition.bytes);
+    const target = definition.loaded ?? this.#definitions.load(definition.id, definition.name, definition.bytes);
+    if (!(target instanceof Promise)) definition.loaded = target;
     if (target instanceof Promise || target.meanUs === undefined || target.meanUs > SHORT_US) channel.link.flush();
     this.#busy = call;
     setVisibleGpus(channel.gpuIds);
@@ -141,21 +141,23 @@ export class Executor implements Blocking {
     if (!ending) {
       if (!(target instanceof Promise)) this.#measure(target, call);
       this.#busy = undefined;
-      return;
+      return call.endedAt;
     }
+    channel.running.set(push.seq, call);
     this.open++;
     void ending.then(() => this.#ended(call, target));
+    return performance.now();
   }
 
   #ended(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>): void {
     this.open--;
     if (!(target instanceof Promise)) this.#measure(target, call);
-    else this.#spans.add(call, call.ranUs(performance.now()));
+    else this.#spans.add(call, call.ranUs(call.endedAt));
     this.#release(call);
   }
 
   #measure(target: LoadedFunction, call: RunningCall): void {
-    const ran = call.ranUs(performance.now());
+    const ran = call.ranUs(call.endedAt);
     this.#spans.add(call, ran);
     target.meanUs = target.meanUs === undefined ? ran : target.meanUs * 0.8 + ran * 0.2;
   }

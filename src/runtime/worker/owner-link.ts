@@ -11,6 +11,7 @@ import { MalformedMessage } from "../../protocol/schema.ts";
 import type { BlockMapper } from "../client/claim-blocks.ts";
 import { Connection } from "../transport/connection.ts";
 import type { Channel, RunningCall } from "./call.ts";
+import type { LoadedFunction } from "./definitions.ts";
 
 /** Answers wait in the connection's buffer at most so long while the worker runs on. Milliseconds. */
 const ANSWER_WITHIN_MS = 0.25;
@@ -21,6 +22,8 @@ export interface Definition {
   readonly bytes: Uint8Array;
   /** What it captured, held for as long as it can be called. */
   readonly holds: readonly object[];
+  /** Once it is made here. */
+  loaded?: LoadedFunction;
 }
 
 export interface LinkHost {
