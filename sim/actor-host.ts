@@ -39,6 +39,10 @@ export class ActorHost implements CallHost {
     }
   }
 
+  *waiting(): Iterable<Push> {
+    for (const { push } of this.#queue) yield push;
+  }
+
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;

@@ -1,12 +1,11 @@
 /** Runs one call on a simulated worker to its answer: arguments in, the program, results or error out, items one by one. */
-import { writeReply, writeStreamItem } from "../src/protocol/direct.ts";
+import { parcelOf, replyParcel, writeReply, writeStreamItem } from "../src/protocol/direct.ts";
 import type { Push, ReplyBody } from "../src/protocol/direct.ts";
 import { returnId, taskId } from "../src/protocol/ids.ts";
 import type { Payload } from "../src/protocol/messages.ts";
 import type { Answer, Blocking, Effect, Program, Resume } from "./program.ts";
 import { Context } from "./program.ts";
 import { EXIT, SimError } from "./values.ts";
-import type { Shared } from "./values.ts";
 import type { Channel, SimWorker } from "./worker.ts";
 
 /** What a call that waits needs from where it runs. */
@@ -20,7 +19,6 @@ export class Call implements Blocking {
   readonly push: Push;
   readonly name: string;
   readonly context: Context;
-  readonly holds: Shared[] = [];
   readonly #host: CallHost;
   startedAt = 0;
   waitedUs = 0;
@@ -82,7 +80,9 @@ class CallContext extends Context {
     if (effect.kind !== "item") return super.perform(effect, resume);
     const { channel, push } = this.#call;
     const index = this.#items++;
-    const payload = channel.link.worker.runner.pack(this.#call, effect.value, index);
+    const { runner } = channel.link.worker;
+    const payload = runner.pack(this.#call, effect.value, index);
+    runner.handOver(this.#call, parcelOf([payload]), [payload]);
     writeStreamItem(channel.link.end, channel.index, push.seq, index, payload);
     this.#untilRead(resume);
   }
@@ -113,10 +113,6 @@ export class CallRunner {
     const { push, context } = call;
     calls.add(call);
     call.startedAt = world.clock.now;
-    call.holds.push(...client.receive(push.args.refs ?? []));
-    for (const { payload } of push.payloads) {
-      if (payload.kind === "inline") call.holds.push(...client.receive(payload.refs ?? []));
-    }
     const args = client.open(push.args) as unknown[];
     this.places(args, push.payloads, context, (error) => {
       const done = (answer: Answer): void => {
@@ -158,9 +154,13 @@ export class CallRunner {
   pack(call: Call, value: unknown, index: number): Payload {
     const { client } = this.#worker;
     const { owner } = call.channel.link;
-    const payload = client.pack(value, () => returnId(taskId(owner, call.push.taskCounter), index), owner);
-    if (payload.kind === "inline" && payload.refs) client.credit(payload.refs, owner);
-    return payload;
+    return client.pack(value, () => returnId(taskId(owner, call.push.taskCounter), index));
+  }
+
+  /** Says what is in a value before it goes out: from here on the way holds it. */
+  handOver({ channel }: Call, parcel: ReturnType<typeof parcelOf>, payloads: readonly Payload[]): void {
+    channel.link.way!.sends(parcel);
+    for (const each of payloads) if (each.kind === "stored") this.#worker.client.send("refDrop", { id: each.id, count: 1 });
   }
 
   #answer(call: Call, answer: Answer): void {
@@ -186,6 +186,7 @@ export class CallRunner {
     channel.running.delete(push.seq);
     this.#worker.calls.delete(call);
     const runUs = Math.max(0, this.#worker.world.clock.now - call.startedAt - call.waitedUs);
+    this.handOver(call, replyParcel(body), body.kind === "returned" ? body.results : []);
     writeReply(channel.link.end, { channel: channel.index, seq: push.seq, runUs }, body);
   }
 }

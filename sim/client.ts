@@ -8,8 +8,10 @@ import { ObjectRef } from "../src/core/owner/object-ref.ts";
 import type { Owner } from "../src/core/owner/owner.ts";
 import type { OwnerPort, SystemFailure } from "../src/core/owner/port.ts";
 import type { Callable, Task, TaskSpec } from "../src/core/owner/task.ts";
+import { WayEnd } from "../src/core/refs/way-end.ts";
 import type { Push } from "../src/protocol/direct.ts";
-import type { ActorId, JobId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
+import { wayId } from "../src/protocol/ids.ts";
+import type { ActorId, JobId, LeaseId, LeaseRequestId, ObjectId, ProcessId, WayId } from "../src/protocol/ids.ts";
 import type { Body, DeathReason, MessageName, Payload, WorkerAddress } from "../src/protocol/messages.ts";
 import { ClaimBlocks, takeBack } from "./claims.ts";
 import type { Timer } from "./clock.ts";
@@ -42,6 +44,8 @@ export class SimClient implements OwnerPort {
   /** Tasks that are not over: their arguments and results are reachable. */
   readonly live = new Set<Task>();
   readonly #ways = new Map<ProcessId, Way>();
+  readonly #waysOpen = new Set<WayId>();
+  #wayCount = 0;
   readonly #fetching = new Map<ObjectId, ObjectRef>();
   readonly #reading = new Map<number, (at: Body<"storePinned">["at"]) => void>();
   readonly #asked = new Map<number, (answer: Body<"answer">) => void>();
@@ -64,7 +68,7 @@ export class SimClient implements OwnerPort {
     const { claimBlocks } = world.config;
     this.blocks = new ClaimBlocks(world.claims, world.claimRange(), claimBlocks);
     this.owner = world.plant.owner(this, process.id, { available: claimBlocks > 0 });
-    this.held = new HeldRefs((name, body) => this.send(name, body), process.id);
+    this.held = new HeldRefs((name, body) => this.send(name, body));
     this.held.onDropped = (id) => {
       if (isActor(id)) this.owner.dropActor(id);
     };
@@ -106,6 +110,11 @@ export class SimClient implements OwnerPort {
         const { actorId, status } = body as Body<"actorState">;
         return owner.actorChanged(actorId, status);
       }
+      case "refLost": {
+        const { way, opener, from } = body as Body<"refLost">;
+        if (!this.#waysOpen.has(way)) this.openWay(way, opener, from).end();
+        return;
+      }
       case "objectState":
         return this.#fetched(body);
       case "taskCancel": {
@@ -131,8 +140,8 @@ export class SimClient implements OwnerPort {
 
   // ── values ──────────────────────────────────────────────────────────────────────────────────
 
-  /** A payload for `holder`; a large value is stored under `id`, held by `holder`. */
-  pack(value: unknown, id: () => ObjectId, holder: ProcessId): Payload {
+  /** A payload; a large value is stored under `id`, held by this process once. */
+  pack(value: unknown, id: () => ObjectId): Payload {
     const { bytes, refs: inside } = encode(value);
     const refs = this.#escapeAll(inside);
     if (bytes.byteLength <= this.world.config.inlineMax) return { kind: "inline", bytes, refs };
@@ -140,7 +149,7 @@ export class SimClient implements OwnerPort {
     const seq = this.#seals++;
     const size = bytes.byteLength;
     this.world.memory.write(memoryKey(this.id, seq), bytes);
-    const body = { seq, id: name, serial: seq, offset: 0, size, pin: false, holder, contains: refs ?? [] };
+    const body = { seq, id: name, serial: seq, offset: 0, size, pin: false, holder: this.id, contains: refs ?? [] };
     this.world.memory.seal(this.id, body);
     this.send("storeSealed", body);
     return { kind: "stored", id: name, size };
@@ -194,13 +203,26 @@ export class SimClient implements OwnerPort {
     this.held.hold(ref.id, ref, 1);
   }
 
-  /** Takes over refs that their sender credited to this process. */
+  openWay(id: WayId, opener: boolean, to: ProcessId): WayEnd {
+    this.#waysOpen.add(id);
+    return new WayEnd(id, opener, to, (name, body) => {
+      if (name === "refCame" && (body as Body<"refCame">).over) this.#waysOpen.delete(id);
+      this.send(name, body);
+    });
+  }
+
+  newWay(to: ProcessId): WayEnd {
+    return this.openWay(wayId(this.id, this.#wayCount++), true, to);
+  }
+
+  /** Takes over refs that the node has given this process. */
   receive(ids: readonly HeldId[]): Shared[] {
     return ids.map((id) => this.held.take(id, 1, () => this.#make(id)));
   }
 
-  credit(ids: readonly string[], holder: ProcessId): void {
-    for (const id of ids) this.held.credit(id as HeldId, holder);
+  /** Holds refs inside a value that came on a way. */
+  keep(ids: readonly HeldId[]): Shared[] {
+    return ids.map((id) => this.held.take(id, 0, () => this.#make(id)));
   }
 
   fetch(ref: ObjectRef): void {
@@ -307,29 +329,14 @@ export class SimClient implements OwnerPort {
 
   push(to: Lease | ActorClient, task: Task): void {
     const lane = to.way as Lane;
-    const receiver = lane.way.address.processId;
-    const { args, refArgs } = task.spec;
-    if (args.refs) this.credit(args.refs, receiver);
-    const payloads: Push["payloads"] = (refArgs ?? []).map(({ index, ref }) => {
-      const payload = ref.payload!;
-      if (payload.kind === "inline" && payload.refs) this.credit(payload.refs, receiver);
-      return { index, payload };
-    });
+    const payloads: Push["payloads"] = (task.spec.refArgs ?? []).map(({ index, ref }) => ({ index, payload: ref.payload! }));
     lane.way.push(lane, task, payloads);
   }
 
   takeBack(from: Lease | ActorClient, task: Task): "taken" | "claimed" | "unknown" {
     const lane = from.way as Lane | undefined;
     if (!lane?.block || !from.channel.claimable(task)) return "unknown";
-    if (!takeBack(lane.block.words, task.seq)) return "claimed";
-    // What was credited to the worker with this push will never be dropped by it.
-    const holder = lane.way.address.processId;
-    for (const id of task.spec.args.refs ?? []) this.send("refAdd", { id, holder, count: -1 });
-    for (const { ref } of task.spec.refArgs ?? []) {
-      if (ref.payload?.kind !== "inline") continue;
-      for (const id of ref.payload.refs ?? []) this.send("refAdd", { id, holder, count: -1 });
-    }
-    return "taken";
+    return takeBack(lane.block.words, task.seq) ? "taken" : "claimed";
   }
 
   cancelPushed(at: Lease | ActorClient, task: Task, recursive: boolean): void {
@@ -354,19 +361,12 @@ export class SimClient implements OwnerPort {
   sharedSettled(ref: ObjectRef): void {
     const payload = ref.payload!;
     if (!ref.owned) return;
-    if (payload.kind === "stored") return this.sealedHere(ref);
-    if (payload.refs) ref.inner = this.receive(payload.refs);
+    if (payload.kind === "stored") {
+      ref.shared = true;
+      return this.held.hold(ref.id, ref, 0);
+    }
+    if (payload.refs) ref.inner = this.keep(payload.refs);
     if (ref.shared) this.send("objectSettle", { id: ref.id, payload });
-  }
-
-  forget(ids: ObjectId[]): void {
-    if (ids.length > 0) this.send("refForget", { ids });
-  }
-
-  discard(payload: Payload): void {
-    // Whatever stands for these now is reachable from nowhere: the collector gives them back.
-    if (payload.kind === "stored") this.receive([payload.id]);
-    else if (payload.refs) this.receive(payload.refs);
   }
 
   finished(task: Task): void {

@@ -4,7 +4,7 @@
  */
 import { ObjectRef } from "../src/core/owner/object-ref.ts";
 import type { Task } from "../src/core/owner/task.ts";
-import type { ActorId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
+import type { ActorId, ObjectId } from "../src/protocol/ids.ts";
 import type { Body, MessageName } from "../src/protocol/messages.ts";
 import { ActorCore } from "./values.ts";
 import type { Shared } from "./values.ts";
@@ -22,12 +22,10 @@ export type Send = <N extends MessageName>(name: N, body: Body<N>) => void;
 export class HeldRefs {
   readonly #entries = new Map<HeldId, Entry>();
   readonly #send: Send;
-  readonly #process: ProcessId;
   onDropped: (id: HeldId) => void = () => {};
 
-  constructor(send: Send, process: ProcessId) {
+  constructor(send: Send) {
     this.#send = send;
-    this.#process = process;
   }
 
   get ids(): HeldId[] {
@@ -48,7 +46,7 @@ export class HeldRefs {
     const fresh: Entry = { id, target, credits };
     if (credits === 0) {
       fresh.credits = 1;
-      this.#send("refAdd", { id, holder: this.#process, count: 1 });
+      this.#send("refAdd", { id });
     }
     this.#entries.set(id, fresh);
   }
@@ -62,10 +60,6 @@ export class HeldRefs {
     const made = make();
     this.hold(id, made, credits);
     return made;
-  }
-
-  credit(id: HeldId, holder: ProcessId, count = 1): void {
-    this.#send("refAdd", { id, holder, count });
   }
 
   /** Collects what is not reachable from the roots. Returns the finalizers to be run later. */

@@ -83,9 +83,9 @@ export class SimNode {
       send,
       place: (request) => later(() => this.node.placeActor(request, this.now)),
       unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now)),
-      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, 1)),
-      release: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, -1)),
-      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to, 1)),
+      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER)),
+      release: (ids) => ids.forEach((id) => this.refs.drop(NODE_HOLDER, { id, count: 1 })),
+      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
     });
     this.node = world.plant.node(config, {
       send,
@@ -196,14 +196,14 @@ export class SimNode {
         return refs.escape(from, body);
       case "objectSettle":
         return refs.settle(body);
-      case "refAdd": {
-        const { id, holder, count } = message as Body<"refAdd">;
-        return refs.add(id, holder, count);
-      }
+      case "refAdd":
+        return refs.add((message as Body<"refAdd">).id, from);
       case "refDrop":
         return refs.drop(from, body);
-      case "refForget":
-        return refs.forget(from, body);
+      case "refSent":
+        return refs.sent(from, body);
+      case "refCame":
+        return refs.came(from, body);
       case "objectFetch":
         return refs.fetch(from, body);
       case "objectFetchCancel":

@@ -67,7 +67,7 @@ class CountsEscapesTwice extends RefTable {
 
   override escape(from: ProcessId, body: Body<"objectEscape">): void {
     super.escape(from, body);
-    if (this.#seen.has(body.id)) this.add(body.id, from, 1);
+    if (this.#seen.has(body.id)) this.add(body.id, from);
     this.#seen.add(body.id);
   }
 }
@@ -75,10 +75,13 @@ class CountsEscapesTwice extends RefTable {
 class LosesCredits extends RefTable {
   readonly #lose = every(6);
 
-  override add(id: RefId, holder: ProcessId, count: number): void {
-    if (count > 0 && this.#lose()) return;
-    super.add(id, holder, count);
+  override add(id: RefId, holder: ProcessId): void {
+    if (!this.#lose()) super.add(id, holder);
   }
+}
+
+class IgnoresParcels extends RefTable {
+  override sent(): void {}
 }
 
 class KeepsDeadHolders extends RefTable {
@@ -93,7 +96,7 @@ class RestartsForEver extends Control {
 
 class ForgetsTheDead extends Control {
   override workerLost(worker: ProcessId, reason: DeathReason, now: number): void {
-    if (this.actors().some((actor) => actor.worker === worker && actor.phase === "starting")) return;
+    if (this.actors().some((actor) => actor.worker === worker)) return;
     super.workerLost(worker, reason, now);
   }
 }
@@ -168,9 +171,10 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   }),
   "counts-escapes-twice": planted("a repeated objectEscape is not told from a first one", () => refs(CountsEscapesTwice)),
   "loses-credits": planted("the RefTable loses every sixth credit", () => refs(LosesCredits)),
+  "ignores-parcels": planted("nobody holds what is under way", () => refs(IgnoresParcels)),
   "keeps-dead-holders": planted("what dead processes held stays held", () => refs(KeepsDeadHolders)),
   "restarts-for-ever": planted("control does not count restarts", () => control(RestartsForEver)),
-  "forgets-the-dead": planted("control forgets actors whose worker dies in their constructor", () => control(ForgetsTheDead)),
+  "forgets-the-dead": planted("control forgets actors whose worker dies", () => control(ForgetsTheDead)),
   "ignores-cancel": planted("cancel does nothing", () => owner(IgnoresCancel)),
   "forgets-refusals": planted("who waits for a refused lease is not told", () => owner(ForgetsRefusals)),
   "forgets-lost-workers": planted("tasks of dead workers are not taken up again", () => owner(ForgetsLostWorkers)),

@@ -135,7 +135,7 @@ export class Context {
     const ref = client.newRef(id);
     const inner = sharedIn(value);
     ref.inner = inner.length > 0 ? inner : undefined;
-    ref.payload = client.pack(value, () => id, client.id);
+    ref.payload = client.pack(value, () => id);
     ref.state = "ready";
     if (ref.payload.kind === "stored") client.sealedHere(ref);
     this.scope.add(ref);

@@ -2,7 +2,7 @@
  * One simulation: a node, its drivers and their work, in a phase with faults and then one without, in which everything must end
  * within a bound of virtual time and everything taken must be given back.
  */
-import { configOf, isFaulty } from "./config.ts";
+import { configOf } from "./config.ts";
 import type { SimConfig } from "./config.ts";
 import { SimDriver } from "./driver.ts";
 import { scheduleFaults } from "./faults.ts";
@@ -141,8 +141,6 @@ class Simulation {
       );
     }
     this.#checkClients(fail);
-    // What an abrupt death cut off was credited and never dropped, or dropped and never credited.
-    if (config.abrupt > 0 && isFaulty(config)) return;
     if (refs.size > 0) fail(`${refs.size} refs are held: ${this.#heldRefs()}`, [...this.#heldIds()]);
     if (store.ids.length > 0) fail(`${store.ids.length} objects are stored: ${store.ids.join(", ")}`, store.ids);
   }

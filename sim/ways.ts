@@ -2,10 +2,11 @@
 import type { ActorClient } from "../src/core/owner/actor-client.ts";
 import type { Lease } from "../src/core/owner/leases.ts";
 import type { Callable, Task } from "../src/core/owner/task.ts";
-import { DirectReader, REPLY, STREAM_ITEM, writePush } from "../src/protocol/direct.ts";
+import type { WayEnd } from "../src/core/refs/way-end.ts";
+import { DirectReader, parcelOf, pushParcel, REPLY, replyParcel, STREAM_ITEM, writePush } from "../src/protocol/direct.ts";
 import type { Push, ReplyHead } from "../src/protocol/direct.ts";
 import type { FunctionId } from "../src/protocol/ids.ts";
-import type { Body, MessageName, Payload, WorkerAddress } from "../src/protocol/messages.ts";
+import type { Body, MessageName, WorkerAddress } from "../src/protocol/messages.ts";
 import { offer } from "./claims.ts";
 import type { ClaimBlock } from "./claims.ts";
 import type { SimClient } from "./client.ts";
@@ -23,6 +24,7 @@ export class Way {
   readonly address: WorkerAddress;
   readonly #client: SimClient;
   readonly #end: End;
+  readonly #parcels: WayEnd;
   readonly #lanes = new Map<number, Lane>();
   readonly #defined = new Map<Callable, number>();
   readonly #reader = new DirectReader();
@@ -40,9 +42,13 @@ export class Way {
       message: (name, body) => this.#message(name, body),
       direct: (code, buffer, at, end) => this.#direct(code, buffer, at, end),
       batchEnd: () => this.#batchEnd(),
-      closed: () => client.wayClosed(this),
+      closed: () => {
+        this.#parcels.end();
+        client.wayClosed(this);
+      },
     };
-    this.#end.send("directHello", { processId: client.id, jobId: client.jobId, namespace: "" });
+    this.#parcels = client.newWay(address.processId);
+    this.#end.send("directHello", { processId: client.id, way: this.#parcels.id, jobId: client.jobId, namespace: "" });
   }
 
   get idle(): boolean {
@@ -79,6 +85,7 @@ export class Way {
     this.#client.world.tell(
       () => `${this.#client.id} pushes ${task.id} to ${this.address.processId} as ${seq}${claim ? "" : ", no claim"}`,
     );
+    this.#parcels.sends(pushParcel(spec.args, payloads));
     writePush(this.#end, {
       channel: lane.index,
       seq,
@@ -123,18 +130,16 @@ export class Way {
     if (this.#touched.size === 0) this.#client.tick();
     if (code === STREAM_ITEM) {
       const item = this.#reader.streamItem(buffer, at, end);
+      this.#parcels.came(parcelOf([item.payload]));
       const lane = this.#lanes.get(item.channel);
-      if (lane) return owner.streamItem(lane.target, item.seq, item.index, item.payload);
-      return this.#late(item.payload);
+      return lane && owner.streamItem(lane.target, item.seq, item.index, item.payload);
     }
     if (code !== REPLY) throw new Error(`a worker sends a hot message ${code} to an owner`);
     const head = this.#head;
     const body = this.#reader.reply(buffer, at, end, head);
+    this.#parcels.came(replyParcel(body));
     const lane = this.#lanes.get(head.channel);
-    if (!lane) {
-      if (body.kind === "returned") for (const payload of body.results) this.#late(payload);
-      return;
-    }
+    if (!lane) return;
     const { target } = lane;
     if (target.kind === "lease") this.#touched.add(target);
     this.#client.world.tell(() => `${this.#client.id} is answered ${head.seq} of ${this.address.processId}: ${body.kind}`);
@@ -144,12 +149,8 @@ export class Way {
     owner.replied(target, head.seq, head.runUs, { kind: "threw", error: body.error, retry });
   }
 
-  /** Of a worker that is lost. Its stored results were forgotten with it; the refs inside others are still credited to us. */
-  #late(payload: Payload): void {
-    if (payload.kind !== "stored") this.#client.discard(payload);
-  }
-
   #batchEnd(): void {
+    this.#parcels.tell();
     if (this.#touched.size > 0) {
       const touched = [...this.#touched];
       this.#touched.clear();

@@ -1,6 +1,7 @@
 /** A simulated worker process: joins the node, takes what owners push, and runs tasks or one actor; and it is an owner itself. */
 import { Deque } from "../src/core/owner/deque.ts";
-import { DirectReader } from "../src/protocol/direct.ts";
+import type { WayEnd } from "../src/core/refs/way-end.ts";
+import { DirectReader, pushParcel } from "../src/protocol/direct.ts";
 import type { Push } from "../src/protocol/direct.ts";
 import type { ActorId, JobId, LeaseId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, MessageName, ResourceAmounts } from "../src/protocol/messages.ts";
@@ -40,6 +41,7 @@ export class Link {
   readonly end: End;
   readonly worker: SimWorker;
   owner = "" as ProcessId;
+  way: WayEnd | undefined;
   closed = false;
   readonly channels = new Map<number, Channel>();
   readonly names = new Map<number, string>();
@@ -60,6 +62,7 @@ export class SimWorker {
   readonly runner: CallRunner;
   readonly executor: Executor;
   readonly calls = new Set<Call>();
+  readonly #links = new Set<Link>();
   readonly #reader = new DirectReader();
   #actor: ActorHost | undefined;
   /** What the actor was made from, held as long as it lives. */
@@ -86,12 +89,18 @@ export class SimWorker {
   /** An owner connects. */
   accept(end: End): ConnectionHandler {
     const link = new Link(end, this);
+    this.#links.add(link);
     return {
       message: (name, body) => this.#owner(link, name, body),
       direct: (_code, buffer, at, to) => this.#pushed(link, this.#reader.push(buffer, at, to)),
-      batchEnd: () => this.drain(),
+      batchEnd: () => {
+        link.way?.tell();
+        this.drain();
+      },
       closed: () => {
         link.closed = true;
+        link.way?.end();
+        this.#links.delete(link);
         for (const channel of link.channels.values()) {
           channel.closed = true;
           for (const call of channel.running.values()) call.cancel(true);
@@ -124,8 +133,15 @@ export class SimWorker {
 
   #roots(): Shared[] {
     const roots: Shared[] = [...this.#holds, ...(this.#actor?.roots() ?? []), ...(this.#constructing?.scope ?? [])];
-    for (const call of this.calls) roots.push(...call.holds, ...call.context.scope);
+    for (const call of this.calls) roots.push(...((call.push.holds ?? []) as Shared[]), ...call.context.scope);
+    for (const push of this.#waiting()) roots.push(...((push.holds ?? []) as Shared[]));
     return roots;
+  }
+
+  /** Calls that came and have not begun. */
+  *#waiting(): Iterable<Push> {
+    for (const link of this.#links) for (const { queue } of link.channels.values()) yield* queue;
+    if (this.#actor) yield* this.#actor.waiting();
   }
 
   #message(name: MessageName, body: never): void {
@@ -169,6 +185,7 @@ export class SimWorker {
     switch (name) {
       case "directHello":
         link.owner = (body as Body<"directHello">).processId;
+        link.way = this.client.openWay((body as Body<"directHello">).way, false, link.owner);
         return;
       case "leaseOpen": {
         const { channel, leaseId, claims, assigned } = body as Body<"leaseOpen">;
@@ -211,6 +228,9 @@ export class SimWorker {
   }
 
   #pushed(link: Link, push: Push): void {
+    const ids = pushParcel(push.args, push.payloads);
+    link.way!.came(ids);
+    push.holds = this.client.keep(ids);
     const channel = link.channels.get(push.channel);
     if (!channel) return;
     channel.queue.push(push);

@@ -1,7 +1,7 @@
 /** All workloads, by name: what a driver does in a simulation. */
 import type { Context, Program } from "../program.ts";
 import type { Rng } from "../rng.ts";
-import { borrowed, escapes, large } from "./objects.ts";
+import { borrowed, escapes, handed, large } from "./objects.ts";
 import {
   cancels,
   chains,
@@ -36,6 +36,7 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
   escapes,
   borrowed,
   large,
+  handed,
   ordered,
   shared,
   made,

@@ -75,3 +75,20 @@ export function* large(context: Context, size: number, rng: Rng): Program {
   yield* expectValue(context, context.run("unwrap", [box], { retries: 5 }), "x".repeat(texts[0]!));
   return undefined;
 }
+
+/** Many values with refs inside are on their way at any moment, so that a crash cuts some off between what was said and sent. */
+export function* handed(context: Context, size: number, rng: Rng): Program {
+  for (let round = 0; round < 2; round++) {
+    const makers = Array.from({ length: 3 * size }, (_, i) => context.run("wrap", [i, 0], { retries: -1 }));
+    const relayed = makers.map((maker) => (rng.chance(0.3) ? context.run("relay", [maker, 1], { retries: -1 }) : maker));
+    for (const [i, ref] of relayed.entries()) {
+      const end = yield* outcome(ref);
+      if (!("value" in end)) judge(context, ref, end, undefined);
+      else if (rng.chance(0.2)) yield* expectValue(context, (end.value as { inside: ObjectRef }).inside, i);
+      for (const each of [...context.scope])
+        if (!relayed.includes(each as ObjectRef) && !makers.includes(each as ObjectRef)) context.drop(each);
+    }
+    for (const each of [...context.scope]) context.drop(each);
+  }
+  return undefined;
+}

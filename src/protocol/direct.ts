@@ -73,6 +73,8 @@ export interface Push {
   group: string;
   args: InlinePayload;
   payloads: { index: number; payload: Payload }[];
+  /** Not on the wire: refs inside, held by its receiver for as long as it has the call. */
+  holds?: readonly object[];
 }
 
 export interface ReplyHead {
@@ -93,6 +95,33 @@ function uintSize(value: number): number {
   let size = 4;
   for (let rest = value / 0x1000_0000; rest >= 1; rest /= 0x80) size++;
   return size;
+}
+
+const NO_IDS: readonly (ObjectId | ActorId)[] = [];
+
+/**
+ * The ids in an answer's payloads: its sender says them before it sends it, and its receiver counts it, if there are any, as a
+ * parcel. What is stored was made for the receiver.
+ */
+export function parcelOf(payloads: readonly Payload[]): readonly (ObjectId | ActorId)[] {
+  let ids: (ObjectId | ActorId)[] | undefined;
+  for (const payload of payloads) {
+    if (payload.kind === "stored") (ids ??= []).push(payload.id);
+    else if (payload.refs) ids = ids ? [...ids, ...payload.refs] : [...payload.refs];
+  }
+  return ids ?? NO_IDS;
+}
+
+export function replyParcel(body: ReplyBody): readonly (ObjectId | ActorId)[] {
+  if (body.kind === "returned") return parcelOf(body.results);
+  return body.error ? parcelOf([body.error]) : NO_IDS;
+}
+
+/** The same of a push. What is stored among its arguments its owner holds for as long as the call runs. */
+export function pushParcel(args: InlinePayload, payloads: Push["payloads"]): readonly (ObjectId | ActorId)[] {
+  let ids: readonly (ObjectId | ActorId)[] = args.refs ?? NO_IDS;
+  for (const { payload } of payloads) if (payload.kind !== "stored" && payload.refs) ids = [...ids, ...payload.refs];
+  return ids;
 }
 
 function payloadSize(p: Payload): number {

@@ -23,6 +23,8 @@ export type JobId = Id<"job">;
 export type TaskId = Id<"task">;
 export type ObjectId = Id<"object">;
 export type ActorId = Id<"actor">;
+/** A direct connection between two processes, numbered by the one that opened it: <ProcessId>-<counter>. */
+export type WayId = Id<"way">;
 export type LeaseId = Id<"lease">;
 export type LeaseRequestId = Id<"lease-request">;
 export type PlacementGroupId = Id<"placement-group">;
@@ -35,6 +37,7 @@ export const putId = (owner: ProcessId, counter: number): ObjectId => `${owner}-
 export const actorId = (owner: ProcessId, counter: number): ActorId => `${owner}-${counter.toString(36)}-a` as ActorId;
 /** The number that its maker gave to a task, or to the task that returns an object. NaN for what has none. */
 export const counterOf = (id: TaskId | ObjectId): number => Number.parseInt(id.split("-")[1] ?? "", 36);
+export const wayId = (opener: ProcessId, counter: number): WayId => `${opener}-${counter.toString(36)}` as WayId;
 /** The process that made a task, object or actor. */
 export const makerOf = (id: TaskId | ObjectId | ActorId): ProcessId => id.slice(0, 12) as ProcessId;
 

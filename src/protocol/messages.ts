@@ -39,6 +39,7 @@ import {
   strategy,
   taskId,
   workerAddress,
+  wayId,
 } from "./parts.ts";
 import type { Definition, Role } from "./parts.ts";
 import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
@@ -118,12 +119,28 @@ export const definitions = {
   /** The record of an object goes to the node, because its ref left its process. The sender holds it once. */
   objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: 4 * MIB }),
   objectSettle: def(31, "owner", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
-  /** Credits `holder` with `count` (may be negative) holds on an object or actor. */
-  refAdd: def(32, "owner", "node", { id: str<ObjectId | ActorId>(128), holder: processId, count: num() }),
+  /** The sender holds it once more. */
+  refAdd: def(32, "owner", "node", { id: str<ObjectId | ActorId>(128) }),
   /** The sender gives up `count` of its own holds. */
   refDrop: def(33, "owner", "node", { id: str<ObjectId | ActorId>(128), count: uint() }),
-  /** The sender holds nothing of these, whatever was credited to it (results of a call that failed). */
-  refForget: def(34, "owner", "node", { ids: list(objectId) }),
+  /**
+   * These ids are in the next value that the sender sends to `to` on the way: a parcel. Until it has come, the way holds
+   * them. `opener`: the sender has opened the way, and the other end may be the same process.
+   */
+  refSent: def(
+    34,
+    "owner",
+    "node",
+    { way: wayId, opener: bool, to: processId, ids: list(str<ObjectId | ActorId>(128)) },
+    { limit: 64 * MIB },
+  ),
+  /**
+   * So many parcels have come on the way from `to`, and the sender holds what it keeps of them. `over`: it has read the way to its
+   * end, and sends nothing more on it.
+   */
+  refCame: def(50, "owner", "node", { way: wayId, opener: bool, to: processId, count: uint(), over: bool }),
+  /** The other end of the way is gone: how much has come? Answered by `refCame`, at the end of the way. */
+  refLost: def(51, "node", "owner", { way: wayId, opener: bool, from: processId }),
   objectFetch: def(35, "owner", "node", { id: objectId }, { key: "id" }),
   /** Either the payload, whose refs are credited to the receiver, or why there will be none. */
   objectState: def(36, "node", "owner", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
@@ -246,7 +263,7 @@ export const definitions = {
   ),
 
   // ── owner and worker, on a connection of their own; calls and replies themselves are in direct.ts ─────
-  directHello: def(100, "owner", "worker", { processId, jobId, namespace: str(256) }),
+  directHello: def(100, "owner", "worker", { processId, way: wayId, jobId, namespace: str(256) }),
   /** A numbered way to a lease on this connection. `claims` is the owner's block of claim words, -1 for none. */
   leaseOpen: def(101, "owner", "worker", {
     channel: uint(0xffff),
@@ -268,7 +285,7 @@ export const definitions = {
       functionId,
       name: str(256),
       definition: bytes(),
-      /** credited to the worker */ refs: optional(list(str<ObjectId | ActorId>(128))),
+      /** a parcel */ refs: optional(list(str<ObjectId | ActorId>(128))),
     },
     { limit: 256 * MIB },
   ),

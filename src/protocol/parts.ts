@@ -1,5 +1,17 @@
 /** What messages are made of: how one is defined, and the structures that several of them share. The messages: messages.ts. */
-import type { ActorId, FunctionId, JobId, LeaseId, LeaseRequestId, NodeId, ObjectId, PlacementGroupId, ProcessId, TaskId } from "./ids.ts";
+import type {
+  ActorId,
+  FunctionId,
+  JobId,
+  LeaseId,
+  LeaseRequestId,
+  NodeId,
+  ObjectId,
+  PlacementGroupId,
+  ProcessId,
+  TaskId,
+  WayId,
+} from "./ids.ts";
 import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
 import type { Shape, Static } from "./schema.ts";
 
@@ -32,6 +44,7 @@ export function def<const S extends Shape, F extends Role, T extends Role>(
 
 export const nodeId = str<NodeId>(64);
 export const processId = str<ProcessId>(64);
+export const wayId = str<WayId>(80);
 export const jobId = str<JobId>(64);
 export const taskId = str<TaskId>(128);
 export const objectId = str<ObjectId>(128);

@@ -64,8 +64,7 @@ export class Worker {
     const packing = this.#client.packing;
     this.#runner = new CallRunner({
       packing,
-      credit: (ids, holder) => this.#client.credit(ids, holder),
-      receive: (ids) => this.#client.receive(ids as HeldId[]),
+      letGo: (ids) => ids.forEach((id) => this.#client.node.send("refDrop", { id, count: 1 })),
       titled: (title) => this.#setTitle(title),
       actorExits: () => this.#actorExits(),
     });
@@ -83,7 +82,9 @@ export class Worker {
       this.#links.add(
         new OwnerLink(owner, {
           blocks: (block) => this.#client.store.claims(block),
-          receive: (ids) => this.#client.receive(ids),
+          openWay: (id, to) => this.#client.openWay(id, false, to),
+          flushNode: () => this.#client.node.flush(),
+          keep: (ids) => this.#client.keep(ids),
           actorChildren: () => this.#starting?.children,
           arrived: (channel) => this.#arrived(channel),
           drain: () => this.#drain(),

@@ -138,7 +138,8 @@ const acts: ((w: World, a: number, b: number) => void)[] = [
   (w, a, b) => {
     const id = pick(w.actors, a);
     const holder = pick([...DRIVERS, ...w.alive], b);
-    if (id !== undefined) w.run(({ refs }) => refs.add(id, holder!, b % 3 === 0 ? 1 : -1));
+    if (id === undefined) return;
+    w.run(({ refs }) => (b % 3 === 0 ? refs.add(id, holder!) : refs.drop(holder!, { id, count: 1 })));
   },
   (w, a, b) => {
     const id = pick(w.actors, a);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RefId } from "../../src/core/refs/record.ts";
 import { RefTable } from "../../src/core/refs/refs.ts";
-import type { ActorId, ObjectId, ProcessId } from "../../src/protocol/ids.ts";
+import type { ActorId, ObjectId, ProcessId, WayId } from "../../src/protocol/ids.ts";
 import type { Body, Payload } from "../../src/protocol/messages.ts";
 
 const A = "aaaaaaaaaaaa" as ProcessId;
@@ -17,11 +17,13 @@ const inline = (...refs: RefId[]): Payload => ({ kind: "inline", bytes: new Uint
 class Harness {
   readonly states: { to: ProcessId; body: Body<"objectState"> }[] = [];
   readonly cancels: { to: ProcessId; body: Body<"taskCancel"> }[] = [];
+  readonly asked: { to: ProcessId; body: Body<"refLost"> }[] = [];
   readonly freed: ObjectId[] = [];
   readonly unheld: ActorId[] = [];
   readonly table = new RefTable({
     send: (to, name, body) => {
       if (name === "taskCancel") this.cancels.push({ to, body: body as Body<"taskCancel"> });
+      else if (name === "refLost") this.asked.push({ to, body: body as Body<"refLost"> });
       else this.states.push({ to, body: body as Body<"objectState"> });
     },
     freeStored: (id) => void this.freed.push(id),
@@ -45,7 +47,7 @@ test("an escaped object is fetched before and after it is settled, and freed by 
   const h = new Harness();
   const id = object("1");
   h.table.escape(A, { id });
-  h.table.add(id, B, 1);
+  h.table.add(id, B);
   h.table.fetch(B, { id });
   assert.deepEqual(h.told(B), []);
   h.table.settle({ id, payload: inline() });
@@ -80,19 +82,22 @@ test("a repeated escape counts once, also after the object was freed", () => {
   h.table.escape(A, { id, payload: inline() });
   h.table.settle({ id, payload: inline() });
   h.drop(B, id);
-  h.table.add(id, B, 1);
+  h.table.add(id, B);
   assert.equal(h.table.size, 0);
 });
 
-test("a drop that overtakes its credit frees nothing and leaks nothing", () => {
+test("a drop of what is not held, or of more than that, is nothing", () => {
   const h = new Harness();
   const id = object("1");
+  h.drop(B, id);
+  assert.equal(h.table.size, 0);
   h.table.escape(A, { id, payload: inline() });
   h.drop(B, id);
-  assert.equal(h.table.holders(id)?.get(B), -1);
+  h.table.add(id, B);
+  h.drop(B, id, 5);
+  assert.equal(h.table.holders(id)?.has(B), false);
+  assert.equal(h.table.size, 1);
   h.drop(A, id);
-  assert.equal(h.table.size, 1, "the credit is still under way");
-  h.table.add(id, B, 1);
   assert.equal(h.table.size, 0);
 });
 
@@ -114,7 +119,7 @@ test("news of an object that comes before its record makes the record", () => {
 test("credited and dropped before its escape was read: the escape still makes it known", () => {
   const h = new Harness();
   const id = object("1");
-  h.table.add(id, B, 1);
+  h.table.add(id, B);
   h.drop(B, id);
   assert.equal(h.table.size, 0);
   h.table.escape(A, { id, payload: inline() });
@@ -146,7 +151,7 @@ test("refs inside an answer are credited to the receiver", () => {
   const outer = object("outer");
   h.table.escape(A, { id: inner, payload: inline() });
   h.table.escape(A, { id: outer, payload: inline(inner) });
-  h.table.add(outer, B, 1);
+  h.table.add(outer, B);
   h.table.fetch(B, { id: outer });
   h.drop(B, outer);
   h.drop(A, outer);
@@ -160,7 +165,7 @@ test("an answer that the owner calls stored waits for the seal", () => {
   const h = new Harness();
   const id = object("1");
   h.table.escape(A, { id });
-  h.table.add(id, B, 1);
+  h.table.add(id, B);
   h.table.fetch(B, { id });
   h.table.settle({ id, payload: { kind: "stored", id, size: 10 } });
   assert.deepEqual(h.told(B), []);
@@ -177,7 +182,7 @@ test("a lost process: its holds go, what only it could make fails, what it had m
   const made = object("made");
   for (const id of [pending, made]) {
     h.table.escape(A, { id, payload: id === made ? inline() : undefined });
-    h.table.add(id, B, 1);
+    h.table.add(id, B);
     h.table.fetch(B, { id });
   }
   h.table.processLost(A);
@@ -187,7 +192,7 @@ test("a lost process: its holds go, what only it could make fails, what it had m
   assert.deepEqual(h.told(B), ["OWNER_DIED"]);
   h.table.fetch(B, { id: object("never") });
   assert.deepEqual(h.told(B), ["OWNER_DIED"], "nothing of it can come any more");
-  h.table.add(made, A, 1);
+  h.table.add(made, A);
   h.table.escape(A, { id: object("late") });
   assert.equal(h.table.holders(made)?.has(A), false, "who is gone is credited nothing");
 });
@@ -205,23 +210,92 @@ test("a fetch is given up, and a lost process waits for nothing", () => {
   assert.equal(h.table.size, 0);
 });
 
-test("results of a failed call: the worker's credits are void, the owner's own hold is not", () => {
-  const h = new Harness();
-  const plain = object("plain");
-  const known = object("known");
-  h.table.escape(A, { id: known });
-  h.table.add(known, B, 1);
-  h.table.fetch(B, { id: known });
-  for (const id of [plain, known]) h.table.sealed(id, A, 10, []);
-  h.table.forget(A, { ids: [plain, known, object("unknown")] });
+const WAY = `${A}-0` as WayId;
+/** A has opened the way to B. */
+const sent = (h: Harness, from: ProcessId, to: ProcessId, ...ids: RefId[]): void => {
+  h.table.sent(from, { way: WAY, opener: from === A, to, ids });
   h.table.check();
-  assert.deepEqual(h.freed, [plain]);
-  assert.equal(h.table.holders(known)?.get(A), 1);
-  h.table.sealed(plain, A, 10, []);
-  assert.equal(h.table.holders(plain)?.get(A), 1, "another run makes it again");
-  h.table.forget(A, { ids: [plain] });
-  h.table.escape(A, { id: plain, payload: inline() });
-  assert.equal(h.table.holders(plain)?.get(A), 1, "and may do it inline");
+};
+const came = (h: Harness, from: ProcessId, to: ProcessId, count: number, over = false): void => {
+  h.table.came(from, { way: WAY, opener: from === A, to, count, over });
+  h.table.check();
+};
+
+test("what is under way is held until it has come, and then by who keeps it", () => {
+  const h = new Harness();
+  const [kept, left] = [object("kept"), object("left")];
+  for (const id of [kept, left]) h.table.escape(A, { id, payload: inline() });
+  sent(h, A, B, kept, left);
+  sent(h, A, B, left, left);
+  h.drop(A, kept);
+  h.drop(A, left);
+  assert.equal(h.table.size, 2);
+  h.table.add(kept, B);
+  came(h, B, A, 1);
+  assert.equal(h.table.size, 2, "the second parcel holds what the first let go of");
+  came(h, B, A, 2);
+  assert.equal(h.table.size, 1);
+  h.drop(B, kept);
+  assert.equal(h.table.size, 0);
+});
+
+test("a parcel whose coming is told before its sending is not held", () => {
+  const h = new Harness();
+  const id = object("1");
+  h.table.escape(A, { id, payload: inline() });
+  came(h, B, A, 1);
+  sent(h, A, B, id);
+  h.drop(A, id);
+  assert.equal(h.table.size, 0);
+});
+
+test("a worker that dies between saying and sending leaves nothing held: its reader says what has come, at the end of the way", () => {
+  const h = new Harness();
+  const [came1, lost, stored] = [object("1", B), object("2", B), object("3")];
+  for (const id of [came1, lost]) h.table.escape(B, { id, payload: inline() });
+  h.table.sealed(stored, B, 10, []);
+  sent(h, B, A, came1);
+  sent(h, B, A, lost, stored);
+  h.table.processLost(B);
+  h.table.check();
+  assert.equal(h.table.size, 3, "it may still be read");
+  assert.deepEqual(h.asked, [{ to: A, body: { way: WAY, opener: true, from: B } }]);
+  h.table.add(came1, A);
+  came(h, A, B, 1, true);
+  assert.equal(h.table.size, 1);
+  assert.deepEqual(h.freed, [stored]);
+  came(h, A, B, 1, true);
+  h.drop(A, came1);
+  assert.equal(h.table.size, 0);
+});
+
+test("a receiver that dies, and a way that both have ended, hold nothing", () => {
+  const h = new Harness();
+  const id = object("1");
+  h.table.escape(A, { id, payload: inline() });
+  sent(h, A, B, id);
+  came(h, B, A, 0, true);
+  sent(h, A, B, id);
+  came(h, A, B, 0, true);
+  sent(h, A, C, id);
+  h.table.processLost(C);
+  sent(h, A, C, id);
+  h.drop(A, id);
+  assert.equal(h.table.size, 0);
+});
+
+test("a way from a process to itself has two ends", () => {
+  const h = new Harness();
+  const id = object("1");
+  h.table.escape(A, { id, payload: inline() });
+  h.table.sent(A, { way: WAY, opener: true, to: A, ids: [id] });
+  h.table.sent(A, { way: WAY, opener: false, to: A, ids: [id] });
+  h.table.came(A, { way: WAY, opener: false, to: A, count: 1, over: false });
+  h.drop(A, id);
+  assert.equal(h.table.size, 1);
+  h.table.processLost(A);
+  h.table.check();
+  assert.equal(h.table.size, 0);
 });
 
 test("lost bytes fail those who ask, until they are sealed again", () => {
@@ -246,7 +320,23 @@ test("lost bytes fail those who ask, until they are sealed again", () => {
 type Op = readonly [kind: string, process: number, id: number, other: number];
 const ops = fc.array(
   fc.tuple(
-    fc.constantFrom("escape", "settle", "seal", "add", "add", "add", "drop", "drop", "forget", "fetch", "cancel", "lost-bytes", "process"),
+    fc.constantFrom(
+      "escape",
+      "settle",
+      "seal",
+      "add",
+      "add",
+      "add",
+      "drop",
+      "drop",
+      "sent",
+      "sent",
+      "came",
+      "fetch",
+      "cancel",
+      "lost-bytes",
+      "process",
+    ),
     fc.nat(2),
     fc.nat(9),
     fc.nat(9),
@@ -257,12 +347,19 @@ const processes = [A, B, C];
 /** Ids 0 to 7 are objects of the three processes, 8 and 9 actors. Contents have larger numbers, so there are no cycles. */
 const idOf = (n: number): RefId => (n < 8 ? object(`${n}`, processes[n % 3]!) : actor(`${n}`, processes[n % 3]!));
 
+/** The way between the process of that number and another, the same from both sides. */
+function wayBetween(p: number, m: number): { way: WayId; opener: boolean; to: ProcessId } {
+  const other = (p + 1 + (m % 2)) % 3;
+  const [opener, reader] = [Math.min(p, other), Math.max(p, other)];
+  return { way: `${processes[opener]}-${reader}` as WayId, opener: p === opener, to: processes[other]! };
+}
+
 function apply(h: Harness, [kind, p, n, m]: Op): void {
   const process = processes[p]!;
   const id = idOf(n) as ObjectId;
   const isObject = n < 8;
   const contents = m > n ? [idOf(m)] : [];
-  if (kind === "add") h.table.add(idOf(n), process, 1 + (m % 2));
+  if (kind === "add") h.table.add(idOf(n), process);
   else if (kind === "drop") h.table.drop(process, { id: idOf(n), count: 1 + (m % 2) });
   else if (kind === "process") {
     if (m === 0) h.table.processLost(process);
@@ -270,7 +367,8 @@ function apply(h: Harness, [kind, p, n, m]: Op): void {
   else if (kind === "escape") h.table.escape(processes[n % 3]!, { id, payload: m % 2 === 0 ? inline(...contents) : undefined });
   else if (kind === "settle") h.table.settle({ id, payload: inline(...contents) });
   else if (kind === "seal") h.table.sealed(id, process, 1, contents);
-  else if (kind === "forget") h.table.forget(processes[n % 3]!, { ids: [id] });
+  else if (kind === "sent") h.table.sent(process, { ...wayBetween(p, m), ids: [id, ...contents] });
+  else if (kind === "came") h.table.came(process, { ...wayBetween(p, m), count: n, over: m > 6 });
   else if (kind === "fetch") h.table.fetch(process, { id });
   else if (kind === "cancel") h.table.fetchCancel(process, { id });
   else h.table.objectLost(id, "test");

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { PLANTS } from "../../sim/planted.ts";
 import { simulate } from "../../sim/simulation.ts";
 
-const SEEDS_MAX = 40;
+const SEEDS_MAX = 60;
 
 for (const [name, { what, make }] of Object.entries(PLANTS)) {
   test(`caught: ${what}`, () => {

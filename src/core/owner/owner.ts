@@ -101,12 +101,8 @@ export class Owner {
   /** A worker's answer. Batches end with `refill` of the leases they touched. */
   replied(from: Lease | ActorClient, seq: number, runUs: number, reply: Reply): void {
     const task = from.kind === "lease" ? this.#pump.answered(from, seq, runUs) : from.answered(seq);
-    if (!task) return;
-    if (task.state === "done") {
-      // It was cancelled meanwhile.
-      if (reply.kind === "returned") for (const payload of reply.results) this.#port.discard?.(payload);
-      return;
-    }
+    // Or it was cancelled meanwhile.
+    if (!task || task.state === "done") return;
     switch (reply.kind) {
       case "returned":
         return this.#returned(task, reply.results);
@@ -127,13 +123,10 @@ export class Owner {
   streamItem(from: Lease | ActorClient, seq: number, index: number, payload: Payload): void {
     const task = from.channel.get(seq);
     const stream = task?.stream;
-    if (!task || !stream || task.state === "done") return this.#port.discard?.(payload);
+    if (!task || !stream || task.state === "done") return;
     if (from.kind === "lease") from.progressAt = this.#pump.now;
     // A producer that runs again repeats what is known already; it is told how far the reader is.
-    if (index !== stream.read + stream.items.length) {
-      this.#port.discard?.(payload);
-      return this.#port.streamRead(from, task, stream.read);
-    }
+    if (index !== stream.read + stream.items.length) return this.#port.streamRead(from, task, stream.read);
     const ref = new ObjectRef(undefined, task, index);
     stream.items.push(ref);
     this.#settle(ref, payload);
@@ -195,7 +188,6 @@ export class Owner {
   processLost(processId: ProcessId, reason: DeathReason): void {
     for (const task of this.#pump.lost(processId)) {
       if (task.state === "done") continue;
-      this.#port.forget(task.returns.filter((ref) => ref.state === "pending").map((ref) => ref.id));
       if (task.retriesLeft > 0) this.#again(task);
       else this.#fail(task, { kind: "worker-crashed", reason, attempts: task.attempt + 1 });
     }
@@ -292,7 +284,6 @@ export class Owner {
   #returned(task: Task, results: readonly Payload[]): void {
     const { returns } = task;
     if (results.length !== returns.length) {
-      for (const payload of results) this.#port.discard?.(payload);
       return this.#fail(task, { kind: "num-returns", expected: returns.length, got: results.length });
     }
     this.#done(task);

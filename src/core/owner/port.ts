@@ -58,10 +58,6 @@ export interface OwnerPort {
   failure(task: Task | undefined, failure: SystemFailure): Payload;
   /** A ref settled that is stored, holds others, or is known to the node. */
   sharedSettled(ref: ObjectRef): void;
-  /** Results of a call that failed: whatever its worker credited to us is void. */
-  forget(ids: ObjectId[]): void;
-  /** An answer that nobody waits for: what its worker credited to us with it is to be given back. */
-  discard?(payload: Payload): void;
   /** A task is over, whatever its end; for observers. */
   finished?(task: Task): void;
 }

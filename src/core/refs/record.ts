@@ -8,10 +8,12 @@ export const isActor = (id: RefId): id is ActorId => id.endsWith("-a");
 
 export class RefRecord {
   readonly id: RefId;
-  /** Counts that are not zero. A count may be negative while the credit is under way. */
+  /** Counts, all above zero: each process says itself what it holds. */
   readonly holders = new Map<ProcessId, number>();
   /** Records that contain this one, counted once for each time that they name it. */
   containers = 0;
+  /** Parcels under way that it is in. */
+  parcels = 0;
   /** What it contains, and so holds. */
   contents: readonly RefId[] = [];
   /** What it is, or why it will not be; undefined while it is being made. */
@@ -29,7 +31,7 @@ export class RefRecord {
   }
 
   get held(): boolean {
-    return this.holders.size > 0 || this.containers > 0;
+    return this.holders.size > 0 || this.containers > 0 || this.parcels > 0;
   }
 
   get settled(): boolean {

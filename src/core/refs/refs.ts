@@ -10,9 +10,10 @@ import type { ActorId, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, Failure, Payload } from "../../protocol/messages.ts";
 import { isActor, RefRecord } from "./record.ts";
 import type { RefId } from "./record.ts";
+import { Ways } from "./ways.ts";
 
 export interface RefPort {
-  send<N extends "objectState" | "taskCancel">(to: ProcessId, name: N, body: Body<N>): void;
+  send<N extends "objectState" | "refLost" | "taskCancel">(to: ProcessId, name: N, body: Body<N>): void;
   /** The store may take its bytes back. */
   freeStored(id: ObjectId): void;
   /** Nobody holds the actor any more. */
@@ -64,9 +65,18 @@ export class RefTable {
   readonly #fetchedBy = new Index();
   /** Objects that their maker has yet to settle. */
   readonly #pendingOf = new Index();
+  readonly #ways: Ways;
 
   constructor(port: RefPort) {
     this.#port = port;
+    this.#ways = new Ways(
+      {
+        hold: (ids) => this.#parcelled(ids),
+        release: (ids) => this.#arrived(ids),
+        ask: (receiver, way, opener, from) => port.send(receiver, "refLost", { way, opener, from }),
+      },
+      (process) => this.#lost.has(process),
+    );
   }
 
   get size(): number {
@@ -129,32 +139,27 @@ export class RefTable {
 
   // ── who holds them ───────────────────────────────────────────────────────────────────────────
 
-  add(id: RefId, holder: ProcessId, count: number): void {
-    if (count === 0 || this.#lost.has(holder) || this.#freed.has(id)) return;
-    const record = this.#record(id);
-    this.#credit(record, holder, count);
+  add(id: RefId, holder: ProcessId): void {
+    // What was stored and freed may be made again by another run, and is known to its owner before the news of it is here.
+    if (!this.#lost.has(holder) && this.#freed.get(id) !== true) this.#credit(this.#record(id), holder, 1);
+  }
+
+  /** More than it holds is nothing: what it wanted to hold was freed before it said so. */
+  drop(from: ProcessId, { id, count }: Body<"refDrop">): void {
+    const record = this.#records.get(id);
+    const held = record?.holders.get(from);
+    if (record === undefined || held === undefined) return;
+    this.#credit(record, from, -Math.min(held, count));
     this.#freeUnheld([record]);
   }
 
-  drop(from: ProcessId, body: Body<"refDrop">): void {
-    this.add(body.id, from, -body.count);
+  /** Refs are on their way to a process: until they have come, the way holds them. */
+  sent(from: ProcessId, body: Body<"refSent">): void {
+    this.#ways.sent(from, body);
   }
 
-  /**
-   * Results of a call that failed: what its worker credited to their owner is void. If the owner has made a result
-   * known itself, it still holds it by that, and another run settles it.
-   */
-  forget(from: ProcessId, body: Body<"refForget">): void {
-    const touched: RefRecord[] = [];
-    for (const id of body.ids) {
-      const record = this.#records.get(id);
-      if (record === undefined) continue;
-      const keeps = record.escaped && makerOf(id) === from ? 1 : 0;
-      this.#credit(record, from, keeps - (record.holders.get(from) ?? 0));
-      touched.push(record);
-    }
-    // Another run may make and escape them again: they are not remembered as freed.
-    this.#freeUnheld(touched, false);
+  came(from: ProcessId, body: Body<"refCame">): void {
+    this.#ways.came(from, body);
   }
 
   /** A process is gone: what it held is not held by it, and what only it could make will not come. */
@@ -162,6 +167,7 @@ export class RefTable {
     this.#lost.add(process);
     if (this.#lost.size > LOST_MAX) this.#lost.delete(this.#lost.values().next().value as ProcessId);
     const touched: RefRecord[] = [];
+    this.#ways.processLost(process);
     for (const id of this.#fetchedBy.take(process)) {
       const record = this.#records.get(id)!;
       record.fetchers!.delete(process);
@@ -216,6 +222,8 @@ export class RefTable {
   /** Throws unless every count is what a recount gives. */
   check(): void {
     const containers = new Map<RefId, number>();
+    const parcels = new Map<RefId, number>();
+    this.#ways.check((id) => parcels.set(id, (parcels.get(id) ?? 0) + 1));
     let holds = 0;
     let fetches = 0;
     let pending = 0;
@@ -223,7 +231,7 @@ export class RefTable {
       if (!record.held && (record.fetchers?.size ?? 0) === 0) throw new Error(`object ${id} is held by nobody and not freed`);
       for (const content of record.contents) containers.set(content, (containers.get(content) ?? 0) + 1);
       for (const [process, count] of record.holders) {
-        if (count === 0) throw new Error(`object ${id} keeps a count of zero for ${process}`);
+        if (count <= 0) throw new Error(`object ${id} keeps a count of ${count} for ${process}`);
         if (!this.#heldBy.has(process, id)) throw new Error(`object ${id} is not in the index of its holder ${process}`);
         if (this.#lost.has(process)) throw new Error(`object ${id} is held by ${process}, which is gone`);
         holds++;
@@ -237,6 +245,10 @@ export class RefTable {
         if (record.settled) throw new Error(`object ${id} is settled and listed as pending`);
         pending++;
       }
+    }
+    for (const [id, record] of this.#records) {
+      const found = parcels.get(id) ?? 0;
+      if (record.parcels !== found) throw new Error(`object ${id} is in ${found} parcels, ${record.parcels} counted`);
     }
     for (const [id, count] of containers) {
       const found = this.#records.get(id)?.containers;
@@ -303,9 +315,23 @@ export class RefTable {
   #answer(record: RefRecord, to: ProcessId): void {
     const id = record.id as ObjectId;
     const { payload, failure } = record;
-    // Whoever sends refs credits them to the receiver first.
-    if (payload !== undefined && payload.kind !== "stored") for (const ref of new Set(payload.refs)) this.add(ref, to, 1);
+    // What it is given by its own connection it is said to hold at once.
+    if (payload !== undefined && payload.kind !== "stored") for (const ref of new Set(payload.refs)) this.add(ref, to);
     this.#port.send(to, "objectState", { id, payload, failure });
+  }
+
+  /** They are in a parcel. Gives those that it holds: what was freed already is not held again. */
+  #parcelled(ids: readonly RefId[]): readonly RefId[] {
+    const held = ids.filter((id) => this.#freed.get(id) !== true);
+    for (const id of held) this.#record(id).parcels++;
+    return held;
+  }
+
+  /** The parcel is not under way any more. */
+  #arrived(ids: readonly RefId[]): void {
+    const touched = ids.map((id) => this.#records.get(id)!);
+    for (const record of touched) record.parcels--;
+    this.#freeUnheld(touched);
   }
 
   #contain(record: RefRecord, contents: readonly RefId[]): void {
@@ -324,13 +350,13 @@ export class RefTable {
     return contents;
   }
 
-  #freeUnheld(candidates: RefRecord[], remembered = true): void {
+  #freeUnheld(candidates: RefRecord[]): void {
     for (let record = candidates.pop(); record !== undefined; record = candidates.pop()) {
       const { id } = record;
       if (record.held || this.#records.get(id) !== record || (!record.escaped && !record.stored && record.fetchers?.size)) continue;
       this.#records.delete(id);
       // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
-      if (remembered && (record.escaped || record.stored)) this.#rememberFreed(id, record.escaped);
+      if (record.escaped || record.stored) this.#rememberFreed(id, record.escaped);
       this.#pendingOf.delete(makerOf(id), id);
       for (const process of record.fetchers ?? []) {
         this.#fetchedBy.delete(process, id);

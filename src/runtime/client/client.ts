@@ -6,13 +6,14 @@ import type { ActorClient } from "../../core/owner/actor-client.ts";
 import { ObjectRef } from "../../core/owner/object-ref.ts";
 import type { SystemFailure } from "../../core/owner/port.ts";
 import type { Task } from "../../core/owner/task.ts";
+import { WayEnd } from "../../core/refs/way-end.ts";
 import { ConnectionError, MobulaError, TaskError } from "../../errors/index.ts";
 import { functionCodec } from "../../functions/index.ts";
 import { CLAIM_BLOCKS } from "../../memory/control-segment.ts";
 import { openStoreClient } from "../../memory/client.ts";
 import type { StoreClient } from "../../memory/contract.ts";
-import type { ActorId, JobId, ObjectId, ProcessId } from "../../protocol/ids.ts";
-import { putId } from "../../protocol/ids.ts";
+import type { ActorId, JobId, ObjectId, ProcessId, WayId } from "../../protocol/ids.ts";
+import { putId, wayId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload } from "../../protocol/messages.ts";
 import { ValueCodec } from "../../values/codec.ts";
 import type { ApiHooks } from "../engine.ts";
@@ -58,6 +59,9 @@ export class Client {
   /** Puts made before the store was there, whose bytes belong in it. */
   #early: WeakRef<ObjectRef>[] = [];
   readonly #claims = { available: true };
+  /** Ways whose end has not come. */
+  readonly #waysOpen = new Set<WayId>();
+  #wayCount = 0;
   readonly #fetching = new Map<ObjectId, ObjectRef>();
   readonly #other: OtherMessages;
   readonly #lost: (error: Error) => void;
@@ -72,7 +76,7 @@ export class Client {
       () => this.world.batchEnd(),
       (error) => this.#closed(error),
     );
-    this.held = new HeldRefs(this.node, identity.process);
+    this.held = new HeldRefs(this.node);
     this.held.onDropped = (id) => {
       if (isActor(id)) this.world.owner.dropActor(id);
     };
@@ -81,6 +85,7 @@ export class Client {
       new ValueCodec(refs, functionCodec),
       () => this.store,
       (values) => this.#escapeAll(values),
+      identity.process,
     );
     this.exports = new Exports(this.packing);
     this.world = new OwnerWorld(
@@ -89,10 +94,10 @@ export class Client {
         process: identity.process,
         identity,
         blocks: () => this.#blocks,
-        credit: (ids, holder) => this.credit(ids, holder),
+        openWay: (to) => this.openWay(wayId(identity.process, this.#wayCount++), true, to),
+        flushNode: () => this.node.flush(),
         failurePayload: (task, failure) => this.failurePayload(task, failure),
         sharedSettled: (ref) => this.#sharedSettled(ref),
-        discard: (payload) => this.#discard(payload),
         finished: (task) => this.finished(task),
         shouldRetry: (task, error) => this.#shouldRetry(task, error),
       },
@@ -165,7 +170,7 @@ export class Client {
     const encoded = this.packing.encode(value, "value");
     const ref = this.newRef(id);
     ref.inner = encoded.refs.length > 0 ? encoded.refs : undefined;
-    if (this.connected) ref.payload = this.packing.pack(encoded, () => id, process);
+    if (this.connected) ref.payload = this.packing.pack(encoded, () => id);
     else {
       ref.payload = { kind: "inline", bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) };
       if (ref.payload.bytes.byteLength > INLINE_MAX) this.#early.push(new WeakRef(ref));
@@ -189,13 +194,23 @@ export class Client {
 
   // ── refs ────────────────────────────────────────────────────────────────────────────────────
 
-  credit(ids: readonly string[], holder: ProcessId): void {
-    for (const id of ids) this.held.credit(id as HeldId, holder);
+  /** This process's end of a way, which it has opened or another. */
+  openWay(id: WayId, opener: boolean, to: ProcessId): WayEnd {
+    this.#waysOpen.add(id);
+    return new WayEnd(id, opener, to, (name, body) => {
+      if (name === "refCame" && (body as Body<"refCame">).over) this.#waysOpen.delete(id);
+      this.node.send(name, body);
+    });
   }
 
-  /** Takes over refs that their sender credited to this process. */
+  /** Takes over refs that the node has given this process. */
   receive(ids: readonly HeldId[]): object[] {
     return ids.map((id) => this.held.take(id, 1, () => this.#make(id)));
+  }
+
+  /** Holds refs inside a value that came on a way. */
+  keep(ids: readonly HeldId[]): object[] {
+    return ids.map((id) => this.held.take(id, 0, () => this.#make(id)));
   }
 
   /** Asks the node for what another process makes. */
@@ -293,18 +308,11 @@ export class Client {
     const payload = ref.payload!;
     if (!ref.owned) return;
     if (payload.kind === "stored") {
-      // Sealed by the worker in our name.
       ref.shared = true;
-      return this.held.hold(ref.id, ref, 1);
+      return this.held.hold(ref.id, ref, 0);
     }
-    if (payload.refs) ref.inner = this.receive(payload.refs);
+    if (payload.refs) ref.inner = this.keep(payload.refs);
     if (ref.shared) this.node.send("objectSettle", { id: ref.id, payload });
-  }
-
-  /** Takes over what came with an answer that nobody waits for, and lets the collector give it back. */
-  #discard(payload: Payload): void {
-    const ids = payload.kind === "stored" ? [payload.id] : payload.refs;
-    if (ids) this.receive(ids);
   }
 
   #shouldRetry(task: Task, error: Payload): boolean {
@@ -366,6 +374,12 @@ export class Client {
       case "actorState":
         this.actors.changed(body);
         return true;
+      case "refLost": {
+        const { way, opener, from } = body as Body<"refLost">;
+        // If it was never heard of, nothing has come on it; else its end says what has.
+        if (!this.#waysOpen.has(way)) this.openWay(way, opener, from).end();
+        return true;
+      }
       case "objectState":
         this.#fetched(body);
         return true;

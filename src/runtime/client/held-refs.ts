@@ -2,10 +2,9 @@
  * The refs and handles of this process that the node counts: those that left their maker, those that came inside values,
  * those whose bytes are stored. One object an id and process; when the collector takes it, the node is told.
  *
- * `credits` is what the node believes that this process holds. It comes from whoever sent us the id (they credit the
- * receiver before they send), or we add it ourselves while something that we hold contains the id.
+ * `credits` is what the node believes that this process holds: what it has said itself, and what the node has given it.
  */
-import type { ActorId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, ObjectId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 
 export type HeldId = ObjectId | ActorId;
@@ -24,13 +23,11 @@ export class HeldRefs {
   readonly #entries = new Map<HeldId, Entry>();
   readonly #collected = new FinalizationRegistry<Entry>((entry) => this.#drop(entry));
   readonly #node: NodeSender;
-  readonly #process: ProcessId;
   /** Tells observers that an id is not held here any more. */
   onDropped: (id: HeldId) => void = () => {};
 
-  constructor(node: NodeSender, process: ProcessId) {
+  constructor(node: NodeSender) {
     this.#node = node;
-    this.#process = process;
   }
 
   get size(): number {
@@ -54,7 +51,7 @@ export class HeldRefs {
     const fresh = { id, target: new WeakRef(target), credits };
     if (credits === 0) {
       fresh.credits = 1;
-      this.#node.send("refAdd", { id, holder: this.#process, count: 1 });
+      this.#node.send("refAdd", { id });
     }
     this.#entries.set(id, fresh);
     this.#collected.register(target, fresh);
@@ -70,11 +67,6 @@ export class HeldRefs {
     const made = make();
     this.hold(id, made, credits);
     return made;
-  }
-
-  /** Credits a receiver, before a value with `id` inside is sent to it. */
-  credit(id: HeldId, holder: ProcessId, count = 1): void {
-    this.#node.send("refAdd", { id, holder, count });
   }
 
   /** Gives an id up at once, without waiting for the collector. */

@@ -8,8 +8,9 @@ import type { ObjectRef } from "../../core/owner/object-ref.ts";
 import { Owner } from "../../core/owner/owner.ts";
 import type { OwnerPort, SystemFailure } from "../../core/owner/port.ts";
 import type { Task } from "../../core/owner/task.ts";
+import type { WayEnd } from "../../core/refs/way-end.ts";
 import type { Push } from "../../protocol/direct.ts";
-import type { JobId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { JobId, LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason, Payload, WorkerAddress } from "../../protocol/messages.ts";
 import { takeBack } from "./claim-blocks.ts";
 import type { ClaimBlocks } from "./claim-blocks.ts";
@@ -27,10 +28,10 @@ export interface WorldHost {
   readonly process: ProcessId;
   readonly identity: { readonly jobId: JobId; readonly namespace: string };
   blocks(): ClaimBlocks | undefined;
-  credit(ids: readonly string[], holder: ProcessId): void;
+  openWay(to: ProcessId): WayEnd;
+  flushNode(): void;
   failurePayload(task: Task | undefined, failure: SystemFailure): Payload;
   sharedSettled(ref: ObjectRef): void;
-  discard(payload: Payload): void;
   finished(task: Task): void;
   shouldRetry(task: Task, error: Payload): boolean;
 }
@@ -64,8 +65,12 @@ export class OwnerWorld implements OwnerPort, WayHost {
 
   // ── what ways report ──────────────────────────────────────────────────────────────────────────
 
-  credit(ids: readonly string[], holder: ProcessId): void {
-    this.#host.credit(ids, holder);
+  openWay(to: ProcessId): WayEnd {
+    return this.#host.openWay(to);
+  }
+
+  flushNode(): void {
+    this.#host.flushNode();
   }
 
   shouldRetry(task: Task, error: Payload): boolean {
@@ -146,25 +151,15 @@ export class OwnerWorld implements OwnerPort, WayHost {
 
   push(to: Lease | ActorClient, task: Task): void {
     const lane = to.way as Lane;
-    const { args, refArgs, options } = task.spec;
-    const receiver = lane.way.address.processId;
-    if (args.refs) this.#host.credit(args.refs, receiver);
-    const payloads: Push["payloads"] = refArgs ? this.#payloads(refArgs, receiver) : NO_PAYLOADS;
+    const { refArgs, options } = task.spec;
+    const payloads: Push["payloads"] = refArgs ? refArgs.map(({ index, ref }) => ({ index, payload: ref.payload! })) : NO_PAYLOADS;
     lane.way.push(lane, task, payloads, options.concurrencyGroup ?? "");
   }
 
   takeBack(from: Lease | ActorClient, task: Task): "taken" | "claimed" | "unknown" {
     const lane = from.way as Lane | undefined;
     if (!lane?.block || !from.channel.claimable(task)) return "unknown";
-    if (!takeBack(lane.block.words, task.seq)) return "claimed";
-    // What was credited to the worker with this push will never be dropped by it.
-    const receiver = lane.way.address.processId;
-    for (const id of task.spec.args.refs ?? []) this.#host.node.send("refAdd", { id, holder: receiver, count: -1 });
-    for (const { ref } of task.spec.refArgs ?? []) {
-      if (ref.payload?.kind !== "inline") continue;
-      for (const id of ref.payload.refs ?? []) this.#host.node.send("refAdd", { id, holder: receiver, count: -1 });
-    }
-    return "taken";
+    return takeBack(lane.block.words, task.seq) ? "taken" : "claimed";
   }
 
   cancelPushed(at: Lease | ActorClient, task: Task, recursive: boolean): void {
@@ -189,14 +184,6 @@ export class OwnerWorld implements OwnerPort, WayHost {
     this.#host.sharedSettled(ref);
   }
 
-  forget(ids: ObjectId[]): void {
-    if (ids.length > 0) this.#host.node.send("refForget", { ids });
-  }
-
-  discard(payload: Payload): void {
-    this.#host.discard(payload);
-  }
-
   finished(task: Task): void {
     this.#host.finished(task);
   }
@@ -206,14 +193,6 @@ export class OwnerWorld implements OwnerPort, WayHost {
     this.owner.close(failure);
     for (const way of this.#ways.values()) way.destroy();
     this.#ways.clear();
-  }
-
-  #payloads(refArgs: NonNullable<Task["spec"]["refArgs"]>, receiver: ProcessId): Push["payloads"] {
-    return refArgs.map(({ index, ref }) => {
-      const payload = ref.payload!;
-      if (payload.kind === "inline" && payload.refs) this.#host.credit(payload.refs, receiver);
-      return { index, payload };
-    });
   }
 
   #way(worker: WorkerAddress): WorkerWay {

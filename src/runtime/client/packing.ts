@@ -1,5 +1,5 @@
 /**
- * Values to payloads and back: encodes, puts what is large into the store, credits whoever will hold the refs inside.
+ * Values to payloads and back: encodes, puts what is large into the store, makes the refs inside known to the node.
  */
 import { SerializationError } from "../../errors/index.ts";
 import type { ReadableObject, StoreClient } from "../../memory/contract.ts";
@@ -34,8 +34,10 @@ export class Packing {
   readonly codec: ValueCodec;
   readonly #store: () => StoreClient;
   readonly #escape: Escape;
+  readonly #process: ProcessId;
 
-  constructor(codec: ValueCodec, store: () => StoreClient, escape: Escape) {
+  constructor(codec: ValueCodec, store: () => StoreClient, escape: Escape, process: ProcessId) {
+    this.#process = process;
     this.codec = codec;
     this.#store = store;
     this.#escape = escape;
@@ -54,8 +56,8 @@ export class Packing {
     return encoded.refs.length > 0 ? this.#escape(encoded.refs) : undefined;
   }
 
-  /** A payload for `holder`; a large value is stored under `id`, held by `holder`. Blocks while the store is full. */
-  pack(encoded: Encoded, id: () => ObjectId, holder: ProcessId): Payload {
+  /** A payload; a large value is stored under `id`, held by this process once. Blocks while the store is full. */
+  pack(encoded: Encoded, id: () => ObjectId): Payload {
     const size = packedSize(encoded);
     const refs = this.escape(encoded);
     if (size <= INLINE_MAX) return { kind: "inline", bytes: packInline(encoded), refs };
@@ -63,7 +65,7 @@ export class Packing {
     const room = this.#store().create(name, size);
     try {
       writePacked(encoded, (offset, bytes) => room.write(offset, bytes));
-      room.seal(holder, refs ?? []);
+      room.seal(this.#process, refs ?? []);
     } catch (error) {
       room.abort();
       throw error;

@@ -5,10 +5,12 @@ import { connect } from "node:net";
 import { childStrategy } from "../../core/children.ts";
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { Lease } from "../../core/owner/leases.ts";
+import type { RefId } from "../../core/refs/record.ts";
 import type { Owner } from "../../core/owner/owner.ts";
 import type { Task } from "../../core/owner/task.ts";
-import { DirectReader, REPLY, STREAM_ITEM, writePush } from "../../protocol/direct.ts";
-import type { Push, ReplyBody, ReplyHead } from "../../protocol/direct.ts";
+import type { WayEnd } from "../../core/refs/way-end.ts";
+import { DirectReader, parcelOf, pushParcel, REPLY, replyParcel, STREAM_ITEM, writePush } from "../../protocol/direct.ts";
+import type { Push, ReplyHead } from "../../protocol/direct.ts";
 import type { FunctionId, JobId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload, WorkerAddress } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
@@ -31,10 +33,10 @@ export interface WayHost {
   readonly process: ProcessId;
   readonly jobId: JobId;
   readonly namespace: string;
-  /** Credits the worker with what is inside something that is sent to it. */
-  credit(ids: readonly string[], holder: ProcessId): void;
-  /** Gives back what came with an answer that nobody waits for. */
-  discard(payload: Payload): void;
+  /** This process's end of a new way. */
+  openWay(to: ProcessId): WayEnd;
+  /** What was said to the node goes out now. */
+  flushNode(): void;
   /** Whether an error of user code is to be retried. */
   shouldRetry(task: Task, error: Payload): boolean;
   /** The time, before events are given to the owner. */
@@ -56,6 +58,7 @@ export class WorkerWay {
   readonly address: WorkerAddress;
   readonly #host: WayHost;
   readonly #connection: Connection;
+  readonly #end: WayEnd;
   readonly #lanes = new Map<number, Lane>();
   readonly #defined = new Map<unknown, number>();
   readonly #reader = new DirectReader();
@@ -74,9 +77,14 @@ export class WorkerWay {
       message: (name, body) => this.#message(name, body),
       direct: (code, buffer, at, end) => this.#direct(code, buffer, at, end),
       batchEnd: () => this.#batchEnd(),
-      closed: () => host.wayClosed(this),
+      flushing: () => host.flushNode(),
+      closed: () => {
+        this.#end.end();
+        host.wayClosed(this);
+      },
     });
-    this.#connection.send("directHello", { processId: host.process, jobId: host.jobId, namespace: host.namespace });
+    this.#end = host.openWay(address.processId);
+    this.#connection.send("directHello", { processId: host.process, way: this.#end.id, jobId: host.jobId, namespace: host.namespace });
   }
 
   get idle(): boolean {
@@ -113,6 +121,7 @@ export class WorkerWay {
     const claim = lane.block !== undefined && lane.target.channel.claimable(task);
     if (claim) offer(lane.block!.words, seq);
     const { numReturns, streamBuffer } = spec.options;
+    this.#end.sends(pushParcel(spec.args, payloads));
     writePush(this.#connection, {
       channel: lane.index,
       seq,
@@ -150,7 +159,7 @@ export class WorkerWay {
     const index = this.#nextFunction++;
     this.#defined.set(exported, index);
     const { id, name, bytes, refs } = exported;
-    if (refs) this.#host.credit(refs, this.address.processId);
+    this.#end.sends((refs ?? []) as RefId[]);
     this.#connection.send("define", { index, functionId: id, name, definition: bytes, refs: refs as never });
     return index;
   }
@@ -167,8 +176,10 @@ export class WorkerWay {
     if (code === REPLY) {
       const head = this.#head;
       const body = this.#reader.reply(buffer, at, end, head);
+      // What of it nobody takes is let go of with its parcel.
+      this.#end.came(replyParcel(body));
       const lane = this.#lanes.get(head.channel);
-      if (!lane) return this.#discard(body);
+      if (!lane) return;
       const { target } = lane;
       if (target.kind === "lease") this.#touched.add(target);
       if (body.kind !== "threw") owner.replied(target, head.seq, head.runUs, body);
@@ -179,18 +190,14 @@ export class WorkerWay {
       }
     } else if (code === STREAM_ITEM) {
       const item = this.#reader.streamItem(buffer, at, end);
+      this.#end.came(parcelOf([item.payload]));
       const lane = this.#lanes.get(item.channel);
       if (lane) owner.streamItem(lane.target, item.seq, item.index, item.payload);
-      else this.#host.discard(item.payload);
     } else throw new MalformedMessage("code", "an answer", code);
   }
 
-  #discard(body: ReplyBody): void {
-    if (body.kind === "returned") for (const payload of body.results) this.#host.discard(payload);
-    else if (body.error) this.#host.discard(body.error);
-  }
-
   #batchEnd(): void {
+    this.#end.tell();
     if (this.#touched.size > 0) {
       const touched = [...this.#touched];
       this.#touched.clear();

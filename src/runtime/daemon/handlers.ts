@@ -48,9 +48,10 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
 
     objectEscape: (body, from) => refs.escape(from.id, body),
     objectSettle: (body) => refs.settle(body),
-    refAdd: (body) => refs.add(body.id, body.holder, body.count),
+    refAdd: ({ id }, from) => refs.add(id, from.id),
     refDrop: (body, from) => refs.drop(from.id, body),
-    refForget: (body, from) => refs.forget(from.id, body),
+    refSent: (body, from) => refs.sent(from.id, body),
+    refCame: (body, from) => refs.came(from.id, body),
     objectFetch: (body, from) => refs.fetch(from.id, body),
     objectFetchCancel: (body, from) => refs.fetchCancel(from.id, body),
     objectCancel: (body) => refs.cancel(body),

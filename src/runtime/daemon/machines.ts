@@ -39,9 +39,9 @@ export class Machines {
       send,
       place: (request) => later(() => this.node.placeActor(request, this.now())),
       unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now())),
-      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, 1)),
-      release: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER, -1)),
-      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to, 1)),
+      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER)),
+      release: (ids) => ids.forEach((id) => this.refs.drop(NODE_HOLDER, { id, count: 1 })),
+      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
     });
     this.node = new NodeMachine(config, {
       send,

@@ -24,6 +24,8 @@ export interface ConnectionHandler {
   closed(error: Error | undefined): void;
   /** Called after a batch of received messages has been handed on. */
   batchEnd?(): void;
+  /** Called before anything is written: what must be heard before it goes out by another connection first. */
+  flushing?(): void;
 }
 
 export class Connection {
@@ -104,6 +106,7 @@ export class Connection {
   /** Writes what is gathered. */
   flush(): void {
     if (this.#used === 0 || this.#closed) return;
+    this.#handler.flushing?.();
     const full = this.#out;
     const used = this.#used;
     this.#used = 0;

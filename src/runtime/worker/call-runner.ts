@@ -3,12 +3,13 @@
  * A plain call whose values are all here is answered before `run` returns, without a promise.
  */
 import { InvalidOptionError, MobulaError, TaskError } from "../../errors/index.ts";
-import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { ObjectId } from "../../protocol/ids.ts";
 import { returnId } from "../../protocol/ids.ts";
-import { writeReply, writeStreamItem } from "../../protocol/direct.ts";
+import { parcelOf, replyParcel, writeReply, writeStreamItem } from "../../protocol/direct.ts";
 import type { Push, ReplyBody } from "../../protocol/direct.ts";
 import type { Payload } from "../../protocol/messages.ts";
 import { Later } from "../client/packing.ts";
+import type { HeldId } from "../client/held-refs.ts";
 import type { Packing } from "../client/packing.ts";
 import type { RunningCall } from "./call.ts";
 import { ActorExit, runFollowed, runPlain, setFallback } from "./context.ts";
@@ -16,10 +17,8 @@ import type { LoadedFunction } from "./definitions.ts";
 
 export interface RunnerHost {
   readonly packing: Packing;
-  /** Credits the owner with what is inside a result. */
-  credit(ids: readonly string[], holder: ProcessId): void;
-  /** Takes over refs that the owner credited to this process. */
-  receive(ids: readonly string[]): readonly object[];
+  /** This process holds these once less. */
+  letGo(ids: readonly ObjectId[]): void;
   /** What runs now, for the prefix of its output. */
   titled(title: string): void;
   /** exitActor() was called: the answer is out, the actor ends. */
@@ -36,7 +35,6 @@ export class CallRunner {
   }
 
   run(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>, self: unknown): Promise<void> | undefined {
-    this.#receive(call);
     if (self === undefined) this.#host.titled(call.name);
     if (target instanceof Promise) return this.#runLater(call, target, self);
     let args: unknown[];
@@ -51,9 +49,8 @@ export class CallRunner {
     return this.#invoke(call, target, self, args);
   }
 
-  /** A call that was cancelled before it began. What came with it is taken over, so that it is given back. */
+  /** A call that was cancelled before it began. */
   skipped(call: RunningCall): number {
-    this.#receive(call);
     return this.threw(call, call.cancelError());
   }
 
@@ -68,18 +65,9 @@ export class CallRunner {
   }
 
   errorPayload(call: RunningCall, error: unknown): Payload {
-    const holder = call.channel.link.owner;
     const { taskId, actorId } = call;
     const wrapped = TaskError.wrap(error, { taskId, actorId, functionName: call.name, attempt: call.attempt, pid: process.pid });
-    return this.#error(wrapped, holder);
-  }
-
-  #receive(call: RunningCall): void {
-    const { args, payloads } = call.push;
-    if (!args.refs && payloads.length === 0) return;
-    const holds = args.refs ? [...this.#host.receive(args.refs)] : [];
-    for (const { payload } of payloads) if (payload.kind === "inline" && payload.refs) holds.push(...this.#host.receive(payload.refs));
-    call.holds = holds;
+    return this.#error(wrapped);
   }
 
   /** Arguments at once, or undefined when some must be read or imported first. */
@@ -184,17 +172,22 @@ export class CallRunner {
         { option: "numReturns", value: numReturns },
       );
     }
-    return value.map((each, index) => this.#pack(call, each, index));
+    const packed: Payload[] = [];
+    try {
+      for (const each of value) packed.push(this.#pack(call, each, packed.length));
+      return packed;
+    } catch (error) {
+      // Those that are stored already nobody will get.
+      this.#host.letGo(storedIn(packed));
+      throw error;
+    }
   }
 
   #pack(call: RunningCall, value: unknown, index: number): Payload {
     const { packing } = this.#host;
     const tiny = packing.tiny(value);
     if (tiny) return tiny;
-    const holder = call.channel.link.owner;
-    const payload = packing.pack(packing.encode(value, "return value"), () => this.#resultId(call, index), holder);
-    if (payload.kind === "inline" && payload.refs) this.#host.credit(payload.refs, holder);
-    return payload;
+    return packing.pack(packing.encode(value, "return value"), () => this.#resultId(call, index));
   }
 
   #resultId(call: RunningCall, index: number): ObjectId {
@@ -204,15 +197,13 @@ export class CallRunner {
   /** An error of ours, not of user code: it goes as it is. */
   refused(call: RunningCall, error: unknown): number {
     if (!(error instanceof MobulaError)) return this.threw(call, error);
-    return this.#reply(call, { kind: "threw", error: this.#error(error, call.channel.link.owner) });
+    return this.#reply(call, { kind: "threw", error: this.#error(error) });
   }
 
-  #error(error: MobulaError, holder: ProcessId): Payload {
+  #error(error: MobulaError): Payload {
     const { packing } = this.#host;
     const encoded = packing.encode(error, "error");
-    const refs = packing.escape(encoded);
-    if (refs) this.#host.credit(refs, holder);
-    return { kind: "error", bytes: packing.inline(encoded), refs };
+    return { kind: "error", bytes: packing.inline(encoded), refs: packing.escape(encoded) };
   }
 
   #reply(call: RunningCall, body: ReplyBody): number {
@@ -220,9 +211,17 @@ export class CallRunner {
     if (channel.running.size > 0) channel.running.delete(push.seq);
     const now = performance.now();
     call.endedAt = now;
+    this.#handOver(call, replyParcel(body), body.kind === "returned" ? body.results : NONE);
     writeReply(channel.link.connection, { channel: channel.index, seq: push.seq, runUs: call.ranUs(now) }, body);
     channel.link.answered(now);
     return now;
+  }
+
+  /** Says what is in a value before it goes out: from here on the way holds it. */
+  #handOver(call: RunningCall, parcel: readonly HeldId[], payloads: readonly Payload[]): void {
+    if (parcel.length === 0) return;
+    call.channel.link.way?.sends(parcel);
+    this.#host.letGo(storedIn(payloads));
   }
 
   async #stream(call: RunningCall, value: unknown): Promise<void> {
@@ -245,6 +244,7 @@ export class CallRunner {
         const next = await runFollowed(call, () => items.next());
         if (next.done) break;
         const payload = this.#pack(call, next.value, index);
+        this.#handOver(call, parcelOf([payload]), [payload]);
         writeStreamItem(call.channel.link.connection, call.channel.index, call.push.seq, index++, payload);
         await undefined; // what was written goes out before the producer runs on
       }
@@ -269,6 +269,8 @@ export class CallRunner {
     this.#reply(call, { kind: "stream-ended", length, error: payload });
   }
 }
+
+const storedIn = (payloads: readonly Payload[]): ObjectId[] => payloads.flatMap((each) => (each.kind === "stored" ? [each.id] : []));
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (

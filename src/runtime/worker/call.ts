@@ -48,8 +48,6 @@ export class RunningCall implements CallContext {
   readonly channel: Channel;
   readonly push: Push;
   readonly name: string;
-  /** What its arguments contain, held while it runs. */
-  holds: readonly object[] | undefined = undefined;
   startedAt = 0;
   /** When its answer was written. */
   endedAt = 0;

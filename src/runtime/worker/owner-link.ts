@@ -3,8 +3,9 @@
  */
 import type { Socket } from "node:net";
 import { Deque } from "../../core/owner/deque.ts";
-import type { ActorId, FunctionId, JobId, LeaseId, ObjectId, ProcessId } from "../../protocol/ids.ts";
-import { DirectReader, PUSH } from "../../protocol/direct.ts";
+import type { ActorId, FunctionId, JobId, LeaseId, ObjectId, ProcessId, WayId } from "../../protocol/ids.ts";
+import type { WayEnd } from "../../core/refs/way-end.ts";
+import { DirectReader, PUSH, pushParcel } from "../../protocol/direct.ts";
 import type { Push } from "../../protocol/direct.ts";
 import type { Between, Handlers, MessageName, ResourceAmounts, Strategy } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
@@ -28,8 +29,12 @@ export interface Definition {
 
 export interface LinkHost {
   readonly blocks: BlockMapper;
-  /** Takes over refs that the sender credited to this process. */
-  receive(ids: readonly (ObjectId | ActorId)[]): readonly object[];
+  /** This process's end of a way that its owner has opened. */
+  openWay(id: WayId, to: ProcessId): WayEnd;
+  /** What was said to the node goes out now. */
+  flushNode(): void;
+  /** Holds refs that came. */
+  keep(ids: readonly (ObjectId | ActorId)[]): readonly object[];
   /** Where what the actor of this process submits is placed. */
   actorChildren(): Strategy | undefined;
   /** A call came in on a channel's queue. */
@@ -43,6 +48,8 @@ type Incoming = Between<"owner", "worker">;
 
 export class OwnerLink {
   readonly connection: Connection;
+  /** Known from the hello on. */
+  way: WayEnd | undefined;
   owner = "" as ProcessId;
   jobId = "" as JobId;
   namespace = "";
@@ -56,18 +63,22 @@ export class OwnerLink {
   constructor(socket: Socket, host: LinkHost) {
     this.#host = host;
     this.#handlers = {
-      directHello: (m) => this.#hello(m.processId, m.jobId, m.namespace),
+      directHello: (m) => this.#hello(m.processId, m.way, m.jobId, m.namespace),
       leaseOpen: (m) => this.#open(m, m),
       actorOpen: (m) => this.#open(m, { assigned: {}, gpuIds: [], children: host.actorChildren() }),
       channelClose: (m) => this.#close(m.channel),
-      define: (m) => this.#define(m.index, { id: m.functionId, name: m.name, bytes: m.definition, holds: host.receive(m.refs ?? []) }),
+      define: (m) => this.#define(m.index, { id: m.functionId, name: m.name, bytes: m.definition, holds: this.#arrived(m.refs ?? []) }),
       callCancel: (m) => this.#cancel(m.channel, m.seq, m.recursive),
       streamRead: (m) => this.#read(m.channel, m.seq, m.read),
     };
     this.connection = new Connection(socket, {
       message: (name, body) => this.#message(name, body),
       direct: (code, buffer, at, end) => this.#direct(code, buffer, at, end),
-      batchEnd: () => host.drain(),
+      batchEnd: () => {
+        this.way?.tell();
+        host.drain();
+      },
+      flushing: () => host.flushNode(),
       closed: () => this.#closed(),
     });
   }
@@ -92,6 +103,9 @@ export class OwnerLink {
   #direct(code: number, buffer: Buffer, at: number, end: number): void {
     if (code !== PUSH) throw new MalformedMessage("code", "a push", code);
     const push = this.#reader.push(buffer, at, end);
+    // Held from now on, whatever becomes of the call.
+    const ids = pushParcel(push.args, push.payloads);
+    if (ids.length > 0) push.holds = this.#arrived(ids);
     const channel = this.channels.get(push.channel);
     // A channel that is closed here was closed by its owner, who knows that what it pushed since is void.
     if (!channel) return;
@@ -99,8 +113,17 @@ export class OwnerLink {
     this.#host.arrived(channel);
   }
 
-  #hello(owner: ProcessId, jobId: JobId, namespace: string): void {
+  /** A parcel came. */
+  #arrived(ids: readonly (ObjectId | ActorId)[]): readonly object[] {
+    if (!this.way) throw new MalformedMessage("message", "a hello first", "another");
+    this.way.came(ids);
+    return this.#host.keep(ids);
+  }
+
+  #hello(owner: ProcessId, way: WayId, jobId: JobId, namespace: string): void {
+    if (this.way) throw new MalformedMessage("message", "one hello", "another");
     this.owner = owner;
+    this.way = this.#host.openWay(way, owner);
     this.jobId = jobId;
     this.namespace = namespace;
   }
@@ -152,6 +175,7 @@ export class OwnerLink {
       channel.closed = true;
       for (const call of channel.running.values()) call.cancel(true);
     }
+    this.way?.end();
     this.#host.linkClosed(this);
   }
 }
