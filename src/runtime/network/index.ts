@@ -18,3 +18,5 @@ export type { HubOptions, HubStatistics } from "./hub.ts";
 export type { Link, LinkStatistics } from "./link.ts";
 export { createAuthority, issueCertificate, loadTls } from "./authority.ts";
 export type { LoadedTls } from "./authority.ts";
+export { checkBearer, checkHost, checkOrigin, checkRequest } from "./http-checks.ts";
+export type { AllowedHosts, BearerResult, HttpRefusal } from "./http-checks.ts";
