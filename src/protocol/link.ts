@@ -13,6 +13,8 @@ export const LINK_OPEN = 160;
 export const LINK_RESUME = 161;
 export const LINK_ACK = 162;
 export const LINK_REFUSE = 163;
+/** The longest of these. */
+export const LINK_BYTES_MAX = 16;
 
 export type LinkRefusal = "fenced" | "lost";
 

@@ -6,6 +6,7 @@
 import { Packr } from "msgpackr";
 import { definitions } from "./messages.ts";
 import type { Body, Definition, MessageName } from "./messages.ts";
+import { checkPlain } from "./plain.ts";
 import { MalformedMessage } from "./schema.ts";
 
 /** Codes from here on are hot messages with a layout of their own. */
@@ -52,6 +53,7 @@ export function decodeBody(code: number, bytes: Uint8Array): { name: MessageName
   if (!entry) throw new MalformedMessage("code", "a known message", code);
   const { fields, definition, name } = entry;
   if (bytes.byteLength > definition.limit) throw new MalformedMessage(name, `at most ${definition.limit} bytes`, bytes.byteLength);
+  checkPlain(bytes, name);
   let values: unknown;
   try {
     values = packr.unpack(bytes);

@@ -2,7 +2,7 @@
  * What one peer sends here: the receiving machine of a link with the connections that the peer opens.
  */
 import { LinkReceiver } from "../../core/link/receiver.ts";
-import { LINK_ACK, LINK_OPEN, LINK_RESUME, readCounts, writeCounts, writeRefusal } from "../../protocol/link.ts";
+import { LINK_ACK, LINK_BYTES_MAX, LINK_OPEN, LINK_RESUME, readCounts, writeCounts, writeRefusal } from "../../protocol/link.ts";
 import type { MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { Connection } from "../transport/connection.ts";
@@ -66,6 +66,7 @@ export class Incoming {
         if (!opened) throw new MalformedMessage("message", "open first", name);
         this.#receiver.receive(number, { name, body }, bytes, performance.now());
       },
+      directLimit: LINK_BYTES_MAX,
       direct: (code, buffer, at, end) => {
         if (code !== LINK_OPEN || opened) throw new MalformedMessage("code", "one open, then messages", code);
         const [attempt, base] = readCounts(buffer, at, end);

@@ -4,7 +4,16 @@
  */
 import { LinkSender } from "../../core/link/sender.ts";
 import type { LinkEnd, SenderLimits } from "../../core/link/sender.ts";
-import { LINK_ACK, LINK_OPEN, LINK_REFUSE, LINK_RESUME, readCounts, readRefusal, writeCounts } from "../../protocol/link.ts";
+import {
+  LINK_ACK,
+  LINK_BYTES_MAX,
+  LINK_OPEN,
+  LINK_REFUSE,
+  LINK_RESUME,
+  readCounts,
+  readRefusal,
+  writeCounts,
+} from "../../protocol/link.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, encodeBody, HEADER_BYTES } from "../../protocol/wire.ts";
@@ -144,6 +153,7 @@ export class Link {
       message: (name) => {
         throw new MalformedMessage("message", "nothing but counts on this connection", name);
       },
+      directLimit: LINK_BYTES_MAX,
       direct: (code, buffer, at, end) => this.#event(() => this.#counts(number, code, buffer, at, end)),
       closed: (error) => {
         if (this.#connection === connection) this.#connection = undefined;

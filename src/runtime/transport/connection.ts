@@ -20,6 +20,8 @@ export interface ConnectionHandler {
   message(name: MessageName, body: never, bytes: number): void;
   /** `at` is the offset of the body in `buffer`, `end` its end. Absent: hot messages are refused. */
   direct?(code: number, buffer: Buffer, at: number, end: number): void;
+  /** Longest body of a hot message; without it the limit is that of all messages. */
+  readonly directLimit?: number;
   /** Once. Everything that the peer sent has been handed on before. */
   closed(error: Error | undefined): void;
   /** Called after a batch of received messages has been handed on. */
@@ -181,8 +183,9 @@ export class Connection {
 
   /** A long message is refused by its header, before its bytes are gathered. */
   #checkLimit(code: number, length: number): void {
-    if (code >= FIRST_DIRECT_CODE) return;
-    const limit = limitOf(code);
+    const { direct, directLimit } = this.#handler;
+    const hot = code >= FIRST_DIRECT_CODE;
+    const limit = hot ? direct && (directLimit ?? MESSAGE_BYTES_MAX) : limitOf(code);
     if (limit === undefined) throw new MalformedMessage("code", "a known message", code);
     if (length > limit) throw new MalformedMessage("length", `at most ${limit}`, length);
   }
