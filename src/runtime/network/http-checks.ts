@@ -6,7 +6,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { isIP } from "node:net";
 import { isLoopback } from "./address.ts";
-import { Secret } from "./secret.ts";
+import type { Secret } from "./secret.ts";
 
 /** An answer in place of the route's, as `{ error: { code, message } }` with this status. */
 export interface HttpRefusal {
