@@ -2,11 +2,18 @@
 import { parcelOf, replyParcel, writeReply, writeStreamItem } from "../src/protocol/direct.ts";
 import type { Push, ReplyBody } from "../src/protocol/direct.ts";
 import { returnId, taskId } from "../src/protocol/ids.ts";
+import type { ProcessId } from "../src/protocol/ids.ts";
 import type { Payload } from "../src/protocol/messages.ts";
 import type { Answer, Blocking, Effect, Program, Resume } from "./program.ts";
 import { Context } from "./program.ts";
 import { EXIT, SimError } from "./values.ts";
 import type { Channel, SimWorker } from "./worker.ts";
+
+/** A call and its answer. */
+export interface Answered {
+  readonly push: Push;
+  readonly body: ReplyBody;
+}
 
 /** What a call that waits needs from where it runs. */
 export interface CallHost {
@@ -188,5 +195,22 @@ export class CallRunner {
     const runUs = Math.max(0, this.#worker.world.clock.now - call.startedAt - call.waitedUs);
     this.handOver(call, replyParcel(body), body.kind === "returned" ? body.results : []);
     writeReply(channel.link.end, { channel: channel.index, seq: push.seq, runUs }, body);
+    if (body.kind === "stream-ended") return;
+    if (push.shared || channel.shared.delete(push.seq)) {
+      if (!call.context.cancelled) this.shared(channel.link.owner, { push, body });
+    } else channel.answered.set(push.seq, { push, body });
+  }
+
+  /** Others than its owner hold refs to what it returned: the node is told too. */
+  shared(owner: ProcessId, { push, body }: Answered): void {
+    const { client } = this.#worker;
+    const task = taskId(owner, push.taskCounter);
+    const results = body.kind === "returned" ? body.results : [];
+    for (const [index, payload] of results.entries()) {
+      if (payload.kind !== "stored" && results.length === push.numReturns)
+        client.send("objectResult", { id: returnId(task, index), payload });
+    }
+    if (body.kind !== "threw" || !push.errorsFinal) return;
+    for (let index = 0; index < push.numReturns; index++) client.send("objectResult", { id: returnId(task, index), payload: body.error });
   }
 }

@@ -344,6 +344,11 @@ export class SimClient implements OwnerPort {
     lane.way.cancel(lane, task, recursive);
   }
 
+  callShared(at: Lease | ActorClient, task: Task): void {
+    const lane = at.way as Lane;
+    lane.way.shared(lane, task);
+  }
+
   kill(processId: ProcessId, leaseId: LeaseId, message: string): void {
     this.send("killProcess", { processId, leaseId, message });
   }

@@ -25,6 +25,7 @@ interface Record {
   /** It was said that it has not begun and never will. */
   refused: boolean;
   readonly attempts: Set<number>;
+  worker: ProcessId | undefined;
 }
 
 export class History {
@@ -35,6 +36,7 @@ export class History {
   readonly #restarts = new Map<ActorId, number>();
   /** CPUs that calls use, by process. */
   readonly #using = new Map<ProcessId, Map<object, number>>();
+  readonly #dead = new Set<ProcessId>();
   /** How tasks ended that no user code ended. */
   readonly failures = new Map<string, number>();
   /** Ids that left their process, for stories. */
@@ -62,11 +64,21 @@ export class History {
     this.starts++;
     if (record.attempts.has(run.attempt)) throw new Broken(`attempt ${run.attempt} of task ${id} began twice`, [id]);
     record.attempts.add(run.attempt);
+    record.worker = run.worker;
     if (record.attempts.size > record.maxStarts) {
       throw new Broken(`task ${id} began ${record.attempts.size} times, ${record.maxStarts} are allowed`, [id]);
     }
     if (record.refused) throw new Broken(`task ${id} began, and its owner was told that it never would`, [id]);
     if (run.actor) this.#ordered(run, id);
+  }
+
+  /** Where the task that makes an object began last, if it has. */
+  begunAt(id: ObjectId): ProcessId | undefined {
+    return this.#record(id.slice(0, id.lastIndexOf("-"))).worker;
+  }
+
+  isDead(process: ProcessId): boolean {
+    return this.#dead.has(process);
   }
 
   /** An owner's machine ends a task with a failure of the system. */
@@ -119,6 +131,7 @@ export class History {
 
   processDied(process: ProcessId): void {
     this.#using.delete(process);
+    this.#dead.add(process);
   }
 
   #ordered(run: Run, id: string): void {
@@ -135,7 +148,8 @@ export class History {
 
   #record(id: string): Record {
     let record = this.#tasks.get(id);
-    if (!record) this.#tasks.set(id, (record = { maxStarts: Infinity, over: false, refused: false, attempts: new Set() }));
+    if (!record)
+      this.#tasks.set(id, (record = { maxStarts: Infinity, over: false, refused: false, attempts: new Set(), worker: undefined }));
     return record;
   }
 }

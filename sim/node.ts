@@ -196,6 +196,8 @@ export class SimNode {
         return refs.escape(from, body);
       case "objectSettle":
         return refs.settle(body);
+      case "objectResult":
+        return refs.result(body);
       case "refAdd":
         return refs.add((message as Body<"refAdd">).id, from);
       case "refDrop":

@@ -88,6 +88,10 @@ class KeepsDeadHolders extends RefTable {
   override processLost(): void {}
 }
 
+class IgnoresResults extends RefTable {
+  override result(): void {}
+}
+
 class RestartsForEver extends Control {
   override declare(from: ProcessId, body: Body<"actorDeclare">): void {
     super.declare(from, { ...body, options: { ...body.options, maxRestarts: -1 } });
@@ -173,6 +177,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   "loses-credits": planted("the RefTable loses every sixth credit", () => refs(LosesCredits)),
   "ignores-parcels": planted("nobody holds what is under way", () => refs(IgnoresParcels)),
   "keeps-dead-holders": planted("what dead processes held stays held", () => refs(KeepsDeadHolders)),
+  "ignores-results": planted("what a worker says of its results is ignored", () => refs(IgnoresResults)),
   "restarts-for-ever": planted("control does not count restarts", () => control(RestartsForEver)),
   "forgets-the-dead": planted("control forgets actors whose worker dies", () => control(ForgetsTheDead)),
   "ignores-cancel": planted("cancel does nothing", () => owner(IgnoresCancel)),

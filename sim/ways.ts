@@ -92,6 +92,8 @@ export class Way {
       fn,
       claim,
       streamBuffer,
+      shared: task.shared,
+      errorsFinal: task.errorsFinal,
       numReturns,
       attempt: task.attempt,
       taskCounter: task.counter,
@@ -103,6 +105,10 @@ export class Way {
 
   cancel(lane: Lane, task: Task, recursive: boolean): void {
     this.#end.send("callCancel", { channel: lane.index, seq: task.seq, recursive });
+  }
+
+  shared(lane: Lane, task: Task): void {
+    this.#end.send("callShared", { channel: lane.index, seq: task.seq });
   }
 
   streamRead(lane: Lane, task: Task, read: number): void {

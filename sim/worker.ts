@@ -7,7 +7,7 @@ import type { ActorId, JobId, LeaseId, ProcessId } from "../src/protocol/ids.ts"
 import type { Body, MessageName, ResourceAmounts } from "../src/protocol/messages.ts";
 import { ActorHost } from "./actor-host.ts";
 import { CallRunner } from "./calls.ts";
-import type { Call } from "./calls.ts";
+import type { Answered, Call } from "./calls.ts";
 import { SimClient } from "./client.ts";
 import { Executor } from "./executor.ts";
 import type { ConnectionHandler, End } from "./network.ts";
@@ -31,6 +31,9 @@ export interface Channel {
   readonly unclaimed: Set<number>;
   readonly skip: Set<number>;
   readonly running: Map<number, Call>;
+  /** Calls with results that others hold refs to, and recent answers. */
+  readonly shared: Set<number>;
+  readonly answered: Map<number, Answered>;
   turn: number;
   suspended: boolean;
   closed: boolean;
@@ -204,6 +207,14 @@ export class SimWorker {
         return void link.names.set((body as Body<"define">).index, (body as Body<"define">).name);
       case "callCancel":
         return this.#cancel(link, body);
+      case "callShared": {
+        const { channel: index, seq } = body as Body<"callShared">;
+        const channel = link.channels.get(index);
+        const answered = channel?.answered.get(seq);
+        if (answered) this.runner.shared(link.owner, answered);
+        else channel?.shared.add(seq);
+        return;
+      }
       case "streamRead": {
         const { channel, seq, read } = body as Body<"streamRead">;
         return link.channels.get(channel)?.running.get(seq)?.wasRead(read);
@@ -224,7 +235,8 @@ export class SimWorker {
     const words = claims >= 0 ? this.world.claims.words(claims) : undefined;
     const state = { turn: 0, suspended: false, closed: false };
     const tables = { queue: new Deque<Push>(), unclaimed: new Set<number>(), skip: new Set<number>(), running: new Map<number, Call>() };
-    link.channels.set(index, { index, link, leaseId, actorId, words, assigned, ...tables, ...state });
+    const answers = { shared: new Set<number>(), answered: new Map<number, Answered>() };
+    link.channels.set(index, { index, link, leaseId, actorId, words, assigned, ...tables, ...answers, ...state });
   }
 
   #pushed(link: Link, push: Push): void {

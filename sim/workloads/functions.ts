@@ -86,6 +86,14 @@ export const FUNCTIONS: Readonly<Record<string, (context: Context, ...args: unkn
   *parent(context: Context) {
     return yield* getOne(context.run("forever", []));
   },
+  /** Gives away a ref to a task that runs, and computes so long that it cannot hear its answer meanwhile. */
+  *busyOwner(context: Context, value: unknown, taskUs: number, restUs: number, computeUs: number) {
+    const ref = context.run("echo", [value, taskUs], { retries: -1, resources: {} });
+    if (restUs > 0) yield sleep(restUs);
+    yield item({ inside: ref, since: context.client.world.clock.now });
+    yield compute(computeUs);
+    return undefined;
+  },
   /** Cancels what another process made. */
   *cancelOther(context: Context, box: { inside: ObjectRef }, force: boolean) {
     yield compute(20);

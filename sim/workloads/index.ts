@@ -1,7 +1,7 @@
 /** All workloads, by name: what a driver does in a simulation. */
 import type { Context, Program } from "../program.ts";
 import type { Rng } from "../rng.ts";
-import { borrowed, escapes, handed, large } from "./objects.ts";
+import { borrowed, busy, escapes, handed, large } from "./objects.ts";
 import {
   cancels,
   chains,
@@ -35,6 +35,7 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
   severalResults,
   escapes,
   borrowed,
+  busy,
   large,
   handed,
   ordered,

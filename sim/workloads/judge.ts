@@ -11,9 +11,13 @@ const BY_FAULTS = new Set(["worker-crashed", "actor-died", "actor-unavailable", 
 
 export type Outcome = { readonly value: unknown } | { readonly error: SimError };
 
-export function* outcome(ref: ObjectRef): Program<Outcome> {
+export function outcome(ref: ObjectRef): Program<Outcome> {
+  return outcomeOf(getOne(ref));
+}
+
+export function* outcomeOf(program: Program): Program<Outcome> {
   try {
-    return { value: yield* getOne(ref) };
+    return { value: yield* program };
   } catch (error) {
     if (!(error instanceof SimError)) throw error;
     return { error };

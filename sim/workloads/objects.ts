@@ -1,9 +1,10 @@
 /** Workloads of refs: put into values, passed on, held and let go, stored and lost. */
 import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
 import type { Context, Program } from "../program.ts";
-import { sleep } from "../program.ts";
+import { next, sleep } from "../program.ts";
 import type { Rng } from "../rng.ts";
-import { expectValue, judge, outcome } from "./judge.ts";
+import { Broken } from "../world.ts";
+import { expectValue, judge, outcome, outcomeOf } from "./judge.ts";
 
 /** Refs travel in values, and the maker lets go of them early. */
 export function* escapes(context: Context, size: number, rng: Rng): Program {
@@ -49,6 +50,34 @@ export function* borrowed(context: Context, size: number, rng: Rng): Program {
       }
     }
     for (const each of [...context.scope]) context.drop(each);
+  }
+  return undefined;
+}
+
+/** The maker of a ref computes: what others get of it must not wait for that. */
+export function* busy(context: Context, size: number, rng: Rng): Program {
+  const { world } = context.client;
+  const computeUs = 5_000_000;
+  for (let i = 0; i < Math.min(size, 3); i++) {
+    const stream = context.task("busyOwner", [i, rng.int(5, 20_000), rng.int(0, 40_000), computeUs], { stream: 2, resources: {} });
+    const first = yield* outcomeOf(next(stream));
+    const ref = "value" in first ? (first.value as ObjectRef | undefined) : undefined;
+    if (!ref) {
+      if ("error" in first) judge(context, { id: stream.id, task: stream } as never, first, undefined);
+      continue;
+    }
+    const box = yield* outcome(ref);
+    if ("error" in box) judge(context, ref, box, undefined);
+    else {
+      const { inside, since } = box.value as { inside: ObjectRef; since: number };
+      // Only what was pushed before its owner began to compute can be answered.
+      const worker = world.history.begunAt(inside.id);
+      yield* expectValue(context, inside, i);
+      const late = world.clock.now - since >= computeUs;
+      if (worker && late && !world.history.isDead(worker)) throw new Broken(`object ${inside.id} waited for its owner`, [inside.id]);
+      context.drop(inside);
+    }
+    context.drop(ref);
   }
   return undefined;
 }

@@ -36,6 +36,8 @@ const RETURNS = 4;
 const ATTEMPT = 8;
 const GROUP = 16;
 const PAYLOADS = 32;
+const SHARED = 64;
+const ERRORS_FINAL = 128;
 // Kinds of a reply.
 const RETURNED = 0;
 const THREW = 1;
@@ -67,6 +69,10 @@ export interface Push {
   claim: boolean;
   /** Unread items at which a generator waits; undefined for a plain call. */
   streamBuffer: number | undefined;
+  /** Others hold refs to its results: the node is told of them too. */
+  shared: boolean;
+  /** Its owner will not run it again for what user code throws, so that is a result as well. */
+  errorsFinal: boolean;
   numReturns: number;
   attempt: number;
   taskCounter: number;
@@ -177,7 +183,7 @@ function putPayload(out: Buffer, p: Payload, start: number): number {
 export function writePush(to: Out, p: Push): void {
   const { channel, seq, fn, taskCounter, numReturns, attempt, streamBuffer, args, payloads } = p;
   const group = p.group === "" ? 0 : Buffer.byteLength(p.group);
-  let flags = p.claim ? CLAIM : 0;
+  let flags = (p.claim ? CLAIM : 0) | (p.shared ? SHARED : 0) | (p.errorsFinal ? ERRORS_FINAL : 0);
   let size = 1 + uintSize(channel) + uintSize(seq) + uintSize(fn) + uintSize(taskCounter) + payloadSize(args);
   if (streamBuffer !== undefined) {
     flags |= STREAM;
@@ -369,7 +375,10 @@ export class DirectReader {
       payloads = [];
       for (let i = 0; i < count; i++) payloads.push({ index: this.#uint(), payload: this.#payload() });
     }
-    return { channel, seq, fn, claim: (flags & CLAIM) !== 0, streamBuffer, numReturns, attempt, taskCounter, group, args, payloads };
+    const claim = (flags & CLAIM) !== 0;
+    const shared = (flags & SHARED) !== 0;
+    const errorsFinal = (flags & ERRORS_FINAL) !== 0;
+    return { channel, seq, fn, claim, streamBuffer, shared, errorsFinal, numReturns, attempt, taskCounter, group, args, payloads };
   }
 
   reply(buffer: Buffer, start: number, end: number, head: ReplyHead): ReplyBody {

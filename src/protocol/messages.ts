@@ -118,6 +118,8 @@ export const definitions = {
   // ── objects ──────────────────────────────────────────────────────────────────────────────────
   /** The record of an object goes to the node, because its ref left its process. The sender holds it once. */
   objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: 4 * MIB }),
+  /** As `objectSettle`, from the worker that made it: its owner may be computing. Makes it known as well, if its owner has not yet. */
+  objectResult: def(29, "worker", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
   objectSettle: def(31, "owner", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
   /** The sender holds it once more. */
   refAdd: def(32, "owner", "node", { id: str<ObjectId | ActorId>(128) }),
@@ -290,6 +292,8 @@ export const definitions = {
     { limit: 256 * MIB },
   ),
   callCancel: def(105, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), recursive: bool }),
+  /** Refs to the results of a pushed call left its owner: the node is told of them too. */
+  callShared: def(119, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff) }),
   streamRead: def(106, "owner", "worker", { channel: uint(0xffff), seq: uint(0xffff_ffff), read: uint() }),
   /** The task waits for others: what was pushed behind it does not begin. */
   callBlocked: def(107, "worker", "owner", { channel: uint(0xffff), seq: uint(0xffff_ffff) }),

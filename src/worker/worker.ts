@@ -7,8 +7,8 @@ import { adoptEngine, apiHooks } from "../api/session.ts";
 import { wellKnown } from "../api/well-known.ts";
 import { registerWellKnown } from "../functions/index.ts";
 import { TaskError } from "../errors/index.ts";
-import type { JobId } from "../protocol/ids.ts";
-import type { Body, MessageName } from "../protocol/messages.ts";
+import type { JobId, ObjectId } from "../protocol/ids.ts";
+import type { Body, MessageName, Payload } from "../protocol/messages.ts";
 import { Client } from "../runtime/client/client.ts";
 import { ClientEngine, notAnActor } from "../runtime/client/engine.ts";
 import type { HeldId } from "../runtime/client/held-refs.ts";
@@ -65,6 +65,7 @@ export class Worker {
     this.#runner = new CallRunner({
       packing,
       letGo: (ids) => ids.forEach((id) => this.#client.node.send("refDrop", { id, count: 1 })),
+      result: (id, payload) => this.#tellResult(id, payload),
       titled: (title) => this.#setTitle(title),
       actorExits: () => this.#actorExits(),
     });
@@ -85,6 +86,7 @@ export class Worker {
           openWay: (id, to) => this.#client.openWay(id, false, to),
           flushNode: () => this.#client.node.flush(),
           keep: (ids) => this.#client.keep(ids),
+          shared: (owner, answered) => this.#runner.shared(owner, answered),
           actorChildren: () => this.#starting?.children,
           arrived: (channel) => this.#arrived(channel),
           drain: () => this.#drain(),
@@ -168,6 +170,12 @@ export class Worker {
     const signal = new AbortController().signal;
     const nothing = { block: () => {}, unblock: () => Promise.resolve(), children: new Set<never>(), childStrategy };
     return { taskId: undefined, actorId, attempt: 0, assigned, gpuIds, signal, ...nothing };
+  }
+
+  /** At once: what this worker runs next may be long. */
+  #tellResult(id: ObjectId, payload: Payload): void {
+    this.#client.node.send("objectResult", { id, payload });
+    this.#client.node.flush();
   }
 
   #exitActor(): never {

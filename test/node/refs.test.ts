@@ -62,6 +62,44 @@ test("an escaped object is fetched before and after it is settled, and freed by 
   assert.deepEqual(h.told(B), ["OBJECT_LOST"], "and does not hang");
 });
 
+test("a worker's word of a result settles it, before or after the owner's, once, and counts as the escape", () => {
+  const h = new Harness();
+  const id = object("1");
+  const inner = object("2", B);
+  // The owner computes: its escape is heard, and no more of it.
+  h.table.escape(A, { id });
+  h.table.add(id, C, 1);
+  h.table.fetch(C, { id });
+  h.table.escape(B, { id: inner });
+  h.table.add(inner, A, 1);
+  h.table.result({ id, payload: inline(inner) });
+  assert.deepEqual(h.told(C), ["inline"]);
+  h.table.result({ id, payload: inline() });
+  h.table.settle({ id, payload: inline(inner) });
+  h.drop(C, inner);
+  h.drop(B, inner);
+  // The owner dies: what was made stays for those who hold it.
+  h.table.processLost(A);
+  h.table.check();
+  h.table.fetch(C, { id });
+  assert.deepEqual(h.told(C), ["inline"]);
+  h.drop(C, inner);
+  h.drop(C, id);
+  assert.equal(h.table.size, 0);
+
+  const early = object("3");
+  h.table.result({ id: early, payload: inline() });
+  assert.equal(h.table.size, 0, "of a dead owner nothing is kept");
+  const waiting = object("1", C);
+  h.table.result({ id: waiting, payload: inline() });
+  h.table.check();
+  h.table.escape(C, { id: waiting });
+  assert.equal(h.table.holders(waiting)?.get(C), 1, "its owner holds it once");
+  h.drop(C, waiting);
+  h.table.result({ id: waiting, payload: inline() });
+  assert.equal(h.table.size, 0, "a late word does not bring it back");
+});
+
 test("a cancel goes to the process that made the object, also when nothing is known of it here, and to no dead one", () => {
   const h = new Harness();
   const body = { id: object("1", A), force: false, recursive: true };

@@ -24,6 +24,11 @@ export function spin(folder: string): never {
   for (;;);
 }
 
+/** As `hold`, without a turn of the event loop. */
+export function blockUntilReleased(folder: string): void {
+  while (!fs.existsSync(path.join(folder, "release"))) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+}
+
 /** What came, in the order in which it came. */
 export class Diary {
   readonly #lines: string[] = [];

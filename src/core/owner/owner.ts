@@ -152,9 +152,11 @@ export class Owner {
   share(ref: ObjectRef): void {
     ref.shared = true;
     const { task } = ref;
-    if (!task || task.state === "done") return;
+    if (!task || task.state === "done" || task.shared) return;
     task.shared = true;
     this.#shared.set(task.counter, task);
+    const at = task.lease ?? task.actor;
+    if (task.state === "pushed" && at && !task.stream) this.#port.callShared(at, task);
   }
 
   /** As `cancel`, for another process that holds a ref. Of what is over, or was never made here, nothing is left to cancel. */

@@ -47,6 +47,8 @@ export interface OwnerPort {
   takeBack(from: Lease | ActorClient, task: Task): "taken" | "claimed" | "unknown";
   /** Tells the worker that a running call is cancelled, and with `recursive` what it submitted. */
   cancelPushed(at: Lease | ActorClient, task: Task, recursive: boolean): void;
+  /** Tells the worker of a pushed call that others hold refs to its results. */
+  callShared(at: Lease | ActorClient, task: Task): void;
   kill(processId: ProcessId, leaseId: LeaseId, message: string): void;
   /** The producer of a stream may go on: so many items were read. */
   streamRead(at: Lease | ActorClient, task: Task, read: number): void;

@@ -108,6 +108,11 @@ export class Task implements Waiter {
     this.#ready = ready;
   }
 
+  /** What user code throws is its result, since it will not run again for that. */
+  get errorsFinal(): boolean {
+    return !this.spec.options.retryExceptions || this.retriesLeft <= 0;
+  }
+
   get id(): TaskId {
     return taskId(this.owner, this.counter);
   }

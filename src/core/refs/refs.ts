@@ -105,6 +105,24 @@ export class RefTable {
     this.#freeUnheld([record]);
   }
 
+  /**
+   * What it is, from the worker that made it. That worker may be heard before the owner that let a ref of it escape: then it is
+   * made known by this, as by the owner, whose own word is a repeat.
+   */
+  result(body: Body<"objectResult">): void {
+    const { id, payload } = body;
+    const maker = makerOf(id);
+    if (this.#freed.get(id) === true || this.#lost.has(maker)) return;
+    const record = this.#revived(id);
+    if (!record.escaped) {
+      record.escaped = true;
+      this.#credit(record, maker, 1);
+    }
+    // Of one that failed already its maker has died, and the refs inside may be gone.
+    if (!record.settled) this.#settle(record, payload);
+    this.#freeUnheld([record]);
+  }
+
   /** The store has its bytes; `holder` holds it once. A second seal is another run of its task, and counts again. */
   sealed(id: ObjectId, holder: ProcessId, size: number, contains: readonly RefId[]): void {
     const record = this.#revived(id);

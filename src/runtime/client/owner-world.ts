@@ -167,6 +167,11 @@ export class OwnerWorld implements OwnerPort, WayHost {
     lane.way.cancel(lane, task, recursive);
   }
 
+  callShared(at: Lease | ActorClient, task: Task): void {
+    const lane = at.way as Lane;
+    lane.way.shared(lane, task);
+  }
+
   kill(processId: ProcessId, leaseId: LeaseId, message: string): void {
     this.#host.node.send("killProcess", { processId, leaseId, message });
   }

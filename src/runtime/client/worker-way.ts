@@ -128,6 +128,8 @@ export class WorkerWay {
       fn,
       claim,
       streamBuffer,
+      shared: task.shared,
+      errorsFinal: task.errorsFinal,
       numReturns,
       attempt: task.attempt,
       taskCounter: task.counter,
@@ -139,6 +141,10 @@ export class WorkerWay {
 
   cancel(lane: Lane, task: Task, recursive: boolean): void {
     this.#connection.send("callCancel", { channel: lane.index, seq: task.seq, recursive });
+  }
+
+  shared(lane: Lane, task: Task): void {
+    this.#connection.send("callShared", { channel: lane.index, seq: task.seq });
   }
 
   streamRead(lane: Lane, task: Task, read: number): void {

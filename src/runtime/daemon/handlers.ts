@@ -48,6 +48,7 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
 
     objectEscape: (body, from) => refs.escape(from.id, body),
     objectSettle: (body) => refs.settle(body),
+    objectResult: (body) => refs.result(body),
     refAdd: ({ id }, from) => refs.add(id, from.id),
     refDrop: (body, from) => refs.drop(from.id, body),
     refSent: (body, from) => refs.sent(from.id, body),

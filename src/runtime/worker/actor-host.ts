@@ -98,7 +98,10 @@ export class ActorHost implements Blocking {
   #run(group: Group, { channel, push }: Waiting): number {
     if (!push.claim) channel.unclaimed.delete(push.seq);
     if (channel.closed) return 0;
-    if (push.claim && channel.words && !claim(channel.words, push.seq)) return 0;
+    if (push.claim && channel.words && !claim(channel.words, push.seq)) {
+      channel.answers.take(push.seq);
+      return 0;
+    }
     const name = channel.link.definitions.get(push.fn)?.name ?? "";
     const method = this.#method(name);
     const call = new RunningCall(channel, push, method?.name ?? `${this.#start.className}.${name}`, this);

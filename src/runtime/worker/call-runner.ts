@@ -3,8 +3,8 @@
  * A plain call whose values are all here is answered before `run` returns, without a promise.
  */
 import { InvalidOptionError, MobulaError, TaskError } from "../../errors/index.ts";
-import type { ObjectId } from "../../protocol/ids.ts";
-import { returnId } from "../../protocol/ids.ts";
+import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
+import { returnId, taskId } from "../../protocol/ids.ts";
 import { parcelOf, replyParcel, writeReply, writeStreamItem } from "../../protocol/direct.ts";
 import type { Push, ReplyBody } from "../../protocol/direct.ts";
 import type { Payload } from "../../protocol/messages.ts";
@@ -14,11 +14,15 @@ import type { Packing } from "../client/packing.ts";
 import type { RunningCall } from "./call.ts";
 import { ActorExit, runFollowed, runPlain, setFallback } from "./context.ts";
 import type { LoadedFunction } from "./definitions.ts";
+import { sharedResults } from "./shared-answers.ts";
+import type { Answered } from "./shared-answers.ts";
 
 export interface RunnerHost {
   readonly packing: Packing;
   /** This process holds these once less. */
   letGo(ids: readonly ObjectId[]): void;
+  /** Tells the node of a result that others than its owner hold refs to. */
+  result(id: ObjectId, payload: Payload): void;
   /** What runs now, for the prefix of its output. */
   titled(title: string): void;
   /** exitActor() was called: the answer is out, the actor ends. */
@@ -214,7 +218,21 @@ export class CallRunner {
     this.#handOver(call, replyParcel(body), body.kind === "returned" ? body.results : NONE);
     writeReply(channel.link.connection, { channel: channel.index, seq: push.seq, runUs: call.ranUs(now) }, body);
     channel.link.answered(now);
+    if (body.kind !== "stream-ended") this.#share(call, body);
     return now;
+  }
+
+  #share(call: RunningCall, body: ReplyBody): void {
+    const { channel, push } = call;
+    if (!push.shared && !channel.answers.take(push.seq)) channel.answers.keep(push, body);
+    // Of a cancelled call its owner has said what it is.
+    else if (!call.cancelled) this.shared(channel.link.owner, { push, body });
+  }
+
+  /** An answer whose results others hold refs to: its owner may be computing. */
+  shared(owner: ProcessId, answered: Answered): void {
+    const task = taskId(owner, answered.push.taskCounter);
+    for (const { index, payload } of sharedResults(answered)) this.#host.result(returnId(task, index), payload);
   }
 
   /** Says what is in a value before it goes out: from here on the way holds it. */

@@ -9,6 +9,7 @@ import type { Push } from "../../protocol/direct.ts";
 import type { ResourceAmounts, Strategy } from "../../protocol/messages.ts";
 import type { CallContext, ChildTask } from "./context.ts";
 import type { OwnerLink } from "./owner-link.ts";
+import type { SharedAnswers } from "./shared-answers.ts";
 
 /** A numbered way from one owner to one lease, or to this worker's actor. */
 export interface Channel {
@@ -29,6 +30,7 @@ export interface Channel {
   readonly skip: Set<number>;
   /** Those that went on after their first turn: while a call runs without awaiting, no message is read that could ask for it. */
   readonly running: Map<number, RunningCall>;
+  readonly answers: SharedAnswers;
   /** Blocks of its lease so far; a late answer to an earlier one is told by it. */
   turn: number;
   /** The lease's task waits for others: nothing more of it begins. */

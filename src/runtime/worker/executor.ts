@@ -70,7 +70,10 @@ export class Executor implements Blocking {
       const channel = this.#next();
       if (!channel) break;
       const push = channel.queue.shift()!;
-      if (push.claim && channel.words && !claim(channel.words, push.seq)) continue;
+      if (push.claim && channel.words && !claim(channel.words, push.seq)) {
+        channel.answers.take(push.seq);
+        continue;
+      }
       const now = this.#start(channel, push);
       if (turnEnd === 0) turnEnd = now + TURN_MS;
       else if (now > turnEnd) this.#later();

@@ -11,6 +11,8 @@ import type { Between, Handlers, MessageName, ResourceAmounts, Strategy } from "
 import { MalformedMessage } from "../../protocol/schema.ts";
 import type { BlockMapper } from "../client/claim-blocks.ts";
 import { Connection } from "../transport/connection.ts";
+import { SharedAnswers } from "./shared-answers.ts";
+import type { Answered } from "./shared-answers.ts";
 import type { Channel, RunningCall } from "./call.ts";
 import type { LoadedFunction } from "./definitions.ts";
 
@@ -35,6 +37,8 @@ export interface LinkHost {
   flushNode(): void;
   /** Holds refs that came. */
   keep(ids: readonly (ObjectId | ActorId)[]): readonly object[];
+  /** Others than its owner hold refs to the results of an answer that was given. */
+  shared(owner: ProcessId, answered: Answered): void;
   /** Where what the actor of this process submits is placed. */
   actorChildren(): Strategy | undefined;
   /** A call came in on a channel's queue. */
@@ -69,6 +73,7 @@ export class OwnerLink {
       channelClose: (m) => this.#close(m.channel),
       define: (m) => this.#define(m.index, { id: m.functionId, name: m.name, bytes: m.definition, holds: this.#arrived(m.refs ?? []) }),
       callCancel: (m) => this.#cancel(m.channel, m.seq, m.recursive),
+      callShared: (m) => this.#shared(m.channel, m.seq),
       streamRead: (m) => this.#read(m.channel, m.seq, m.read),
     };
     this.connection = new Connection(socket, {
@@ -146,7 +151,8 @@ export class OwnerLink {
       running: new Map<number, RunningCall>(),
     };
     const state = { turn: 0, suspended: false, closed: false };
-    this.channels.set(index, { index, link: this, leaseId, actorId, words, assigned, gpuIds, children, ...tables, ...state });
+    const answers = new SharedAnswers();
+    this.channels.set(index, { answers, index, link: this, leaseId, actorId, words, assigned, gpuIds, children, ...tables, ...state });
   }
 
   #close(index: number): void {
@@ -161,6 +167,11 @@ export class OwnerLink {
     const call = channel?.running.get(seq);
     if (call) call.cancel(recursive);
     else if (channel && (channel.unclaimed.has(seq) || [...channel.queue].some((push) => push.seq === seq))) channel.skip.add(seq);
+  }
+
+  #shared(index: number, seq: number): void {
+    const answered = this.channels.get(index)?.answers.share(seq);
+    if (answered) this.#host.shared(this.owner, answered);
   }
 
   #read(channel: number, seq: number, read: number): void {
