@@ -56,7 +56,8 @@ export class Way {
   }
 
   open(target: Lease | ActorClient): Lane {
-    const index = this.#nextLane++;
+    const index = this.#nextLane;
+    this.#nextLane = (index + 1) & 0xffff;
     const block = this.#client.blocks.take();
     const lane: Lane = { index, way: this, target, block };
     if (block) target.channel.startAt(block.next);

@@ -37,6 +37,8 @@ const push: fc.Arbitrary<Push> = fc.record({
   seq: uint,
   fn: uint,
   claim: fc.boolean(),
+  shared: fc.boolean(),
+  errorsFinal: fc.boolean(),
   streamBuffer: fc.option(uint, { nil: undefined }),
   numReturns: fc.nat(70_000),
   attempt: fc.nat(70_000),
@@ -116,7 +118,16 @@ test("messages that are cut off, and bytes that nobody wrote, are refused or rea
 test("a push of a call without arguments has fewer than 20 bytes, header and all", () => {
   const out = new Written();
   const args: Push["args"] = { kind: "inline", bytes: new Uint8Array([1, 0, 0x80]), refs: undefined };
-  const rest = { claim: true, streamBuffer: undefined, numReturns: 1, attempt: 0, group: "", payloads: [] };
+  const rest = {
+    claim: true,
+    shared: false,
+    errorsFinal: true,
+    streamBuffer: undefined,
+    numReturns: 1,
+    attempt: 0,
+    group: "",
+    payloads: [],
+  };
   writePush(out, { channel: 3, seq: 100_000, fn: 2, taskCounter: 1_000_000, args, ...rest });
   assert.ok(out.end - 10 + 5 < 20, `${out.end - 10 + 5} bytes`);
 });

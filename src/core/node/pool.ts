@@ -136,13 +136,16 @@ export class WorkerPool {
     return best;
   }
 
-  /** A worker whose leases all wait: it may run another task meanwhile. */
+  /**
+   * A worker whose leases all wait: it may run another task meanwhile. Not one with a task that could go on: the lease would be in its
+   * way, asked back at once, and granted again before that task has its turn, for ever (sim seed 190).
+   */
   takeStackable(env: string, demandsGpu: boolean): Worker | undefined {
     if (demandsGpu) return undefined;
     let best: Worker | undefined;
     for (const worker of this.#workers.values()) {
       if (worker.env !== env || worker.state !== "ready" || worker.retire || worker.actor !== undefined) continue;
-      if (worker.leases.size === 0 || this.active(worker) !== undefined || usesGpu(worker)) continue;
+      if (worker.leases.size === 0 || usesGpu(worker) || [...worker.leases].some((lease) => lease.state !== "suspended")) continue;
       if (best === undefined || worker.leases.size < best.leases.size) best = worker;
     }
     return best;

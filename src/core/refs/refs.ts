@@ -113,6 +113,8 @@ export class RefTable {
     const { id, payload } = body;
     const maker = makerOf(id);
     if (this.#freed.get(id) === true || this.#lost.has(maker)) return;
+    // What is inside is under way to the owner, or held by it, until the owner has settled this object itself.
+    if (payload.kind !== "stored" && payload.refs?.some((ref) => !this.#records.has(ref))) return;
     const record = this.#revived(id);
     if (!record.escaped) {
       record.escaped = true;
