@@ -68,10 +68,10 @@ test("a worker's word of a result settles it, before or after the owner's, once,
   const inner = object("2", B);
   // The owner computes: its escape is heard, and no more of it.
   h.table.escape(A, { id });
-  h.table.add(id, C, 1);
+  h.table.add(id, C);
   h.table.fetch(C, { id });
   h.table.escape(B, { id: inner });
-  h.table.add(inner, A, 1);
+  h.table.add(inner, A);
   h.table.result({ id, payload: inline(inner) });
   assert.deepEqual(h.told(C), ["inline"]);
   h.table.result({ id, payload: inline() });
