@@ -37,11 +37,54 @@ const ours = (): ContenderInfo => ({
 
 const limit = (): ContenderInfo => ({ name: "limit", kind: "raw limit", version: process.version, program: node("limits/main.ts") });
 
-const MAKERS: Partial<Record<ContenderName, () => ContenderInfo>> = { mobula: ours, limit };
+/** A peer from npm; its packages are development dependencies. */
+const peer = (name: ContenderName, kind: string, missing?: string) => (): ContenderInfo => {
+  const version = packageVersion(name.replace("-processes", ""));
+  const why = version === undefined ? "the package is not installed: npm ci" : missing;
+  return { name, kind, version: version ?? "", program: node("peers/main.ts", name), ...(why === undefined ? {} : { missing: why }) };
+};
 
-export function contenderInfo(name: ContenderName): ContenderInfo {
-  const make = MAKERS[name];
-  if (make === undefined) throw new Error(`no contender is called ${name}`);
-  return make();
+/** The first line that a program prints, or undefined when it cannot be run. */
+function output(command: string, ...args: string[]): string | undefined {
+  try {
+    return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return undefined; // It is not there, which is what was asked.
+  }
 }
-void execFileSync;
+
+function bullmq(): ContenderInfo {
+  const redis = output("redis-server", "--version");
+  const found = peer("bullmq", "processes", redis === undefined ? "there is no redis-server: bash bench/peers/setup" : undefined)();
+  const redisVersion = /v=([\d.]+)/.exec(redis ?? "")?.[1];
+  return redisVersion === undefined ? found : { ...found, version: `${found.version} on redis-server ${redisVersion}` };
+}
+
+/** Where ray/setup puts Ray. */
+const PYTHON = path.join(here, "..", ".tmp/ray/bin/python");
+
+function ofRay(): ContenderInfo {
+  const [python, version] = (output(PYTHON, "-c", "import platform, ray; print(platform.python_version(), ray.__version__)") ?? "").split(
+    " ",
+  );
+  const program: Program = { command: PYTHON, args: [path.join(here, "ray/main.py")] };
+  const info = { name: "ray" as const, kind: "processes", program };
+  if (version === undefined) return { ...info, version: "", missing: "it is not installed: bash bench/ray/setup" };
+  return { ...info, version: `${version} on Python ${python}` };
+}
+
+const MAKERS: Readonly<Record<ContenderName, () => ContenderInfo>> = {
+  mobula: ours,
+  limit,
+  piscina: peer("piscina", "threads"),
+  tinypool: peer("tinypool", "threads"),
+  "tinypool-processes": peer("tinypool-processes", "processes"),
+  workerpool: peer("workerpool", "threads"),
+  "workerpool-processes": peer("workerpool-processes", "processes"),
+  poolifier: peer("poolifier", "threads"),
+  "poolifier-processes": peer("poolifier-processes", "processes"),
+  bullmq,
+  ray: ofRay,
+};
+
+export const contenderInfo = (name: ContenderName): ContenderInfo => MAKERS[name]();

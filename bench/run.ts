@@ -12,11 +12,13 @@ import { parseArgs } from "node:util";
 import { contenderInfo } from "./contenders.ts";
 import { AREAS, CONTENDERS } from "./definitions.ts";
 import type { ContenderName, Effort, Row } from "./definitions.ts";
+import { drawPlots } from "./report/plots.ts";
 import { collect, write } from "./report/results.ts";
+import type { Results } from "./report/results.ts";
 import { printed } from "./report/table.ts";
 import { rows as allRows } from "./rows/index.ts";
 import { Suite } from "./runner/suite.ts";
-import type { SuiteOptions } from "./runner/suite.ts";
+import type { RowResult, SuiteOptions } from "./runner/suite.ts";
 
 const EFFORTS: Readonly<Record<Effort, SuiteOptions>> = {
   full: { effort: "full", rounds: 4, seconds: 2, warmSeconds: 1 },
@@ -75,17 +77,24 @@ const infos = chosenContenders()
 const suite = new Suite(new Map(infos.map((info) => [info.name, info])), options, (line) => console.error(line));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void suite.end().then(() => process.exit(1)));
 
-const measured = await suite.run(chosen);
+const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" ");
+const whole = effort === "full" && positionals.length === 0 && flags.only === undefined;
+const name = whole ? "full" : `partial-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+const save = (list: readonly RowResult[]): Results => {
+  const results = collect(list, infos, { command, rounds: options.rounds, seconds: options.seconds });
+  write(results, name);
+  return results;
+};
+
+const measured = await suite.run(chosen, effort === "smoke" ? undefined : save);
 const failed = measured.flatMap(({ row, results }) =>
-  [...results].flatMap(([name, { failed: why }]) => (why === undefined ? [] : [`${row.id}, ${name}: ${why}`])),
+  [...results].flatMap(([contender, { failed: why }]) => (why === undefined ? [] : [`${row.id}, ${contender}: ${why}`])),
 );
 if (effort === "smoke") {
   console.log(`${measured.length} rows ran${failed.length === 0 ? "" : `, ${failed.length} failed:\n${failed.join("\n")}`}`);
 } else {
-  const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" ");
-  const results = collect(measured, infos, { command, rounds: options.rounds, seconds: options.seconds });
-  console.log(printed(results));
-  const whole = effort === "full" && process.argv.length === 2;
-  console.log(`\nwritten to ${write(results, whole ? "full" : `partial-${results.date.replaceAll(/[:.]/g, "-")}`)}`);
+  const results = save(measured);
+  drawPlots(results);
+  console.log(`${printed(results)}\n\nwritten to bench/results/${name}.json`);
 }
 if (failed.length > 0) process.exitCode = 1;

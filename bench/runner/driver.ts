@@ -13,7 +13,7 @@ export interface Program {
 }
 
 /** A contender that has not answered for so long is given up. */
-const ANSWER_MS = 900_000;
+const ANSWER_MS = 300_000;
 /** How long one may take to end by itself: Ray's shutdown takes seconds. */
 const END_MS = 60_000;
 const STDERR_KEPT = 2000;

@@ -47,7 +47,8 @@ export class Suite {
     this.#say = say;
   }
 
-  async run(rows: readonly Row[]): Promise<RowResult[]> {
+  /** `sofar` is told after each row: a run of many minutes that is cut short has not been for nothing. */
+  async run(rows: readonly Row[], sofar: (results: readonly RowResult[]) => void = () => undefined): Promise<RowResult[]> {
     const results: RowResult[] = [];
     let area: string | undefined;
     for (const row of rows) {
@@ -55,6 +56,7 @@ export class Suite {
       if (area !== undefined && row.area !== area) await this.end();
       area = row.area;
       results.push(await this.#runRow(row));
+      sofar(results);
     }
     await this.end();
     return results;
@@ -75,6 +77,7 @@ export class Suite {
 
   async #runRow(row: Row): Promise<RowResult> {
     const { effort, warmSeconds, seconds } = this.#options;
+    this.#say(`${row.area} ${row.id}: ${row.title}`);
     const values = new Map<ContenderName, number[]>();
     const failures = new Map<ContenderName, string>();
     const attempt = async (name: ContenderName, work: (driver: Driver) => Promise<void>): Promise<void> => {
