@@ -78,8 +78,9 @@ const suite = new Suite(new Map(infos.map((info) => [info.name, info])), options
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void suite.end().then(() => process.exit(1)));
 
 const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" ");
-const whole = effort === "full" && positionals.length === 0 && flags.only === undefined;
-const name = whole ? "full" : `partial-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+// Whole areas at full length are what the page is made of.
+const whole = effort === "full" && flags.only === undefined && positionals.every((word) => (AREAS as readonly string[]).includes(word));
+const name = whole ? ["full", ...positionals].join("-") : `partial-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
 const save = (list: readonly RowResult[]): Results => {
   const results = collect(list, infos, { command, rounds: options.rounds, seconds: options.seconds });
   write(results, name);

@@ -62,6 +62,7 @@ export function printed(results: Results): string {
   const lines: string[] = [];
   let area: string | undefined;
   for (const row of results.rows) {
+    if (row.area === "plots") continue;
     if (row.area !== area) lines.push("", `== ${row.area}`);
     area = row.area;
     const [id, title, own, ...rest] = cells(row, results) as [string, string, string, ...string[]];

@@ -42,7 +42,7 @@ export const scale: readonly Row[] = [
     published: 140.07,
     bars: [{ kind: "times", rival: "ray", times: 10 }],
     rounds: 2,
-    note: "Ray queues 100,000 here, since a million take it minutes; the time of one task is compared. Published: 140.07 s for the million.",
+    note: "Ray queues 100,000 here, since a million take it minutes; the time of one task is compared. Published: 140 s a million.",
   },
   {
     id: "queued-memory",

@@ -1,0 +1,173 @@
+/**
+ * `npm run bench:docs`: writes docs/benchmarks.md and the excerpt in README.md from the full runs in bench/results. No figure of either
+ * is typed by hand.
+ */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { AREAS } from "../definitions.ts";
+import type { Area } from "../definitions.ts";
+import { plots } from "../rows/plots.ts";
+import { median, pairRatio } from "../runner/statistics.ts";
+import { figure, withUnit } from "./figures.ts";
+import { read } from "./results.ts";
+import type { ResultRow, Results } from "./results.ts";
+import { cells, markdown, verdictWord } from "./table.ts";
+
+const root = path.join(import.meta.dirname, "..", "..");
+const EXCERPT = ["A9", "A10", "A13", "A1", "A4", "first-result"];
+const START = "<!-- bench:start, written by npm run bench:docs -->";
+const END = "<!-- bench:end -->";
+
+const TITLES: Readonly<Record<Area, string>> = {
+  tasks: "Tasks",
+  actors: "Actors",
+  objects: "Objects",
+  start: "Start",
+  groups: "Placement groups",
+  scale: "Scale in one process",
+  memory: "Memory",
+  plots: "Cost over the decades",
+};
+
+/** The bars that are not met, a line each. */
+export function behind(results: Results): string[] {
+  return results.rows.flatMap((row) =>
+    row.bars
+      .filter((bar) => bar.met === false)
+      .map((bar) => {
+        const now = bar.ratio === undefined ? "" : `, now ${figure(bar.ratio.median)} x`;
+        const ours = row.results.mobula;
+        const own = ours === undefined || ours.values.length === 0 ? "failed" : withUnit(ours.median, row.unit);
+        return `- **${row.id}**, ${row.title}: ${own}. The bar is ${bar.text}${now}.`;
+      }),
+  );
+}
+
+function where(results: Results): string {
+  const { cpu, cores, memoryGiB, kernel } = results.machine;
+  const commit = `${results.commit.slice(0, 12)}${results.changed ? " with changes that were not committed" : ""}`;
+  return (
+    `${results.date.slice(0, 16).replace("T", " ")} UTC, commit ${commit}, Node ${results.node}, ${cpu}, ${cores} cores, ` +
+    `${memoryGiB} GiB, ${kernel}; ${results.rounds} rounds of at least ${figure(results.seconds)} s for each contender, in turn.`
+  );
+}
+
+function contenders(results: Results): string {
+  const lines = results.contenders.map(
+    ({ name, kind, version, missing }) => `| ${name} | ${kind} | ${version} | ${missing ?? "measured"} |`,
+  );
+  return ["| contender | workers are | version | |", "| --- | --- | --- | --- |", ...lines].join("\n");
+}
+
+function area(name: Area, results: Results): string {
+  const rows = results.rows.filter((row) => row.area === name);
+  if (rows.length === 0) return "";
+  if (name === "plots") {
+    const drawn = plots.filter((plot) => existsSync(path.join(root, "bench/plots", `${plot.name}.svg`)));
+    return `## ${TITLES[name]}\n\n${drawn.map((plot) => `![${plot.title}](../bench/plots/${plot.name}.svg)`).join("\n\n")}\n`;
+  }
+  const notes = rows.filter((row) => row.note !== undefined).map((row) => `- ${row.id}: ${row.note}`);
+  const failed = rows.flatMap((row) =>
+    Object.entries(row.results).flatMap(([who, { failed: why }]) =>
+      why === undefined ? [] : [`- ${row.id}, ${who} failed: ${firstLine(why)}`],
+    ),
+  );
+  const list = [...notes, ...failed];
+  return `## ${TITLES[name]}\n\n${markdown(rows, results)}\n${list.length === 0 ? "" : `\n${list.join("\n")}\n`}`;
+}
+
+/** Without places of the machine that it was measured on. */
+const firstLine = (message: string): string => message.split("\n")[0]!.replaceAll(/(?:\/[\w.@-]+){2,}/g, "...");
+
+export function page(results: Results): string {
+  const late = behind(results);
+  const unmeasured = results.rows.flatMap((row) => row.bars.filter((bar) => bar.met === undefined).map((bar) => `${row.id} (${bar.text})`));
+  const missing = AREAS.filter((name) => name !== "plots" && !results.rows.some((row) => row.area === name));
+  return `# Benchmarks
+
+This page is written by \`npm run bench:docs\` from bench/results, the last full run:
+
+\`\`\`console
+$ ${results.command}
+\`\`\`
+
+${where(results)}
+
+A figure is the median of its rounds, ± half of what lies between the lowest and the highest. Behind the colon of a rival stands how many
+times as good this project is, pair by pair: the median of the ratios of the rounds, and the lowest and highest. "Raw limit" is what the
+machine does with no engine at all: an echo over Unix sockets, a copy of memory, a bare fork. Ray's published figures are of release
+2.55.0 on 64 vCPU and stand beside for orientation only. [bench/README.md](../bench/README.md) says how to run it.
+
+${contenders(results)}
+
+## Where this project is behind
+
+${late.length === 0 ? "Nowhere: every bar that could be measured is met." : late.join("\n")}
+${unmeasured.length === 0 ? "" : `\nBars that this run could not measure: ${unmeasured.join(", ")}.\n`}${
+    missing.length === 0 ? "" : `\nThe run did not reach: ${missing.map((name) => TITLES[name].toLowerCase()).join(", ")}.\n`
+  }
+${AREAS.map((name) => area(name, results))
+  .filter((part) => part !== "")
+  .join("\n")}`;
+}
+
+function rival(row: ResultRow, name: "limit" | "ray"): string {
+  const measured = row.results[name];
+  const ours = row.results.mobula?.values ?? [];
+  if (measured === undefined || measured.values.length === 0) return "";
+  const ratio = pairRatio(ours, measured.values, row.unit === "per s" || row.unit === "GB/s");
+  return ratio === undefined ? "" : `${withUnit(median(measured.values), row.unit)} (${figure(ratio.median)} x)`;
+}
+
+/** The few rows of README.md. */
+export function excerpt(results: Results): string {
+  const rows = EXCERPT.flatMap((id) => results.rows.filter((row) => row.id === id));
+  const lines = rows.map((row) => {
+    const all = cells(row, results);
+    return `| ${row.title} | ${all[2]} | ${rival(row, "limit")} | ${all[4]!.replace(/: .*/, "")} | ${rival(row, "ray")} |`;
+  });
+  const bars = results.rows.flatMap((row) => row.bars);
+  const count = (word: string): number => bars.filter((bar) => verdictWord(bar).startsWith(word)).length;
+  return [
+    START,
+    `Measured by \`npm run bench\` on ${results.machine.cores} cores, Node ${results.node}, everything in turn:`,
+    "",
+    "| | mobula | raw limit | best npm pool | Ray, same machine |",
+    "| --- | --- | --- | --- | --- |",
+    ...lines,
+    "",
+    `Of ${bars.length} bars ${count("met")} are met and ${count("BEHIND")} are not: [docs/benchmarks.md](docs/benchmarks.md).`,
+    END,
+  ].join("\n");
+}
+
+/** README.md with a new excerpt between its marks. */
+export function withExcerpt(readme: string, text: string): string {
+  const [from, to] = [readme.indexOf(START), readme.indexOf(END)];
+  if (from < 0 || to < from) throw new Error(`README.md lacks the lines ${START} and ${END}`);
+  return readme.slice(0, from) + text + readme.slice(to + END.length);
+}
+
+/** Areas may be measured in several calls, since all of them take long: the rows of a later one stand in for an earlier one's. */
+export function merged(list: readonly Results[]): Results {
+  const rows = new Map(list.flatMap((results) => results.rows.map((row) => [row.id, row])));
+  const contenderList = new Map(list.flatMap((results) => results.contenders.map((contender) => [contender.name, contender])));
+  return {
+    ...list[0]!,
+    changed: list.some(({ changed }) => changed),
+    command: list.map(({ command }) => command).join("\n$ "),
+    rows: [...rows.values()],
+    contenders: [...contenderList.values()],
+  };
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const folder = path.join(root, "bench/results");
+  const files = readdirSync(folder).filter((name) => /^full.*\.json$/.test(name));
+  const runs = files.map((name) => read(path.join(folder, name)));
+  const results = merged(runs.toSorted((a, b) => a.date.localeCompare(b.date)));
+  writeFileSync(path.join(root, "docs/benchmarks.md"), page(results));
+  const readme = path.join(root, "README.md");
+  writeFileSync(readme, withExcerpt(readFileSync(readme, "utf8"), excerpt(results)));
+  console.log("wrote docs/benchmarks.md and the excerpt in README.md");
+}
