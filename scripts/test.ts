@@ -18,6 +18,7 @@ import path from "node:path";
 import { run } from "node:test";
 import { inspect, parseArgs } from "node:util";
 import { kill, processesWith } from "../test/harness/processes.ts";
+import { ensureRedis } from "./ensure-redis.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 process.chdir(root);
@@ -162,6 +163,7 @@ async function main(): Promise<void> {
     process.env[RUN_MARK] = mark;
     process.on("exit", () => endLeftovers(mark));
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+    if ([...groups.values()].flat().some((file) => file.includes("stores"))) ensureRedis();
     for (const [name, files] of groups) await runGroup(name, files);
     endLeftovers(mark);
   }

@@ -4,6 +4,7 @@ import type { TestContext } from "node:test";
 import { createControlStore, MemoryPlace } from "../../src/runtime/stores/index.ts";
 import type { ControlStore, Entry } from "../../src/runtime/stores/index.ts";
 import { freshFolder } from "../harness/index.ts";
+import { noRedis, RedisServer } from "./redis-server.ts";
 
 export interface Place {
   /** Another store object over the same place, as another process would make it. */
@@ -22,6 +23,13 @@ export const kinds: Readonly<Record<string, { readonly missing?: string; place(t
     place: (t) => {
       const folder = path.join(freshFolder(t), "state");
       return { store: () => createControlStore({ kind: "durable", folder }) };
+    },
+  },
+  redis: {
+    missing: noRedis,
+    place: async (t) => {
+      const server = await RedisServer.start(t);
+      return { store: () => createControlStore({ kind: "redis", url: server.url(), clusterId: "c1" }) };
     },
   },
 };

@@ -89,5 +89,8 @@ export interface Backend {
 /** The changes of one write may have this many bytes, keys included. */
 export const WRITE_BYTES_MAX = 64 * 1024 * 1024;
 
+/** And this many changes: a server that runs them as one step is busy for so long. */
+export const WRITE_CHANGES_MAX = 100_000;
+
 /** How many bytes of changes go into one commit, if there is more than one write. */
 export const COMMIT_BYTES = 4 * 1024 * 1024;

@@ -4,7 +4,7 @@
  */
 import { setImmediate as endOfTurn, setTimeout as sleep } from "node:timers/promises";
 import { ControlStoreError, explain, InvalidOptionError } from "../../errors/index.ts";
-import { COMMIT_BYTES, WRITE_BYTES_MAX } from "./contract.ts";
+import { COMMIT_BYTES, WRITE_BYTES_MAX, WRITE_CHANGES_MAX } from "./contract.ts";
 import type { Backend, Change, ControlStore, Leader, Loaded, OpenOptions } from "./contract.ts";
 
 /** How often a waiting `open` looks again. A part of the time that a takeover needs. */
@@ -88,8 +88,9 @@ export class GroupedStore implements ControlStore {
       if (/\p{Surrogate}/u.test(key)) throw notStorable("key", key, "a well-formed string, without half a surrogate pair");
       bytes += table.length + Buffer.byteLength(key) + (value?.byteLength ?? 0);
     }
-    if (bytes <= WRITE_BYTES_MAX) return bytes;
-    throw this.#error("too-large", `takes at most ${WRITE_BYTES_MAX} bytes in one write, this one has ${bytes}`, "Write less.");
+    if (bytes <= WRITE_BYTES_MAX && changes.length <= WRITE_CHANGES_MAX) return bytes;
+    const most = `${WRITE_CHANGES_MAX} changes and ${WRITE_BYTES_MAX} bytes`;
+    throw this.#error("too-large", `takes at most ${most} in one write, this one has ${changes.length} and ${bytes}`, "Write less.");
   }
 
   async #commitAll(): Promise<void> {
@@ -112,10 +113,12 @@ export class GroupedStore implements ControlStore {
 
   #nextGroup(): Pending[] {
     let bytes = 0;
+    let changes = 0;
     let count = 0;
     for (const pending of this.#queue) {
       bytes += pending.bytes;
-      if (count > 0 && bytes > COMMIT_BYTES) break;
+      changes += pending.changes.length;
+      if (count > 0 && (bytes > COMMIT_BYTES || changes > WRITE_CHANGES_MAX)) break;
       count++;
     }
     return this.#queue.splice(0, count);

@@ -4,11 +4,16 @@ import { DurableBackend } from "./durable.ts";
 import type { DurableOptions } from "./durable.ts";
 import { GroupedStore } from "./grouped.ts";
 import { MemoryBackend, MemoryPlace } from "./memory.ts";
+import { RedisBackend } from "./redis.ts";
+import type { RedisOptions } from "./redis.ts";
 
 export type { Change, ControlStore, Entry, Leader, Loaded, OpenOptions } from "./contract.ts";
 export { MemoryPlace } from "./memory.ts";
 
-export type ControlStoreSpec = { readonly kind: "memory"; readonly memory?: MemoryPlace } | ({ readonly kind: "durable" } & DurableOptions);
+export type ControlStoreSpec =
+  | { readonly kind: "memory"; readonly memory?: MemoryPlace }
+  | ({ readonly kind: "durable" } & DurableOptions)
+  | ({ readonly kind: "redis" } & RedisOptions);
 
 /** A store that is not open yet; nothing is touched or connected before `open` or `leader`. */
 export function createControlStore(spec: ControlStoreSpec): ControlStore {
@@ -21,5 +26,7 @@ function backendOf(spec: ControlStoreSpec): Backend {
       return new MemoryBackend(spec.memory ?? new MemoryPlace());
     case "durable":
       return new DurableBackend(spec);
+    case "redis":
+      return new RedisBackend(spec);
   }
 }
