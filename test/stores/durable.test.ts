@@ -83,6 +83,14 @@ test("cut off anywhere in the last record, the log opens without it; cut off bef
   assert.equal((await contents(t, folder))["t/k9"], "again");
 });
 
+test("a long torn record is gone for good when the log was opened once", async (t) => {
+  const { folder, starts } = await tenWrites(t, (i) => "x".repeat(i === 9 ? 50_000 : 10));
+  const log = fs.readFileSync(logOf(folder));
+  fs.writeFileSync(logOf(folder), log.subarray(0, log.length - 100));
+  for (let i = 0; i < 5; i++) assert.equal(Object.keys(await contents(t, folder)).length, 9);
+  assert.ok(fs.statSync(logOf(folder)).size < starts.at(-1)! + 2000);
+});
+
 test("a last record whose sectors never reached the disk is dropped", async (t) => {
   const { folder, starts } = await tenWrites(t, (i) => "x".repeat(i === 9 ? 5000 : 10));
   const log = fs.readFileSync(logOf(folder));

@@ -121,6 +121,7 @@ test("a leader that was frozen while another took over writes nothing any more, 
   const before = shown(entries);
   await next.write([put("mine", "1")]);
   thaw(writer.child.pid!);
+  await waitUntil(() => writer.child.exitCode !== null, "it ends");
   await writer.ended;
   assert.equal(writer.child.exitCode, 3);
   assert.match(writer.stderr, /the new one took over the control store/);
