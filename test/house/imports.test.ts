@@ -16,6 +16,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/memory": ["src/errors", "src/protocol", "src/core"],
   "src/runtime/transport": ["src/errors", "src/protocol"],
   "src/runtime/network": ["src/errors", "src/protocol", "src/core", "src/runtime/transport"],
+  "src/runtime/stores": ["src/errors", "src/protocol", "src/core", "src/memory"],
   "src/runtime": [
     "src/errors",
     "src/protocol",
@@ -25,6 +26,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "src/memory",
     "src/runtime/transport",
     "src/runtime/network",
+    "src/runtime/stores",
   ],
   "src/api": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime"],
   "src/util": ["src/errors", "src/api"],

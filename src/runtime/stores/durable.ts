@@ -1,7 +1,7 @@
 /**
  * The store of a cluster with one head: a log in a folder of its machine. A commit is one write and one fdatasync. When the
  * log has grown to several times what it holds, a snapshot of it begins a new file, beside the running commits; the new
- * file takes the old one's place by a rename, when both say the same. docs/decisions/0010-control-stores.md says why.
+ * file takes the old one's place by a rename, when both say the same. docs/decisions/0014-control-stores.md says why.
  */
 import fs from "node:fs";
 import path from "node:path";

@@ -1,7 +1,7 @@
 /**
  * One connection to one Redis: commands out, replies in, in order (RESP 2). It delivers or it breaks; nothing is queued for
  * later, nothing is tried again and nothing is connected anew: when that is right, the store knows (redis.ts). Why this is not
- * one of the client packages: docs/decisions/0010-control-stores.md.
+ * one of the client packages: docs/decisions/0014-control-stores.md.
  */
 import net from "node:net";
 import tls from "node:tls";
