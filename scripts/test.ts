@@ -17,6 +17,7 @@ import os from "node:os";
 import path from "node:path";
 import { run } from "node:test";
 import { inspect, parseArgs } from "node:util";
+import { binaryOf, VERSIONS } from "./node-binaries.ts";
 import { kill, processesWith } from "../test/harness/processes.ts";
 import { ensureRedis } from "./ensure-redis.ts";
 
@@ -24,7 +25,7 @@ const root = path.resolve(import.meta.dirname, "..");
 process.chdir(root);
 
 /** Groups that start the engine or many processes: last, and a few files at a time. The rest comes first, by name. */
-const PROCESS_GROUPS = ["functions", "runtime", "stores", "api", "util", "rows", "examples", "chaos"];
+const PROCESS_GROUPS = ["functions", "nodes", "runtime", "stores", "api", "util", "rows", "examples", "chaos"];
 const FILE_TIMEOUT_MS = 240_000;
 /** How much of a file's stderr is shown when it fails as a whole, in characters. */
 const STDERR_KEPT = 4000;
@@ -49,6 +50,23 @@ function step(title: string, command: string, args: string[]): boolean {
   }
   console.log(`${ok ? "ok  " : "FAIL"} ${title} (${Math.round(performance.now() - startedAt)} ms)`);
   return ok;
+}
+
+/** Tells the tests of the newer lines of Node where those are. Without a registry they are skipped, and say so. */
+function fetchNodes(): void {
+  const startedAt = performance.now();
+  const binaries: string[] = [];
+  const missing: string[] = [];
+  for (const version of Object.values(VERSIONS)) {
+    try {
+      binaries.push(binaryOf(version));
+    } catch (error) {
+      missing.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  process.env["MOBULA_TEST_NODES"] = binaries.join(path.delimiter);
+  const story = missing.length === 0 ? Object.values(VERSIONS).join(", ") : missing.join("; ");
+  console.log(`${missing.length === 0 ? "ok  " : "skip"} newer lines of Node: ${story} (${Math.round(performance.now() - startedAt)} ms)`);
 }
 
 function filesBelow(folder: string): string[] {
@@ -158,6 +176,7 @@ async function main(): Promise<void> {
     step("types", "tsc", ["-p", "tsconfig.json"]);
   }
   if (built) {
+    if (["functions", "nodes"].some((name) => groups.has(name)) && process.env["MOBULA_TEST_NODES"] === undefined) fetchNodes();
     // Everything that a test starts inherits this, so that it can be found at the end.
     const mark = randomBytes(6).toString("hex");
     process.env[RUN_MARK] = mark;

@@ -86,7 +86,7 @@ export class ProgressBar {
     if (!this.#visible || this.#stopped) return;
     this.#drawnAt = this.#now();
     const seconds = (this.#drawnAt - this.#startedAt) / 1000;
-    const line = progressLine({ label: this.#label, done: this.#done, total: this.#total, seconds, width: this.#stream.columns ?? 80 });
+    const line = progressLine({ label: this.#label, done: this.#done, total: this.#total, seconds, width: this.#stream.columns || 80 });
     this.#stream.write(`\r${line}\u001b[K`);
   }
 }

@@ -209,6 +209,10 @@ test("a progress bar draws on terminals only, within the width, and ends its lin
   silent.step();
   silent.stop();
   assert.deepEqual(quiet, []);
+  // Some terminals do not say how wide they are.
+  let drawn = "";
+  new ProgressBar({ total: 4, stream: { isTTY: true, columns: 0, write: (part: string) => (drawn += part) } }).stop();
+  assert.match(drawn, /\[-{40}\] 0% 0\/4 /);
   for (const width of [5, 20, 40, 80, 200]) {
     for (const total of [undefined, 0, 10]) {
       const line = progressLine({ label: "a label", done: 3, total, seconds: 3_700, width });

@@ -7,7 +7,7 @@ import path from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { leakChecked, runProgram } from "../harness/index.ts";
-import { readText, root } from "../house/sources.ts";
+import { filesBelow, readText, root, withoutComments } from "../house/sources.ts";
 
 leakChecked("at the end");
 
@@ -118,6 +118,17 @@ test("the packed package runs from elsewhere, from ESM and from CommonJS", async
 test("the packed types hold in a project that checks libraries too, with either module resolution", (t) => {
   const { folder } = packed(t);
   fs.writeFileSync(path.join(folder, "program.mts"), CONSUMER);
+  // The type tests of the sources, as a user's code: what must not compile must not do so there either.
+  const files = ["program.mts"];
+  for (const name of fs.readdirSync(path.join(root, "test/types"))) {
+    const text = readText(`test/types/${name}`)
+      .replaceAll("../../src/api/index.ts", "mobula")
+      .replaceAll(/\.\.\/\.\.\/src\/(util|state)\/index\.ts/g, "mobula/$1");
+    assert.doesNotMatch(text, /\/src\//);
+    files.push(name);
+    fs.writeFileSync(path.join(folder, name), text);
+  }
+  fs.writeFileSync(path.join(folder, "package.json"), `{ "type": "module" }`);
   for (const [module, moduleResolution] of [
     ["nodenext", "nodenext"],
     ["esnext", "bundler"],
@@ -129,10 +140,21 @@ test("the packed types hold in a project that checks libraries too, with either 
       lib: ["es2023", "esnext.disposable"],
       types: ["node"],
       strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      allowImportingTsExtensions: true,
+      skipLibCheck: false,
       noEmit: true,
     };
-    fs.writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["program.mts"] }));
+    fs.writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
     const { status, stdout } = spawnSync(path.join(root, "node_modules/.bin/tsc"), ["-p", folder], { encoding: "utf8" });
     assert.equal(status, 0, stdout);
   }
+});
+
+test("what users see in the types is never any", () => {
+  // Of the declarations, comments apart; in a condition it is how generic code is written.
+  const declarations = filesBelow("dist/api", /\.d\.ts$/).concat(filesBelow("dist/util", /\.d\.ts$/), filesBelow("dist/state", /\.d\.ts$/));
+  assert.ok(declarations.length > 10, "the package is built");
+  for (const file of declarations) assert.doesNotMatch(withoutComments(readText(file)), /[:<,|]\s*any\b/, file);
 });

@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** Killed after this long, and `ended` rejects. Default 60 s. */
   readonly timeoutMs?: number;
+  /** Another node than this one. */
+  readonly node?: string;
   /** Flags for node itself, before the file. */
   readonly nodeArgs?: readonly string[];
   /** `tsx` for .ts and .tsx files by default; `none` leaves them to node's own type stripping. */
@@ -66,7 +68,7 @@ export function startProgram(t: TestContext | undefined, file: string, options: 
   delete env["NODE_TEST_CONTEXT"];
   const args = [...(options.nodeArgs ?? []), ...(viaTsx ? ["--import", tsx] : []), target, ...(options.args ?? [])];
   const startedAt = performance.now();
-  const child = spawn(process.execPath, args, { cwd: options.cwd ?? root, env, stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(options.node ?? process.execPath, args, { cwd: options.cwd ?? root, env, stdio: ["pipe", "pipe", "pipe"] });
   const pid = child.pid;
   if (pid === undefined) throw new Error(`could not start ${target}`);
 

@@ -45,7 +45,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "src/runtime": ["koffi", "msgpackr"],
   "src/values": ["msgpackr"],
   sim: ["fast-check"],
-  examples: ["mobula", "mobula/util", "mobula/state", "vitest", "vitest/config"],
+  examples: ["mobula", "mobula/util", "mobula/state", "acorn", "vitest", "vitest/config"],
 };
 
 /** Pure folders: no I/O, no clock, no chance, nothing that happens later. */
