@@ -62,6 +62,8 @@ interface PreparedCall {
 /** So many values are decoded between two looks at the clock, and for so long before the event loop has its turn. */
 const DECODED_AT_ONCE = 1_000;
 const DECODE_MS = 10;
+/** A list of so many refs is gone through in several turns. */
+const MANY = 50_000;
 
 /** What ends with the process: a driver's cluster, or nothing in a worker. */
 export interface EngineEnds {
@@ -216,7 +218,10 @@ export class ClientEngine implements Engine {
   }
 
   async get(refs: readonly Ref[], request: GetRequest): Promise<unknown[]> {
+    const many = refs.length > MANY;
+    if (many) await turn();
     const mine = this.#own(refs);
+    if (many) await turn();
     const wait = new RefWait(mine, mine.length, true, request);
     if (!wait.done) {
       const end = await this.#waiting(wait);
@@ -230,7 +235,7 @@ export class ClientEngine implements Engine {
     if (mine.length > DECODED_AT_ONCE) turnEnd = performance.now() + DECODE_MS;
     for (let i = 0; i < mine.length; i++) {
       if (i % DECODED_AT_ONCE === 0 && performance.now() > turnEnd) {
-        await new Promise<void>((resolve) => setImmediate(resolve));
+        await turn();
         turnEnd = performance.now() + DECODE_MS;
       }
       const value = this.client.valueNow(mine[i]!);
@@ -476,6 +481,9 @@ export class ClientEngine implements Engine {
 }
 
 const NO_HOLDS: readonly object[] = [];
+
+/** The event loop's turn. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const unbounded = (count: number): number => (count < 0 ? 0xffff_ffff : count);
 

@@ -19,6 +19,8 @@ export class RefWait implements Waiter {
   readonly #failFast: boolean;
   readonly #limits: WaitLimits;
   #settled = 0;
+  /** Whether refs know of this wait. */
+  #listening = false;
   #end: WaitEnd | undefined;
   /** The first ref that failed, in order of time. */
   failed: ObjectRef | undefined;
@@ -33,12 +35,17 @@ export class RefWait implements Waiter {
     this.#needed = needed;
     this.#failFast = failFast;
     this.#limits = limits;
+    // Where most are needed they are told at once: passes over a million refs are what a long pause is made of.
+    this.#listening = failFast;
     for (const ref of refs) {
-      if (ref.state === "pending") continue;
+      if (ref.state === "pending") {
+        if (failFast) ref.addWaiter(this);
+        continue;
+      }
       this.#settled++;
       if (ref.state === "failed") this.failed ??= ref;
     }
-    if (this.#enough) this.#end = "enough";
+    if (this.#enough) this.#finish("enough");
     limits.onProgress?.(this.#settled);
   }
 
@@ -50,7 +57,10 @@ export class RefWait implements Waiter {
   wait(): Promise<WaitEnd> {
     if (this.#end) return Promise.resolve(this.#end);
     const { timeoutMs, signal } = this.#limits;
-    for (const ref of this.#refs) if (ref.state === "pending") ref.addWaiter(this);
+    if (!this.#listening) {
+      this.#listening = true;
+      for (const ref of this.#refs) if (ref.state === "pending") ref.addWaiter(this);
+    }
     return new Promise((resolve) => {
       this.#resolve = resolve;
       if (timeoutMs !== undefined && Number.isFinite(timeoutMs))
@@ -79,7 +89,9 @@ export class RefWait implements Waiter {
     clearTimeout(this.#timer);
     if (this.#onAbort) this.#limits.signal!.removeEventListener("abort", this.#onAbort);
     // What has not settled forgets this wait, else a long-lived ref gathers the waits that gave it up.
-    for (const ref of this.#refs) if (ref.state === "pending") ref.removeWaiter(this);
+    if (this.#listening && this.#settled < this.#refs.length) {
+      for (const ref of this.#refs) if (ref.state === "pending") ref.removeWaiter(this);
+    }
     this.onEnd?.();
     this.#resolve?.(end);
   }
