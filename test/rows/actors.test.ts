@@ -103,6 +103,13 @@ test("getIfExists takes the one that exists", async () => {
   await ray.get(first.increment.remote());
   const second = RemoteCounter.options(options).remote(100);
   assert.equal(await ray.get(second.read.remote()), 2);
+  // One actor by every name that a handle may have for it.
+  assert.equal(await ray.get(second.pid.remote()), await ray.get(first.pid.remote()));
+  const visit = ray.remote((c: ray.ActorHandle<Counter>) => ray.get(c.increment.remote()));
+  assert.equal(await ray.get(visit.remote(second)), 3);
+  await ray.kill(second);
+  await assert.rejects(ray.get(first.read.remote()), ray.ActorDiedError);
+  await assert.rejects(ray.get(second.read.remote()), ray.ActorDiedError);
 });
 
 test("namespace keeps names apart", async () => {
