@@ -38,11 +38,14 @@ export async function kills({ count, seed, only }: RunOptions): Promise<Figures>
   const workers = Array.from({ length: BESIDE_EACH_OTHER }, working);
   const memory: number[] = [];
   while (killed < count && failures.length === 0) {
-    await new Promise<void>((resolve) => setTimeout(resolve, random.int(0, PAUSE_MAX)));
+    await pause(random.int(0, PAUSE_MAX));
     const victims = childrenOf(daemon);
     if (victims.length === 0) continue;
     process.kill(random.pick(victims).pid, "SIGKILL");
     killed++;
+    // Work goes on between the deaths, or all that dies is processes that start.
+    const until = total(done) + random.int(0, 3);
+    for (let i = 0; i < 100 && total(done) < until && failures.length === 0; i++) await pause(20);
     if (killed % Math.max(1, Math.floor(count / 8)) === 0) memory.push(ownMiB(daemon));
   }
   over = true;
@@ -55,7 +58,7 @@ export async function kills({ count, seed, only }: RunOptions): Promise<Figures>
     failures: failures.slice(0, 3),
     figures: {
       kills: killed,
-      "jobs done": [...done.values()].reduce((a, b) => a + b, 0),
+      "jobs done": total(done),
       ...Object.fromEntries([...done].map(([name, times]) => [`  ${name}`, times])),
       "seconds under load": Number((workMs / 1000).toFixed(1)),
       "ms until all was let go of": Math.round(ms),
@@ -64,6 +67,9 @@ export async function kills({ count, seed, only }: RunOptions): Promise<Figures>
     },
   };
 }
+
+const total = (done: ReadonlyMap<string, number>): number => [...done.values()].reduce((a, b) => a + b, 0);
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function withinTime(promise: Promise<unknown>, ms: number, what: () => string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

@@ -40,6 +40,17 @@ export function* items(seed: number, count: number, length: number): Generator<F
   for (let i = 0; i < count; i++) yield i % 4 === 3 ? large(seed + i, length) : seed + i;
 }
 
+/** Bytes that a seed decides. */
+export function fill(seed: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  for (let i = 0; i < size; i++) bytes[i] = seed + i * 7 + (i >> 8);
+  return bytes;
+}
+
+export function checksum(bytes: Uint8Array): number {
+  return bytes.reduce((a, b) => a + b, 0);
+}
+
 const remoteSquare = ray.remote(square, { maxRetries: -1 });
 const remoteLarge = ray.remote(makeLarge, { maxRetries: -1 });
 
@@ -122,6 +133,8 @@ export async function viaActor(machine: ray.ActorHandle<Machine>, x: number): Pr
 export const remotes = {
   square: remoteSquare,
   large: remoteLarge,
+  fill: ray.remote(fill, { maxRetries: -1 }),
+  checksum: ray.remote(checksum, { maxRetries: -1 }),
   tree: remoteTree,
   sum: ray.remote(sum, { maxRetries: -1 }),
   thrower: ray.remote(thrower, { maxRetries: -1 }),

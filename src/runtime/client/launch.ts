@@ -8,7 +8,7 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ConnectionError, explain } from "../../errors/index.ts";
+import { ConnectionError, explain, NodeDiedError } from "../../errors/index.ts";
 import { defaultCapacity } from "../../memory/capacity.ts";
 import type { JobId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
@@ -27,6 +27,8 @@ const workerMain = fileURLToPath(new URL(`../../worker/main.${ending}`, import.m
 
 /** The daemon serves within this time, or its start has failed. */
 const START_MS = 30_000;
+/** Its exit is known at most so long after its connection broke. */
+const EXIT_MS = 500;
 /** At the end the daemon is waited for so long. */
 const END_MS = 5_000;
 
@@ -73,6 +75,7 @@ class LocalCluster {
     try {
       refuseAddress(this.#options.address);
       const socket = await this.#startDaemon();
+      this.#client.node.story = () => this.#whyItEnded();
       const { identity } = this.#client;
       await this.#client.node.connect(
         socket,
@@ -128,12 +131,24 @@ class LocalCluster {
       daemon.on("error", reject);
       daemon.on("exit", (code, signal) => {
         clearTimeout(timer);
+        this.#ended?.(nodeDied(daemon.pid, code, signal));
         reject(new Error(`the node daemon ended with ${signal ?? `code ${code}`}`));
         this.#client.node.destroy();
         this.#removeSession();
       });
       daemon.stdin!.on("error", () => {});
     });
+  }
+
+  #ended: ((why: Error) => void) | undefined;
+
+  /** A daemon that ends breaks its connection a moment before its exit is known. */
+  #whyItEnded(): Promise<Error | undefined> {
+    const daemon = this.#daemon!;
+    if (daemon.exitCode !== null || daemon.signalCode !== null) {
+      return Promise.resolve(nodeDied(daemon.pid, daemon.exitCode, daemon.signalCode));
+    }
+    return Promise.race([new Promise<Error>((resolve) => (this.#ended = resolve)), pause(EXIT_MS).then(() => undefined)]);
   }
 
   #daemonConfig(sessionDir: string): DaemonConfig {
@@ -234,6 +249,17 @@ function loaderFlags(execArgv: readonly string[]): string[] {
     kept.push(flag);
   }
   return kept;
+}
+
+function nodeDied(pid: number | undefined, code: number | null, signal: NodeJS.Signals | null): NodeDiedError {
+  const how = signal === null ? `it exited with code ${code}` : `it was killed by signal ${signal}`;
+  return new NodeDiedError(
+    explain(
+      `The node daemon of this machine (pid ${pid}) is gone`,
+      `${how}, and with it its workers, actors and objects`,
+      "Call init() again",
+    ),
+  );
 }
 
 function pause(ms: number): Promise<void> {

@@ -49,7 +49,7 @@ export class NodeLink implements NodeSender {
     const connection = new Connection(socket, {
       message: (name, body) => this.#message(name, body),
       batchEnd: () => this.#batchEnd(),
-      closed: (error) => this.fail(error ?? new Error("the node closed the connection")),
+      closed: (error) => void this.#broken(error ?? new Error("the node closed the connection")),
     });
     hello((name, body) => connection.send(name, body));
     this.#connection = connection;
@@ -107,6 +107,13 @@ export class NodeLink implements NodeSender {
 
   destroy(): void {
     this.#connection?.destroy();
+  }
+
+  /** Says why the node is gone, if that can be known; set by whoever has started it. */
+  story: (() => Promise<Error | undefined>) | undefined;
+
+  async #broken(cause: Error): Promise<void> {
+    this.fail((await this.story?.()) ?? cause);
   }
 
   /** The connection is over: what was asked is not answered any more. */
