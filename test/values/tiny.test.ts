@@ -1,6 +1,7 @@
 /** The shared images of the smallest values are those that the encoder writes, and are read as the decoder reads them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SerializationError } from "../../src/errors/index.ts";
 import { packInline } from "../../src/values/codec.ts";
 import { NOT_TINY, readTiny, tinyImage } from "../../src/values/tiny.ts";
 import { process } from "./stub-functions.ts";
@@ -20,19 +21,21 @@ const values = [
   undefined,
   "",
   "ok",
+  "é",
+  "x".repeat(31),
   1n,
 ];
 
 test("a tiny image is what the encoder writes", () => {
   let tiny = 0;
-  for (const value of [...values, [], {}, Symbol.iterator, () => 0]) {
+  for (const value of [...values, "x".repeat(32), "€", [], {}, Symbol.iterator, () => 0]) {
     const image = tinyImage(value);
     if (image === undefined) continue;
     tiny++;
     assert.deepEqual([...image], [...packInline(codec.encode(value, "value"))], String(value));
     assert.ok(Object.is(readTiny(image), value), String(value));
   }
-  assert.equal(tiny, 16 + 128 + 5);
+  assert.equal(tiny, 16 + 128 + 4 + 4);
 });
 
 test("an image of three bytes is read as the decoder reads it, or left to it", () => {
@@ -44,6 +47,13 @@ test("an image of three bytes is read as the decoder reads it, or left to it", (
         if (value !== NOT_TINY) assert.deepEqual(value, codec.decode(image, noBuffer));
       }
     }
+  }
+});
+
+test("a string whose length is not what its tag says is left to the decoder, which refuses it", () => {
+  for (const image of [new Uint8Array([1, 0, 0x82, 97]), new Uint8Array([1, 0, 0x81, 97, 98])]) {
+    assert.equal(readTiny(image), NOT_TINY);
+    assert.throws(() => codec.decode(image, noBuffer), SerializationError);
   }
 });
 

@@ -24,8 +24,9 @@ export const NO_ARGUMENTS: InlinePayload = { kind: "inline", bytes: EMPTY_ARRAY,
 
 const tinyPayloads = new Array<InlinePayload | undefined>(256);
 
-/** One payload for each tiny image; its last byte tells them apart. */
+/** One payload for each tiny image of three bytes; the last tells them apart. */
 function tinyPayload(image: Uint8Array): InlinePayload {
+  if (image.length > EMPTY_ARRAY.length) return { kind: "inline", bytes: image, refs: undefined };
   const kind = image[2]!;
   return (tinyPayloads[kind] ??= { kind: "inline", bytes: image, refs: undefined });
 }
@@ -73,7 +74,7 @@ export class Packing {
     return { kind: "stored", id: name, size };
   }
 
-  /** A payload of a value that needs neither encoder nor store, or undefined. Shared. */
+  /** A payload of a value that needs neither encoder nor store, or undefined. Not to be written to. */
   tiny(value: unknown): InlinePayload | undefined {
     const image = tinyImage(value);
     return image && tinyPayload(image);
