@@ -36,11 +36,10 @@ function isAlive(pid: number, start: string): boolean {
   return start === "" || startOf(pid) === start;
 }
 
-/** Makes a folder of this process (mode 0700) in `parent`, and removes those of processes that are dead. */
-export function makeOwnFolder(parent: string): string {
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
+/** Removes the folders in `parent` whose processes are dead. */
+export function removeDeadFolders(parent: string): void {
   const namespace = pidNamespace();
-  for (const name of readdirSync(parent)) {
+  for (const name of namesIn(parent)) {
     if (!name.startsWith(PREFIX)) continue;
     const [space, pid, start] = name.slice(PREFIX.length).split("-");
     if (space !== namespace || isAlive(Number(pid), start ?? "")) continue;
@@ -51,7 +50,21 @@ export function makeOwnFolder(parent: string): string {
       continue;
     }
   }
-  const path = join(parent, `${PREFIX}${namespace}-${process.pid}-${startOf("self")}-${randomBytes(4).toString("hex")}`);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // Not there, or not for this user: nothing of ours is in it.
+  }
+}
+
+/** Makes a folder of this process (mode 0700) in `parent`, and removes those of processes that are dead. */
+export function makeOwnFolder(parent: string): string {
+  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  removeDeadFolders(parent);
+  const path = join(parent, `${PREFIX}${pidNamespace()}-${process.pid}-${startOf("self")}-${randomBytes(4).toString("hex")}`);
   mkdirSync(path, { mode: 0o700 });
   return path;
 }

@@ -12,7 +12,7 @@ import type { FromStore, NodeBackend, NodeEvents, SpaceReport, ToStore } from ".
 import { capacityOnFiles, slabBytesFor } from "./capacity.ts";
 import { libc } from "./ffi.ts";
 import { FileNodeBackend } from "./file-node.ts";
-import { makeOwnFolder } from "./own-folder.ts";
+import { makeOwnFolder, removeDeadFolders } from "./own-folder.ts";
 import { SharedNodeBackend } from "./shared-node.ts";
 import { SpillFileDamaged, readSpillFile, writeSpillFile } from "./spill-file.ts";
 
@@ -80,6 +80,8 @@ export class StoreService {
       reserve: (from) =>
         this.#run((now) => this.#allocate({ kind: "reserve", process: from }, this.#slabBytes, this.#slabBytes, undefined, now)),
     };
+    // One with files may have been killed there, and may never come back.
+    if (library) removeDeadFolders(objectDir);
     this.#backend = library
       ? new SharedNodeBackend(library, capacity, this.#slabBytes, events)
       : new FileNodeBackend(objectDir, this.#slabBytes, events);

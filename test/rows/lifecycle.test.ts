@@ -1,5 +1,7 @@
 /** The rows "Start and end" of docs/api.md. */
 import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
 import { afterEach, test } from "node:test";
 import * as ray from "mobula";
 import { leakChecked } from "../harness/index.ts";
@@ -100,6 +102,20 @@ test("a task sees the GPUs that it was given, by the names that the program sees
   assert.equal(await ray.get(seen.options({ numGpus: 2 }).remote()), "4,GPU-7");
   assert.equal(await ray.get(seen.options({ numGpus: 0.5 }).remote()), "4");
   assert.equal(await ray.get(seen.remote()), "4,GPU-7");
+});
+
+test("a start removes what a killed daemon left in shared memory, and nothing of a live one", async (t) => {
+  const parent = "/dev/shm";
+  const namespace = fs.readlinkSync("/proc/self/ns/pid").replace(/\D/g, "");
+  const folder = (pid: number): string => path.join(parent, `mobula-store-${namespace}-${pid}--${process.pid}`);
+  // No process has a pid above the kernel's limit of four million.
+  const [dead, alive] = [folder(9_999_999), folder(process.pid)];
+  for (const made of [dead, alive]) fs.mkdirSync(made);
+  t.after(() => [dead, alive].forEach((made) => fs.rmSync(made, { recursive: true, force: true })));
+  await ray.init({ numCpus: 1 });
+  const left = [dead, alive].map((made) => fs.existsSync(made));
+  fs.rmSync(alive, { recursive: true, force: true });
+  assert.deepEqual(left, [false, true]);
 });
 
 test("the cluster is async disposable", async () => {
