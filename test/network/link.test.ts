@@ -126,6 +126,22 @@ test("a connection on which nothing comes back is given up", () => {
   assert.equal(took(), "dial 1; open 1 0; cut 1; dial 2; open 2 0; a@2; cut 2");
 });
 
+test("the end of an earlier connection changes nothing for the present one", () => {
+  const { machine, took } = sender({ silenceMs: 500 });
+  machine.send("a", 1, 0);
+  machine.connected(1, 5, 0);
+  machine.tick(500);
+  machine.tick(machine.dueAt!);
+  machine.connected(2, 5, 1000);
+  took();
+  machine.disconnected(1, 1001);
+  machine.resumed(1, 0, 0, 1001);
+  machine.resumed(2, 0, 0, 1002);
+  machine.acknowledged(1, 1, 1, 1003);
+  assert.equal(took(), "a@2");
+  assert.deepEqual([machine.state, machine.keptMessages], ["open", 1]);
+});
+
 test("what is received and not yet durable is no reason to give a connection up", () => {
   const { machine } = sender({ silenceMs: 500 });
   machine.send("a", 1, 0);

@@ -80,7 +80,7 @@ export function loadTls(folder: string, now = Date.now()): LoadedTls {
   checkPair(folder, FILES.cert, cert, key);
   const own = parsed(folder, FILES.cert, cert);
   const authority = parsed(folder, FILES.ca, ca);
-  const todo = `Make a new one: mobula ca create --dir ${folder}`;
+  const todo = "Make new ones by mobula ca create";
   if (!own.verify(authority.publicKey))
     throw refuse(`${FILES.cert} in ${folder} cannot be used`, `${FILES.ca} did not sign it`, todo, folder);
   for (const [name, certificate] of [[FILES.ca, authority] as const, [FILES.cert, own] as const]) {
