@@ -11,7 +11,7 @@ export type { Listener, ListenerStatistics, ListenOptions } from "./listen.ts";
 export { CLUSTER, Secret, ticketCredential, ticketFor, tokenCredential } from "./secret.ts";
 export type { Accepted, Credential } from "./secret.ts";
 export type { TlsChoice, TlsMaterial } from "./tls.ts";
-export { createToken, findToken, readTokenFile } from "./token-file.ts";
+export { createToken, defaultFolder, findToken, readTokenFile } from "./token-file.ts";
 export type { FoundToken } from "./token-file.ts";
 export { LINK, LinkHub } from "./hub.ts";
 export type { HubOptions, HubStatistics } from "./hub.ts";
