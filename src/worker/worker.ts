@@ -77,6 +77,7 @@ export class Worker {
     const { sessionDir, processId, nodeSocket } = this.#settings;
     // The kernel ends this process with its daemon, whatever it is doing then.
     libc()?.setParentDeathSignal(9);
+    prepareOutput(() => this.#client.node.flush());
     process.on("uncaughtException", (error) => this.#failed(error));
     const socket = `${sessionDir}/w-${processId}.sock`;
     const server = createServer((owner) => {
@@ -216,5 +217,21 @@ export class Worker {
   #orphaned(): void {
     if (this.#exiting) return;
     process.exit(1);
+  }
+}
+
+/**
+ * What is printed is with the daemon when `write` returns, so that no crash loses it and a worker that prints without end waits
+ * instead of filling its memory; and `first` runs before it, so that the daemon knows whose output it is.
+ */
+function prepareOutput(first: () => void): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    // Node writes to pipes without blocking where they are full; the handle is where that can be changed.
+    (stream as { _handle?: { setBlocking?(blocking: boolean): void } })._handle?.setBlocking?.(true);
+    const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
+    stream.write = (...args: unknown[]) => {
+      first();
+      return write(...args);
+    };
   }
 }

@@ -27,6 +27,8 @@ const workerMain = fileURLToPath(new URL(`../../worker/main.${ending}`, import.m
 
 /** The daemon serves within this time, or its start has failed. */
 const START_MS = 30_000;
+/** What workers have printed is waited for so long at the end. */
+const OUTPUT_MS = 5_000;
 /** Its exit is known at most so long after its connection broke. */
 const EXIT_MS = 500;
 /** At the end the daemon is waited for so long. */
@@ -199,7 +201,7 @@ class LocalCluster {
     await this.#connected.catch(() => undefined);
     const { node } = this.#client;
     // What workers have printed until now is on the terminal before the program goes on.
-    if (!node.closed) await Promise.race([node.ask({ kind: "outputDrained" }).catch(() => undefined), pause(1_000)]);
+    if (!node.closed) await Promise.race([node.ask({ kind: "outputDrained" }).catch(() => undefined), pause(OUTPUT_MS)]);
     this.#printer.flush();
     const closed = new ConnectionError(
       explain("There is no cluster any more", "shutdown() was called", "Call init() again and make refs and handles anew"),

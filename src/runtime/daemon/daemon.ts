@@ -265,11 +265,14 @@ export class Daemon {
 
   /** Every pipe that has something is read once in a turn of the event loop: after two turns, what was there is here. */
   #drainOutput(done: () => void): void {
-    setImmediate(() =>
-      setImmediate(() => {
-        this.#logs.flush();
-        done();
-      }),
+    this.#logs.whenReading(() =>
+      setImmediate(() =>
+        setImmediate(() => {
+          this.#logs.flush();
+          // What was read may have been so much that the rest is held back now.
+          this.#logs.whenReading(done);
+        }),
+      ),
     );
   }
 

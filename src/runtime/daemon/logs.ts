@@ -50,6 +50,12 @@ export class LogForwarder {
     this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
   }
 
+  /** Calls back when nothing is held back any more. */
+  whenReading(then: () => void): void {
+    if (this.#held) setTimeout(() => this.whenReading(then), LOOK_AGAIN_MS);
+    else then();
+  }
+
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
