@@ -194,6 +194,7 @@ export class CallRunner {
     this.#worker.calls.delete(call);
     const runUs = Math.max(0, this.#worker.world.clock.now - call.startedAt - call.waitedUs);
     this.handOver(call, replyParcel(body), body.kind === "returned" ? body.results : []);
+    this.#worker.callEnds();
     writeReply(channel.link.end, { channel: channel.index, seq: push.seq, runUs }, body);
     if (body.kind === "stream-ended") return;
     if (push.shared || channel.shared.delete(push.seq)) {

@@ -55,6 +55,7 @@ export class SimClient implements OwnerPort {
   node: End | undefined;
   /** What programs, calls and actors of this process can reach. */
   roots: () => Iterable<Shared> = () => [];
+  onFinished: () => void = () => {};
   /** Messages that are not for the client. */
   other: (name: MessageName, body: never) => void = (name) => {
     throw new Error(`${this.id} is sent ${name}`);
@@ -378,6 +379,7 @@ export class SimClient implements OwnerPort {
     this.live.delete(task);
     (task.parent as { delete(task: Task): void } | undefined)?.delete(task);
     this.world.history.finished(task);
+    this.onFinished();
   }
 
   // ── how it is done ──────────────────────────────────────────────────────────────────────────

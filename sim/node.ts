@@ -192,6 +192,10 @@ export class SimNode {
         return node.taskUnblocked(from, body, now);
       case "killProcess":
         return node.killProcess(from, body, now);
+      case "workerOwns":
+        return node.workerOwns(from, body, now);
+      case "exitDeclined":
+        return node.exitDeclined(from, now);
       case "objectEscape":
         return refs.escape(from, body);
       case "objectSettle":

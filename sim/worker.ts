@@ -72,6 +72,7 @@ export class SimWorker {
   #holds: readonly Shared[] = [];
   #constructing: Context | undefined;
   #exiting = false;
+  #owns = false;
   /** How its process ended, where it ended by itself. */
   exitCode: number | undefined;
 
@@ -82,6 +83,11 @@ export class SimWorker {
     this.runner = new CallRunner(this);
     this.executor = new Executor(this);
     this.client.roots = () => this.#roots();
+    this.client.onFinished = () => {
+      if (!this.#owns || this.client.owner.open > 0) return;
+      this.#owns = false;
+      this.client.send("workerOwns", { open: false });
+    };
     this.client.other = (name, body) => this.#message(name, body);
   }
 
@@ -128,6 +134,13 @@ export class SimWorker {
     });
   }
 
+  /** Tasks that a call leaves behind end with this process. */
+  callEnds(): void {
+    if (this.#owns || this.client.owner.open === 0) return;
+    this.#owns = true;
+    this.client.send("workerOwns", { open: true });
+  }
+
   actorExits(actorId: ActorId): void {
     this.#actor?.end();
     this.client.send("actorExit", { actorId });
@@ -156,6 +169,7 @@ export class SimWorker {
       case "actorStart":
         return this.#startActor(body);
       case "exitRequest":
+        if ((body as Body<"exitRequest">).ifIdle && this.client.owner.open > 0) return this.client.send("exitDeclined", {});
         return this.end(0);
       default:
         throw new Error(`worker ${this.id} is sent ${name}`);

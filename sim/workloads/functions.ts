@@ -86,6 +86,11 @@ export const FUNCTIONS: Readonly<Record<string, (context: Context, ...args: unkn
   *parent(context: Context) {
     return yield* getOne(context.run("forever", []));
   },
+  /** Leaves a task behind that waits for its argument: nobody but this process knows of it. */
+  *leaveBehind(context: Context, box: { inside: ObjectRef }, value: number) {
+    yield compute(20);
+    return { inside: context.run("add", [box.inside, value, 10], { retries: -1 }) };
+  },
   /** Gives away a ref to a task that runs, and computes so long that it cannot hear its answer meanwhile. */
   *busyOwner(context: Context, value: unknown, taskUs: number, restUs: number, computeUs: number) {
     const ref = context.run("echo", [value, taskUs], { retries: -1, resources: {} });

@@ -1,7 +1,7 @@
 /** All workloads, by name: what a driver does in a simulation. */
 import type { Context, Program } from "../program.ts";
 import type { Rng } from "../rng.ts";
-import { borrowed, busy, escapes, handed, large } from "./objects.ts";
+import { borrowed, busy, escapes, handed, large, leftBehind } from "./objects.ts";
 import {
   cancels,
   chains,
@@ -38,6 +38,7 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
   busy,
   large,
   handed,
+  leftBehind,
   ordered,
   shared,
   made,

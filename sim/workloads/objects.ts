@@ -54,6 +54,20 @@ export function* borrowed(context: Context, size: number, rng: Rng): Program {
   return undefined;
 }
 
+/** Tasks that are left behind by tasks that ended: their workers look idle, and must stay. */
+export function* leftBehind(context: Context, size: number, rng: Rng): Program {
+  const late = context.run("nap", [1, rng.int(100_000, 3_000_000)], { retries: -1, resources: {} });
+  const boxes: ObjectRef[] = [];
+  for (let i = 0; i < Math.min(size, 4); i++) boxes.push(context.run("leaveBehind", [{ inside: late }, i], { retries: -1, resources: {} }));
+  for (const [i, ref] of boxes.entries()) {
+    const box = yield* outcome(ref);
+    if ("error" in box) judge(context, ref, box, undefined);
+    else yield* expectValue(context, (box.value as { inside: ObjectRef }).inside, i + 1);
+  }
+  for (const each of [...context.scope]) context.drop(each);
+  return undefined;
+}
+
 /** The maker of a ref computes: what others get of it must not wait for that. */
 export function* busy(context: Context, size: number, rng: Rng): Program {
   const { world } = context.client;

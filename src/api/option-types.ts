@@ -80,7 +80,7 @@ export interface ActorOptions extends ResourceOptions {
   readonly concurrencyGroups?: Readonly<Record<string, number>>;
   /** Calls that may be pending; above it `.remote()` throws PendingCallsLimitError. -1 for no bound. Default -1. */
   readonly maxPendingCalls?: number;
-  /** Restart from the last checkpoint. Default false. */
+  /** Restart from the last checkpoint. Not there yet: true is refused. Default false. */
   readonly checkpoint?: boolean;
   /** Captured variables by name; they win over those found in the class's scopes. Only in `remote`. */
   readonly captures?: Readonly<Record<string, unknown>>;

@@ -269,16 +269,26 @@ function wireActorOptions(given: Raw, methods: readonly string[]): WireActorOpti
   };
 }
 
+/** What does nothing is not taken: nobody should rely on a state that is not kept. */
+function noCheckpoint(value: unknown): void {
+  if (value === undefined || !bool("checkpoint", value)) return;
+  throw new InvalidOptionError(
+    "checkpoint: true is not there yet: a restarted actor runs its constructor again and has no state of before. " +
+      "Leave it out, and keep what must survive elsewhere, such as in another actor or a file.",
+    { option: "checkpoint", value },
+  );
+}
+
 /** Options of an actor class, checked. `given` went through `checkActorNames`. */
 export function actorSettings(given: Raw, className: string, methods: readonly string[]): Omit<ActorSpec, "target"> {
   const options = wireActorOptions(given, methods);
+  noCheckpoint(given["checkpoint"]);
   return {
     options,
     shape: shapeOf(given, options.placementResources, className.slice(0, 256)),
     placed: given["schedulingStrategy"] !== undefined,
     maxTaskRetries: given["maxTaskRetries"] === undefined ? 0 : count("maxTaskRetries", given["maxTaskRetries"], 0),
     maxPendingCalls: given["maxPendingCalls"] === undefined ? -1 : count("maxPendingCalls", given["maxPendingCalls"], 1),
-    checkpoint: given["checkpoint"] === undefined ? false : bool("checkpoint", given["checkpoint"]),
   };
 }
 

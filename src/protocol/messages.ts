@@ -105,7 +105,10 @@ export const definitions = {
   taskUnblocked: def(18, "worker", "node", { leaseId, turn: uint() }),
   taskResumed: def(19, "node", "worker", { leaseId, turn: uint() }),
   /** Ask a worker to end itself once idle; the node kills it if it does not. */
-  exitRequest: def(20, "node", "worker", { reason: str(1024) }),
+  exitRequest: def(20, "node", "worker", { reason: str(1024), /** only if no task of its own is open, else it declines */ ifIdle: bool }),
+  exitDeclined: def(24, "worker", "node", {}),
+  /** A call of this worker has ended and left tasks of its own behind (true), or the last of those is over (false). */
+  workerOwns: def(25, "worker", "node", { open: bool }),
   killProcess: def(21, "owner", "node", {
     processId,
     /** only if it still holds this lease */ leaseId: optional(leaseId),

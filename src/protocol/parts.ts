@@ -127,6 +127,9 @@ export const actorOptions = obj({
   detached: bool,
   getIfExists: bool,
   maxRestarts: num(-1),
+  /** For handles that are found by name. */
+  maxTaskRetries: optional(num(-1)),
+  maxPendingCalls: optional(num(-1)),
   maxConcurrency: uint(1_000_000),
   concurrencyGroups: optional(dict(uint(1_000_000))),
   /** Held for life. */

@@ -117,7 +117,6 @@ export interface ActorSpec {
   readonly maxTaskRetries: number;
   /** -1: without bound. Counted by the engine, for each handle's process. */
   readonly maxPendingCalls: number;
-  readonly checkpoint: boolean;
 }
 
 /**

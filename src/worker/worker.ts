@@ -41,6 +41,8 @@ export class Worker {
   #actor: ActorHost | undefined;
   #starting: Body<"actorStart"> | undefined;
   #exiting = false;
+  /** Whether the node was told that calls have left tasks behind. */
+  #owns = false;
   #title = "";
 
   constructor(settings: WorkerSettings) {
@@ -61,10 +63,16 @@ export class Worker {
       signal: new AbortController().signal,
     });
     adoptEngine(engine);
+    const { finished } = this.#client;
+    this.#client.finished = (task) => {
+      finished(task);
+      this.#taskEnded();
+    };
     const packing = this.#client.packing;
     this.#runner = new CallRunner({
       packing,
       letGo: (ids) => ids.forEach((id) => this.#client.node.send("refDrop", { id, count: 1 })),
+      ends: () => this.#callEnds(),
       result: (id, payload) => this.#tellResult(id, payload),
       titled: (title) => this.#setTitle(title),
       actorExits: () => this.#actorExits(),
@@ -132,7 +140,9 @@ export class Worker {
         void this.#startActor(body);
         return true;
       case "exitRequest":
-        this.#end(0);
+        // Tasks that its tasks left behind would end with it.
+        if ((body as Body<"exitRequest">).ifIdle && this.#client.world.owner.open > 0) this.#client.node.send("exitDeclined", {});
+        else this.#end(0);
         return true;
       default:
         return false;
@@ -171,6 +181,19 @@ export class Worker {
     const signal = new AbortController().signal;
     const nothing = { block: () => {}, unblock: () => Promise.resolve(), children: new Set<never>(), childStrategy };
     return { taskId: undefined, actorId, attempt: 0, assigned, gpuIds, signal, ...nothing };
+  }
+
+  /** The node must know of tasks that a call leaves behind before it hears that this worker is free. */
+  #callEnds(): void {
+    if (this.#owns || this.#client.world.owner.open === 0) return;
+    this.#owns = true;
+    this.#client.node.send("workerOwns", { open: true });
+  }
+
+  #taskEnded(): void {
+    if (!this.#owns || this.#client.world.owner.open > 0) return;
+    this.#owns = false;
+    this.#client.node.send("workerOwns", { open: false });
   }
 
   /** At once: what this worker runs next may be long. */

@@ -75,10 +75,7 @@ test("defaults of an actor: one CPU to be placed, none while it lives", () => {
     methods: ["go"],
   });
   assert.deepEqual(plain(shape.resources), { CPU: 10_000 });
-  assert.deepEqual(
-    { ...rest, target: undefined },
-    { maxTaskRetries: 0, maxPendingCalls: -1, placed: false, checkpoint: false, target: undefined },
-  );
+  assert.deepEqual({ ...rest, target: undefined }, { maxTaskRetries: 0, maxPendingCalls: -1, placed: false, target: undefined });
 });
 
 test("an actor holds what it was given for life", () => {
@@ -229,6 +226,7 @@ test("names, signal, priority, lifetime", () => {
   refused(() => remoteActor({ lifetime: "forever" }), "lifetime");
   refused(() => remoteActor({ getIfExists: true }), "getIfExists", /together with a name/);
   refused(() => remoteActor({ checkpoint: 1 }), "checkpoint");
+  refused(() => remoteActor({ checkpoint: true }), "checkpoint");
 });
 
 test("options() adds to the options before it, and leaves the original alone", () => {

@@ -130,7 +130,7 @@ test("nodes with certificates of one authority connect, and what crosses is not 
   const got: string[] = [];
   new Connection(met[0]!.socket, { message: (name) => void got.push(name), closed: () => {} });
   const connection = new Connection(socket, { message: () => {}, closed: () => {} });
-  for (let i = 0; i < 500; i++) connection.send("exitRequest", { reason: `visible-words ${"x".repeat(i)}` });
+  for (let i = 0; i < 500; i++) connection.send("exitRequest", { reason: `visible-words ${"x".repeat(i)}`, ifIdle: false });
   await waitUntil(() => got.length === 500, "all have come");
   assert.ok(wire.length > 100_000 && !wire.includes("visible-words") && !wire.includes("mobula"), "nothing is readable");
 });
@@ -219,7 +219,7 @@ test("a link goes over TLS", async (t) => {
   const b = hub("n1");
   const { listener } = await port(t, { tls: certificates, onConnection: (connection) => b.accept(connection) });
   const link = hub("n2").link("n1", { host: "127.0.0.1", port: listener.port });
-  for (let i = 0; i < 2000; i++) link.send("exitRequest", { reason: String(i) });
+  for (let i = 0; i < 2000; i++) link.send("exitRequest", { reason: String(i), ifIdle: false });
   await waitUntil(() => got.length === 2000, "all have come");
   assert.ok(got.every((n, i) => n === i));
 });

@@ -80,6 +80,19 @@ export class NodeMachine {
     this.#s.alarm.set(worker.deadline);
   }
 
+  workerOwns(id: ProcessId, { open }: Body<"workerOwns">, now: number): void {
+    const worker = this.#s.pool.get(id);
+    if (worker !== undefined) worker.owns = open;
+    dispatch(this.#s, now);
+  }
+
+  /** It was asked to end if it was idle, and is not. */
+  exitDeclined(id: ProcessId, now: number): void {
+    const worker = this.#s.pool.get(id);
+    if (worker !== undefined) this.#s.pool.declined(worker, now);
+    dispatch(this.#s, now);
+  }
+
   /** A worker process is gone, and everything it sent has been handled. Its part as an owner: `ownerLost`. */
   workerLost(id: ProcessId, reason: DeathReason, now: number): void {
     const worker = this.#s.pool.get(id);

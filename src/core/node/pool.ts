@@ -11,6 +11,8 @@ const IDLE_TIMEOUT_MS = 1000;
 const REGISTER_TIMEOUT_MS = 60_000;
 /** A worker that was asked to end is killed after so long. */
 const END_TIMEOUT_MS = 5000;
+/** One that may decline may be computing first. */
+const DECLINE_TIMEOUT_MS = 60_000;
 /** Starts in a row that may fail before what waits for that environment is refused. */
 const START_FAILURES_MAX = 3;
 /** Starts in a row that may be killed from outside before the same. */
@@ -168,13 +170,22 @@ export class WorkerPool {
     if (this.#idleCount() > this.#config.workers) this.#alarm.set(now + this.#idleTimeout);
   }
 
-  /** Asks a worker to end; it is killed if it does not. */
-  end(worker: Worker, reason: string, now: number): void {
+  /** Asks a worker to end; it is killed if it does not. `ifIdle`: unless it has open tasks, of which only it knows. */
+  end(worker: Worker, reason: string, now: number, ifIdle = false): void {
     if (worker.state === "ending") return;
     worker.state = "ending";
-    worker.deadline = now + END_TIMEOUT_MS;
+    worker.deadline = now + (ifIdle ? DECLINE_TIMEOUT_MS : END_TIMEOUT_MS);
     this.#alarm.set(worker.deadline);
-    this.#port.send(worker.id, "exitRequest", { reason });
+    this.#port.send(worker.id, "exitRequest", { reason, ifIdle });
+  }
+
+  /** It has tasks of its own that wait for something, such as an argument or an actor: it stays, and is asked again later. */
+  declined(worker: Worker, now: number): void {
+    if (worker.state !== "ending" || worker.killed) return;
+    worker.state = "ready";
+    worker.idleSince = now;
+    worker.deadline = Infinity;
+    this.#alarm.set(now + this.#idleTimeout);
   }
 
   kill(worker: Worker, reason: DeathReason): void {
@@ -188,18 +199,18 @@ export class WorkerPool {
   /** Ends an idle worker of another environment, so that one of `env` can take its place. */
   makeRoom(env: string, now: number): void {
     for (const worker of this.#workers.values()) {
-      if (worker.env !== env && this.#isSpare(worker)) return this.end(worker, "its place is needed for another environment", now);
+      if (worker.env !== env && this.#isSpare(worker)) return this.end(worker, "its place is needed for another environment", now, true);
     }
   }
 
   /** Idle, and nothing that it asked for itself is under way: tasks that its tasks left behind end with it (sim seed 11). */
   #isSpare(worker: Worker): boolean {
-    return this.isIdle(worker) && !this.#owns(worker.id);
+    return this.isIdle(worker) && !worker.owns && !this.#owns(worker.id);
   }
 
   /** It has served its calls, and ends once nothing that it asked for is under way (sim seed 11). */
   #retire(worker: Worker, now: number): void {
-    if (!this.#owns(worker.id)) return this.end(worker, "it has served its calls", now);
+    if (!worker.owns && !this.#owns(worker.id)) return this.end(worker, "it has served its calls", now, true);
     this.#alarm.set(now + this.#idleTimeout);
   }
 
@@ -212,7 +223,7 @@ export class WorkerPool {
         if (worker.leases.size === 0) this.#retire(worker, now);
       } else if (surplus > 0 && this.isIdle(worker)) {
         if (worker.idleSince + this.#idleTimeout > now) this.#alarm.set(worker.idleSince + this.#idleTimeout);
-        else if (this.#isSpare(worker)) this.end(worker, "it was idle", now);
+        else if (this.#isSpare(worker)) this.end(worker, "it was idle", now, true);
         else this.#alarm.set(now + this.#idleTimeout);
         surplus--;
       }
@@ -247,6 +258,7 @@ export class WorkerPool {
       leases: new Set(),
       actor: undefined,
       retire: false,
+      owns: false,
       killed: false,
     });
     this.#alarm.set(deadline);

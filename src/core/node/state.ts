@@ -67,6 +67,8 @@ export interface Worker {
   actor: ActorHold | undefined;
   /** Takes nothing new, and ends when its last lease goes. */
   retire: boolean;
+  /** Its calls have left tasks behind, which end with it. */
+  owns: boolean;
   /** On purpose, by us: not a failure to start. */
   killed: boolean;
 }

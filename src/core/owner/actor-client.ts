@@ -28,6 +28,8 @@ export class ActorClient {
   /** The runtime's way to its worker. */
   way: unknown = undefined;
   readonly waiting = new Deque<Task>();
+  /** Calls made and not settled. */
+  open = 0;
   readonly #port: OwnerPort;
   readonly #fail: Fail;
 
@@ -38,7 +40,7 @@ export class ActorClient {
     this.#fail = fail;
   }
 
-  /** Calls made and not answered. */
+  /** Calls made and not answered; those that were cancelled may still be among them. */
   get pending(): number {
     return this.waiting.size + this.channel.count;
   }

@@ -76,6 +76,7 @@ export class Owner {
     if (streamBuffer !== undefined) task.stream = { items: [], read: 0, length: undefined, error: undefined, changed: nothing };
     else for (let i = 0; i < numReturns; i++) task.returns.push(new ObjectRef(undefined, task, i));
     this.open++;
+    if (task.actor) task.actor.open++;
     if (this.#closed) {
       this.#fail(task, this.#closed);
       return task;
@@ -335,6 +336,7 @@ export class Owner {
   #done(task: Task): void {
     task.state = "done";
     this.open--;
+    if (task.actor) task.actor.open--;
     if (task.shared) this.#shared.delete(task.counter);
     this.#port.finished?.(task);
   }

@@ -72,7 +72,8 @@ export class ActorTable {
   found(answer: { actorId: ActorId; className: string; options: Body<"actorDeclare">["options"] }): KnownActor {
     const { actorId: id, className, options } = answer;
     const ordered = isOrdered(options);
-    return this.#learn({ id, className, methods: options.methods, ordered, maxTaskRetries: 0, maxPendingCalls: -1 }, 1);
+    const { methods, maxTaskRetries = 0, maxPendingCalls = -1 } = options;
+    return this.#learn({ id, className, methods, ordered, maxTaskRetries, maxPendingCalls }, 1);
   }
 
   /** The machine's part of an actor, which hears of its life from the first use on. */
@@ -100,7 +101,9 @@ export class ActorTable {
     core.ordered = isOrdered(spec.options);
     core.maxTaskRetries = spec.maxTaskRetries;
     core.maxPendingCalls = spec.maxPendingCalls;
-    const options = { ...spec.options, namespace: spec.options.namespace === "" ? namespace : spec.options.namespace };
+    const { maxTaskRetries, maxPendingCalls } = spec;
+    const own = { namespace: spec.options.namespace === "" ? namespace : spec.options.namespace, maxTaskRetries, maxPendingCalls };
+    const options = { ...spec.options, ...own };
     client.held.hold(id, core, 1);
     client.node.send("actorDeclare", { actorId: id, jobId, className: spec.target.name, options, shape: spec.shape });
     this.client(core);

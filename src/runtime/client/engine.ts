@@ -347,9 +347,9 @@ export class ClientEngine implements Engine {
   #call(actor: ActorCore, spec: CallSpec, args: readonly unknown[]): Task {
     const known = actor as KnownActor;
     const target = this.client.actors.client(known);
-    if (known.maxPendingCalls >= 0 && target.pending >= known.maxPendingCalls) {
+    if (known.maxPendingCalls >= 0 && target.open >= known.maxPendingCalls) {
       throw new PendingCallsLimitError(
-        `${known.className}.${spec.method} was not called: ${target.pending} are pending, maxPendingCalls is ${known.maxPendingCalls}. ` +
+        `${known.className}.${spec.method} was not called: ${target.open} are pending, maxPendingCalls is ${known.maxPendingCalls}. ` +
           "Wait for some of them first, or raise the limit.",
         { actorId: known.actorId, className: known.className, method: spec.method, maxPendingCalls: known.maxPendingCalls },
       );

@@ -44,6 +44,8 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
       c.announced(from.id, body.reason);
       node.workerExiting(from.id, c.now());
     },
+    workerOwns: (body, from) => node.workerOwns(from.id, body, c.now()),
+    exitDeclined: (_body, from) => node.exitDeclined(from.id, c.now()),
     workerTitle: (body, from) => c.titled(from.id, body.title),
 
     objectEscape: (body, from) => refs.escape(from.id, body),

@@ -21,6 +21,8 @@ export interface RunnerHost {
   readonly packing: Packing;
   /** This process holds these once less. */
   letGo(ids: readonly ObjectId[]): void;
+  /** A call ends: its answer is about to go out. */
+  ends(): void;
   /** Tells the node of a result that others than its owner hold refs to. */
   result(id: ObjectId, payload: Payload): void;
   /** What runs now, for the prefix of its output. */
@@ -215,6 +217,7 @@ export class CallRunner {
     if (channel.running.size > 0) channel.running.delete(push.seq);
     const now = performance.now();
     call.endedAt = now;
+    this.#host.ends();
     this.#handOver(call, replyParcel(body), body.kind === "returned" ? body.results : NONE);
     writeReply(channel.link.connection, { channel: channel.index, seq: push.seq, runUs: call.ranUs(now) }, body);
     channel.link.answered(now);
