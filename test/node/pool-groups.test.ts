@@ -73,7 +73,7 @@ test("idle workers above the limit end after a while, those within it stay", () 
   const ended = h.sent.filter(({ name }) => name === "exitRequest").map(({ to }) => to);
   assert.equal(ended.length, 2);
   h.lost(ended[0]!);
-  h.pass(5100);
+  h.pass(60_100);
   assert.deepEqual(
     h.killed.map(({ id }) => id),
     [ended[1]],
@@ -82,6 +82,28 @@ test("idle workers above the limit end after a while, those within it stay", () 
   h.lost(ended[1]!);
   h.pass(10_000);
   assert.equal(h.machine.workers().length, 2);
+});
+
+test("an idle worker with tasks of its own says so, stays, and is asked again; one that said so before is not asked", () => {
+  const h = new NodeHarness({ CPU: 1 }, { poolSoftCap: 10 }).ready();
+  for (let i = 0; i < 2; i++) h.request(`r${i}`, shape({ CPU: 0.5 }));
+  h.helloAll();
+  const [first] = h.grants();
+  for (const lease of h.machine.leases()) h.release(lease.leaseId);
+  h.take("exitRequest");
+  h.pass(1100);
+  const asked = h.sent.find(({ name }) => name === "exitRequest")!.to;
+  h.sent.length = 0;
+  h.machine.exitDeclined(asked, h.now);
+  h.machine.check(h.now);
+  for (const { processId } of h.machine.workers()) h.machine.workerOwns(processId, { open: true }, h.now);
+  h.pass(5000);
+  assert.equal(h.machine.workers().filter(({ state }) => state === "ready").length, 2);
+  assert.deepEqual(h.take("exitRequest"), []);
+  for (const { processId } of h.machine.workers()) h.machine.workerOwns(processId, { open: false }, h.now);
+  h.pass(2500);
+  assert.equal(h.take("exitRequest").length, 1);
+  assert.ok(first);
 });
 
 test("a worker serves one environment for life", () => {
