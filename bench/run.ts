@@ -13,7 +13,7 @@ import { contenderInfo } from "./contenders.ts";
 import { AREAS, CONTENDERS } from "./definitions.ts";
 import type { ContenderName, Effort, Row } from "./definitions.ts";
 import { drawPlots } from "./report/plots.ts";
-import { collect, write } from "./report/results.ts";
+import { collect, commitNow, write } from "./report/results.ts";
 import type { Results } from "./report/results.ts";
 import { printed } from "./report/table.ts";
 import { rows as allRows } from "./rows/index.ts";
@@ -68,7 +68,12 @@ function positive(name: "rounds" | "seconds", otherwise: number): number {
 
 const effort: Effort = flags.smoke === true ? "smoke" : flags.quick === true ? "quick" : "full";
 const defaults = EFFORTS[effort];
-const options: SuiteOptions = { ...defaults, rounds: positive("rounds", defaults.rounds), seconds: positive("seconds", defaults.seconds) };
+const options = {
+  ...defaults,
+  warmSeconds: Math.min(defaults.warmSeconds, positive("seconds", defaults.seconds)),
+  rounds: positive("rounds", defaults.rounds),
+  seconds: positive("seconds", defaults.seconds),
+};
 const chosen = chosenRows();
 const infos = chosenContenders()
   .filter((name) => chosen.some((row) => row.contenders.includes(name)))
@@ -81,8 +86,10 @@ const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...proces
 // Whole areas at full length are what the page is made of.
 const whole = effort === "full" && flags.only === undefined && positionals.every((word) => (AREAS as readonly string[]).includes(word));
 const name = whole ? ["full", ...positionals].join("-") : `partial-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
+// As it is now: a run takes long enough for a checkout to move on.
+const started = commitNow();
 const save = (list: readonly RowResult[]): Results => {
-  const results = collect(list, infos, { command, rounds: options.rounds, seconds: options.seconds });
+  const results = collect(list, infos, { ...started, command, rounds: options.rounds, seconds: options.seconds });
   write(results, name);
   return results;
 };

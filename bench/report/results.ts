@@ -56,6 +56,12 @@ function git(...args: string[]): string {
   }
 }
 
+/** The commit that is checked out, and whether the work tree differs from it. */
+export const commitNow = (): { commit: string; changed: boolean } => ({
+  commit: git("rev-parse", "HEAD"),
+  changed: git("status", "--porcelain", "--untracked-files=no") !== "",
+});
+
 export function resultRow({ row, results }: RowResult): ResultRow {
   const figures: Partial<Record<ContenderName, MeasuredFigure>> = {};
   const values: Partial<Record<ContenderName, readonly number[]>> = {};
@@ -82,13 +88,11 @@ const verdicts = (row: Row, values: Values): Verdict[] => row.bars.map((bar) => 
 export function collect(
   rows: readonly RowResult[],
   contenders: readonly ContenderInfo[],
-  run: { command: string; rounds: number; seconds: number },
+  run: { command: string; rounds: number; seconds: number; commit: string; changed: boolean },
 ): Results {
   return {
     date: new Date().toISOString(),
     ...run,
-    commit: git("rev-parse", "HEAD"),
-    changed: git("status", "--porcelain", "--untracked-files=no") !== "",
     node: process.version,
     machine: {
       cpu: os.cpus()[0]?.model ?? "unknown",

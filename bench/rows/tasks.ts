@@ -75,5 +75,6 @@ export const tasks: readonly Row[] = [
     perCall: 1,
     contenders: ["mobula", ...POOLS, "ray"],
     bars: [{ kind: "bound", bound: 300 }],
+    rounds: 2,
   },
 ];

@@ -13,7 +13,7 @@ export type Request =
 
 export interface Answer {
   readonly error?: string;
-  /** Of a round that was timed. */
+  /** Of a round that was timed, or of the warm-up of a loop that is. */
   readonly calls?: number;
   readonly seconds?: number;
   /** Of a loop that says its own figure. */
@@ -57,7 +57,7 @@ export class Contender {
     this.#step = 1;
     const { calls, seconds } = await this.#timed(loop, request.warmSeconds);
     this.#step = Math.floor(calls / Math.max(seconds, 1) / 10) + 1;
-    return {};
+    return { calls, seconds };
   }
 
   async #timed(loop: Loop, atLeast: number): Promise<{ calls: number; seconds: number }> {

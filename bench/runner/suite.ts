@@ -34,6 +34,9 @@ export function figureOf(row: Row, { value, calls, seconds }: Answer): number {
   return moreIsBetter(row.unit) ? units / seconds : (seconds / units) * PER_SECOND[row.unit];
 }
 
+/** A contender that needs longer than this to warm up is measured by its warm-up alone: four rounds more would take an hour. */
+const WARM_UP_MS = 10_000;
+
 /** The contenders of a call, started when first needed. */
 export class Suite {
   readonly #infos: ReadonlyMap<ContenderName, ContenderInfo>;
@@ -80,6 +83,7 @@ export class Suite {
     this.#say(`${row.area} ${row.id}: ${row.title}`);
     const values = new Map<ContenderName, number[]>();
     const failures = new Map<ContenderName, string>();
+    const slow = new Set<ContenderName>();
     const attempt = async (name: ContenderName, work: (driver: Driver) => Promise<void>): Promise<void> => {
       if (failures.has(name)) return;
       try {
@@ -95,11 +99,17 @@ export class Suite {
     const names = row.contenders.filter((name) => this.#infos.get(name)?.missing === undefined && this.#infos.has(name));
     for (const name of names) {
       values.set(name, []);
-      await attempt(name, async (driver) => void (await driver.ask({ do: "prepare", row: row.id, effort, warmSeconds })));
+      await attempt(name, async (driver) => {
+        const warm = await driver.ask({ do: "prepare", row: row.id, effort, warmSeconds });
+        if ((warm.seconds ?? 0) * 1000 < WARM_UP_MS) return;
+        values.get(name)!.push(figureOf(row, warm));
+        slow.add(name);
+      });
     }
     const rounds = Math.min(row.rounds ?? Infinity, this.#options.rounds);
     for (let i = 0; i < rounds; i++) {
       for (const name of names) {
+        if (slow.has(name)) continue;
         await attempt(name, async (driver) => void values.get(name)!.push(figureOf(row, await driver.ask({ do: "round", seconds }))));
       }
     }

@@ -153,7 +153,7 @@ test("the page and the table say what was measured and where this project is beh
     },
     { row: time, results: new Map([["mobula" as const, { values: [400], failed: "a | b" }]]) },
   ];
-  const results = collect(measured, contenders, { command: "npm run bench", rounds: 2, seconds: 1 });
+  const results = collect(measured, contenders, { command: "npm run bench", rounds: 2, seconds: 1, commit: "abc", changed: false });
   const late = behind(results);
   assert.equal(late.length, 2);
   assert.match(late[0]!, /\*\*X\*\*, a rate: 100\/s\. The bar is 0\.25 x the limit.*now 0\.1 x/);
