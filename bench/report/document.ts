@@ -43,6 +43,30 @@ export function behind(results: Results): string[] {
   );
 }
 
+/** Half of the median between the lowest and the highest round: more than that, and a single figure says little. */
+const RESTLESS = 0.5;
+
+/** How many rows were measured by this project, and in how many of them its rounds lie far apart. */
+export function restless(results: Results): { rows: number; far: number; busy: boolean } {
+  const spreads = results.rows.flatMap(({ results: { mobula } }) =>
+    mobula === undefined || mobula.values.length < 2 ? [] : [mobula.spread],
+  );
+  const far = spreads.filter((value) => value > RESTLESS).length;
+  return { rows: spreads.length, far, busy: far * 4 > spreads.length };
+}
+
+/** Said on the page when the machine was not quiet, so that nobody takes its figures for more than they are. */
+function warning(results: Results): string {
+  const { rows, far, busy } = restless(results);
+  if (!busy) return "";
+  const load = results.load === undefined ? "" : ` (load average ${results.load} on ${results.machine.cores} cores)`;
+  return `
+**This run was disturbed**${load}: in ${far} of ${rows} rows the rounds of this project lie further apart than half of their median.
+Other work on the machine does that, or an uneven engine; this run cannot tell them apart. Neither its single figures nor its verdicts, met
+or behind, are to be relied on before a run on a quiet machine.
+`;
+}
+
 function where(results: Results): string {
   const { cpu, cores, memoryGiB, kernel } = results.machine;
   const commit = `${results.commit.slice(0, 12)}${results.changed ? " with changes that were not committed" : ""}`;
@@ -92,7 +116,7 @@ $ ${results.command}
 \`\`\`
 
 ${where(results)}
-
+${warning(results)}
 A figure is the median of its rounds, ± half of what lies between the lowest and the highest. Behind the colon of a rival stands how many
 times as good this project is, pair by pair: the median of the ratios of the rounds, and the lowest and highest. "Raw limit" is what the
 machine does with no engine at all: an echo over Unix sockets, a copy of memory, a bare fork. Ray's published figures are of release
@@ -128,6 +152,12 @@ export function excerpt(results: Results): string {
   });
   const bars = results.rows.flatMap((row) => row.bars);
   const count = (word: string): number => bars.filter((bar) => verdictWord(bar).startsWith(word)).length;
+  if (restless(results).busy) {
+    const why = "was disturbed, so no figure of it is repeated here";
+    return [START, `The last full run of \`npm run bench\` ${why}: [docs/benchmarks.md](docs/benchmarks.md) has it as it was.`, END].join(
+      "\n",
+    );
+  }
   return [
     START,
     `Measured by \`npm run bench\` on ${results.machine.cores} cores, Node ${results.node}, everything in turn:`,

@@ -37,6 +37,8 @@ export interface Results {
   readonly changed: boolean;
   readonly node: string;
   readonly machine: { readonly cpu: string; readonly cores: number; readonly memoryGiB: number; readonly kernel: string };
+  /** How many processes wanted to run, on average over the last quarter of an hour, the suite's own among them. */
+  readonly load?: number;
   readonly rounds: number;
   readonly seconds: number;
   readonly contenders: readonly {
@@ -100,6 +102,7 @@ export function collect(
       memoryGiB: Math.round(os.totalmem() / 2 ** 30),
       kernel: `${os.type()} ${os.release()} ${os.arch()}`,
     },
+    load: Number(os.loadavg()[2]!.toFixed(1)),
     contenders: contenders.map(({ name, kind, version, missing }) => ({
       name,
       kind,

@@ -168,6 +168,11 @@ test("the page and the table say what was measured and where this project is beh
     ["measured again", "a time"],
   );
   assert.equal(both.command, "npm run bench\n$ npm run bench -- tasks");
+  assert.doesNotMatch(page(results), /This run was disturbed/);
+  const wild = { row: rate, results: new Map([["mobula" as const, { values: [100, 900] }]]) };
+  const disturbed = collect([wild], contenders, { command: "npm run bench", rounds: 2, seconds: 1, commit: "abc", changed: false });
+  assert.match(page(disturbed), /This run was disturbed.*in 1 of 1 rows/);
+  assert.doesNotMatch(excerpt(disturbed), /a rate/);
   const mark = excerpt(results);
   assert.equal(withExcerpt(`before ${mark} after`, mark), `before ${mark} after`);
   assert.throws(() => withExcerpt("nothing", mark), /lacks the lines/);
