@@ -29,6 +29,8 @@ export interface Libc {
   /** Puts blank private memory over what is mapped there. */
   mapBlank(at: number, length: number): void;
   unmap(address: number, length: number): void;
+  /** Where the kernel is willing, this range has pages of 2 MiB: fewer faults here and in every process that maps the same memory. */
+  preferLargePages(address: number, length: number): void;
   /** Faults pages in for writing at once; false where the kernel cannot. */
   populate(address: number, length: number): boolean;
   /** The same on another thread. */
@@ -55,6 +57,7 @@ const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MFD_CLOEXEC = 1;
 const O_CLOEXEC = 0o2000000;
+const MADV_HUGEPAGE = 14;
 const MADV_POPULATE_WRITE = 23;
 const PR_SET_PDEATHSIG = 1;
 const FUTEX_WAIT = 0;
@@ -103,6 +106,8 @@ function bind(koffi: Koffi, futexNumber: number): Libc {
       checked("mmap", mmap(at, length, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
     },
     unmap: (address, length) => void checked("munmap", munmap(address, length)),
+    // Advice only: a kernel without large pages refuses, and nothing else is different.
+    preferLargePages: (address, length) => void madvise(address, length, MADV_HUGEPAGE),
     populate: (address, length) => madvise(address, length, MADV_POPULATE_WRITE) === 0,
     populateInBackground: (address, length) =>
       new Promise((resolve) => madvise.async(address, length, MADV_POPULATE_WRITE, (_: unknown, result: number) => resolve(result === 0))),

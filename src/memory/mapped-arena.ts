@@ -8,10 +8,8 @@ import type { Libc } from "./ffi.ts";
 
 export const PAGE = 4096;
 const MIB = 2 ** 20;
-/** Pages are faulted in in steps of this before a copy: twice as fast as one by one, and only the first time. */
-const STEP = 4 * MIB;
-/** From here up the pages are faulted in ahead of a copy. */
-const POPULATE_FROM = 256 * 1024;
+/** Pages are faulted in in steps of this before the first copy there: eight times as fast as one by one. */
+const STEP = MIB;
 
 /** No ArrayBuffer may be larger: above it Node aborts. */
 export const LARGEST_VIEW = constants.MAX_LENGTH;
@@ -23,7 +21,6 @@ export class MappedArena {
   #base: number;
   /** Steps whose pages this process has already. */
   readonly #populated: Uint8Array;
-  #canPopulate = true;
   #mappings = 0;
   #mappingLimit: number | undefined;
 
@@ -32,18 +29,28 @@ export class MappedArena {
     this.capacity = capacity;
     this.#fd = fd;
     this.#base = libc.map(fd, 0, capacity, "shared");
+    libc.preferLargePages(this.#base, capacity);
     this.#populated = new Uint8Array(Math.ceil(capacity / STEP));
   }
 
+  /**
+   * Where this process has the pages already it is one copy, however large: in pieces it would go through the cache, which costs a
+   * third of the speed.
+   */
   copyIn(offset: number, bytes: Uint8Array): void {
-    if (bytes.byteLength === 0) return;
-    const base = this.#address(offset, bytes.byteLength);
-    if (bytes.byteLength < POPULATE_FROM || !this.#canPopulate) return this.libc.copyIn(base, bytes);
-    for (let at = 0; at < bytes.byteLength;) {
-      const end = Math.min((Math.floor((offset + at) / STEP) + 1) * STEP - offset, bytes.byteLength);
-      this.#populate(offset + at, offset + end);
-      this.libc.copyIn(base + at, bytes.subarray(at, end));
-      at = end;
+    const { byteLength } = bytes;
+    const base = this.#address(offset, byteLength);
+    for (let at = 0; at < byteLength;) {
+      const from = at;
+      let step = Math.floor((offset + at) / STEP);
+      if (!this.#isPopulated(step)) {
+        this.#populate(step);
+        at = Math.min((step + 1) * STEP - offset, byteLength);
+      } else {
+        while (at < byteLength && this.#isPopulated(step)) at = Math.min(++step * STEP - offset, byteLength);
+      }
+      const part = from === 0 && at === byteLength ? bytes : bytes.subarray(from, at);
+      this.libc.copyIn(base + from, part);
     }
   }
 
@@ -97,12 +104,15 @@ export class MappedArena {
     return this.#base + offset;
   }
 
-  #populate(from: number, to: number): void {
-    const step = Math.floor(from / STEP);
-    if (this.#populated[step] === 1) return;
-    const start = Math.floor(from / PAGE) * PAGE;
-    this.#canPopulate = this.libc.populate(this.#base + start, Math.ceil(to / PAGE) * PAGE - start);
-    if (start % STEP === 0 && to - start === STEP) this.#populated[step] = 1;
+  #isPopulated(step: number): boolean {
+    return this.#populated[step] === 1;
+  }
+
+  #populate(step: number): void {
+    const start = step * STEP;
+    // Where the kernel cannot, the copy itself faults the pages in.
+    this.libc.populate(this.#base + start, Math.min(STEP, this.capacity - start));
+    this.#populated[step] = 1;
   }
 }
 
