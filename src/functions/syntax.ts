@@ -2,7 +2,17 @@
  * Text of a function to syntax tree: what kind of thing the text is, and how it must be wrapped to be an expression.
  * Not here: what the names in it mean (scope.ts).
  */
-import { parse } from "acorn";
+import { createRequire } from "node:module";
+
+type Parse = (typeof import("acorn"))["parse"];
+
+let parser: Parse | undefined;
+
+/** Loaded when first asked for: most workers never look at the text of a function. */
+const parse: Parse = (source, options) => {
+  parser ??= (createRequire(import.meta.url)("acorn") as { parse: Parse }).parse;
+  return parser(source, options);
+};
 
 /** A node of the syntax tree, as the visitors here need it: ESTree with open fields. */
 export interface SyntaxNode {

@@ -16,7 +16,6 @@ import { libc, whyNoLibc } from "./ffi.ts";
 import { FileClientBackend } from "./file-client.ts";
 import { LARGEST_VIEW } from "./mapped-arena.ts";
 import { SharedClientBackend } from "./shared-client.ts";
-import { readSpillFile } from "./spill-file.ts";
 
 export interface StoreClientOptions {
   /** From the daemon's `StoreService.memoryDescription`, for this process. */
@@ -303,6 +302,7 @@ class Client implements StoreClient {
   /** There was no space to restore it in. */
   async #readFromDisk(id: ObjectId, at: { key: string; file: string; size: number }): Promise<ReadableObject> {
     try {
+      const { readSpillFile } = await import("./spill-file.ts");
       const bytes = new Uint8Array(at.size);
       await readSpillFile(at.file, at.size, { buffer: (from, length) => bytes.subarray(from, from + length), write: () => undefined });
       return { size: at.size, bytes };

@@ -5,7 +5,6 @@
  * A class is fixed in a process when it first crosses: later arrivals under the same id are that class, whatever their captured
  * variables were then. A function is the same again only if it has no state, that is no captures and no properties of its own.
  */
-import { randomBytes } from "node:crypto";
 import type { FunctionRecord } from "./contract.ts";
 
 interface Entry {
@@ -32,7 +31,7 @@ export function classOrPrototype(prototype: object): object {
 }
 
 export class IdentityRegistry {
-  readonly #prefix = randomBytes(6).toString("hex");
+  #prefix: string | undefined;
   #count = 0;
   readonly #entries = new WeakMap<Function, Entry>();
   readonly #byId = new Map<string, WeakRef<Function>>();
@@ -47,6 +46,8 @@ export class IdentityRegistry {
     const known = this.#entries.get(fn);
     if (known !== undefined) return known.id;
     this.#count += 1;
+    // Most workers name nothing, and the module takes milliseconds to load.
+    this.#prefix ??= process.getBuiltinModule("node:crypto").randomBytes(6).toString("hex");
     const id = `${this.#prefix}.${this.#count.toString(36)}`;
     this.remember(fn, id, undefined);
     return id;

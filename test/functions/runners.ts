@@ -194,7 +194,8 @@ module.exports = { ${names} };`,
     logLevel: "error",
     keepNames: true,
   });
-  fs.symlinkSync(path.join(repository, "node_modules/vitest"), path.join(folder, "node_modules/vitest"));
+  for (const name of ["vitest", "acorn"])
+    fs.symlinkSync(path.join(repository, "node_modules", name), path.join(folder, "node_modules", name));
   write("worker.mjs", 'import { work } from "mobula-codec"; await work(process.argv[2], process.argv[3]);');
   return folder;
 }

@@ -1,7 +1,6 @@
 /**
  * Functions and classes of this process as others get them: captured and encoded once each, at the first call.
  */
-import { createHash } from "node:crypto";
 import type { FunctionId } from "../../protocol/ids.ts";
 import { withCaptures } from "../../functions/index.ts";
 import type { Target } from "../engine.ts";
@@ -51,6 +50,8 @@ export class Exports {
         { path: target.name },
       );
     }
+    // Most workers export nothing, and its module takes milliseconds to load.
+    const { createHash } = process.getBuiltinModule("node:crypto");
     const id = createHash("sha256").update(bytes).digest("base64url").slice(0, 32) as FunctionId;
     const refs = this.#packing.escape(encoded);
     return { id, name: name.slice(0, 256), bytes, refs, holds: encoded.refs, meanUs: undefined };

@@ -9,6 +9,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConnectionError, explain, NodeDiedError } from "../../errors/index.ts";
+import { prepareCapture } from "../../functions/index.ts";
 import { defaultCapacity } from "../../memory/capacity.ts";
 import type { JobId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
@@ -114,6 +115,8 @@ class LocalCluster {
       detached: true,
     });
     this.#daemon = daemon;
+    // While the daemon loads this process would only wait.
+    setImmediate(prepareCapture);
     return new Promise<string>((resolve, reject) => {
       let text = "";
       const timer = setTimeout(() => reject(new Error(`the node daemon did not answer within ${START_MS} ms`)), START_MS);

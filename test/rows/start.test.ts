@@ -1,0 +1,37 @@
+/** What a worker has loaded when its first task begins. Each module costs every worker its time and its memory: one more needs a reason. */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { freshFolder, leakChecked, runProgram } from "../harness/index.ts";
+
+leakChecked();
+
+/** CommonJS packages, and why: koffi maps the object store. Acorn is for whoever captures a function. */
+const PACKAGES = ["@koromix/koffi", "koffi"];
+/** Modules of Node that are slow to load, and that nothing needs before a first task. */
+const LATER = ["crypto", "dns", "http", "https", "inspector", "readline", "repl", "tls", "zlib"];
+
+/** Plain JavaScript: a loader of TypeScript would load more. */
+const PROGRAM = `
+import * as ray from "mobula";
+const look = ray.remote(() => ({
+  files: Object.keys(process.getBuiltinModule("node:module")._cache),
+  builtins: process.moduleLoadList,
+}));
+console.log(JSON.stringify(await ray.get(look.remote())));
+await ray.shutdown();
+`;
+
+test("a worker has loaded nothing before its first task that the task may not need", async (t) => {
+  const file = path.join(freshFolder(t), "program.mjs");
+  fs.writeFileSync(file, PROGRAM);
+  const { code, stdout, stderr } = await runProgram(t, file);
+  assert.equal(code, 0, stderr);
+  const { files, builtins } = JSON.parse(stdout) as { files: string[]; builtins: string[] };
+  const packages = files.flatMap((loaded) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(loaded)?.[1] ?? []);
+  assert.deepEqual([...new Set(packages.map((name) => name.replace(/^(@koromix\/koffi)-.*/, "$1")))].sort(), PACKAGES);
+  assert.ok(builtins.includes("NativeModule net"), "the list names what is loaded");
+  const early = LATER.filter((name) => builtins.includes(`NativeModule ${name}`));
+  assert.deepEqual(early, []);
+});
