@@ -41,7 +41,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "src/functions": ["acorn"],
   "src/memory": ["koffi"],
-  "src/protocol": ["msgpackr"],
+  "src/protocol": ["msgpackr/pack"],
   "src/runtime": ["koffi", "msgpackr"],
   "src/values": ["msgpackr"],
   sim: ["fast-check"],

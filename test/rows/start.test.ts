@@ -35,3 +35,13 @@ test("a worker has loaded nothing before its first task that the task may not ne
   const early = LATER.filter((name) => builtins.includes(`NativeModule ${name}`));
   assert.deepEqual(early, []);
 });
+
+test("flags that trace or profile the program do not keep its cluster from starting", async (t) => {
+  const folder = freshFolder(t);
+  const file = path.join(folder, "program.mjs");
+  fs.writeFileSync(file, PROGRAM);
+  const nodeArgs = ["--trace-gc", "--cpu-prof", "--cpu-prof-interval", "1000", "--cpu-prof-dir", folder];
+  const { code, stdout, stderr } = await runProgram(t, file, { nodeArgs });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /"files":/);
+});

@@ -123,9 +123,14 @@ class LocalCluster {
       daemon.stdout!.setEncoding("utf8");
       daemon.stdout!.on("data", (chunk: string) => {
         text += chunk;
-        if (!text.includes("\n")) return;
+        // Tracing flags of Node make it print more than its report.
+        const line = text
+          .split("\n")
+          .slice(0, -1)
+          .find((each) => each.startsWith("{"));
+        if (line === undefined) return;
         clearTimeout(timer);
-        const report = JSON.parse(text.slice(0, text.indexOf("\n"))) as DaemonReport;
+        const report = JSON.parse(line) as DaemonReport;
         // What holds the program open from now on is what it waits for.
         daemon.unref();
         (daemon.stdin as unknown as { unref(): void }).unref();
@@ -245,13 +250,11 @@ function refuseAddress(given: string | undefined): void {
 /** Flags that decide how modules are loaded; those of debuggers and of the entry itself are the driver's own. */
 function loaderFlags(execArgv: readonly string[]): string[] {
   const kept: string[] = [];
-  for (let i = 0; i < execArgv.length; i++) {
-    const flag = execArgv[i]!;
-    if (/^--?(inspect|debug|eval|e$|print|p$|pe$|test|watch|interactive|i$|check|c$|cpu-prof|heap-prof|prof|input-type)/.test(flag)) {
-      if (/^(--eval|-e|--print|-p|-pe)$/.test(flag)) i++;
-      continue;
-    }
-    kept.push(flag);
+  let keeping = true;
+  for (const [i, flag] of execArgv.entries()) {
+    // A word that is no flag is the value of the one before it; code may begin as it likes.
+    if (flag.startsWith("-") && !CODE_FLAGS.has(execArgv[i - 1] ?? "")) keeping = !OWN_FLAGS.test(flag);
+    if (keeping) kept.push(flag);
   }
   return kept;
 }
@@ -266,6 +269,9 @@ function nodeDied(pid: number | undefined, code: number | null, signal: NodeJS.S
     ),
   );
 }
+
+const CODE_FLAGS = new Set(["--eval", "-e", "--print", "-p", "-pe"]);
+const OWN_FLAGS = /^--?(inspect|debug|eval|e$|print|p$|pe$|test|watch|interactive|i$|check|c$|cpu-prof|heap-prof|prof|input-type)/;
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
