@@ -47,7 +47,8 @@ export function describeDeath(death: Death): string {
       : death.exitCode !== undefined
         ? `it exited with code ${death.exitCode}`
         : undefined;
-  const why = death.message === "" ? how : how === undefined || death.message.includes(how) ? death.message : `${death.message} (${how})`;
+  const said = how === undefined || death.message.includes(how) || (death.signal !== undefined && death.message.includes(death.signal));
+  const why = death.message === "" ? how : said ? death.message : `${death.message} (${how})`;
   const lines = death.lastLines ?? [];
   const tail = lines.length === 0 ? "" : `\nThe last that it wrote to stderr:\n${lines.map((line) => `  ${line}`).join("\n")}`;
   return `${why ?? `its end was: ${death.cause}`}${tail}`;

@@ -39,6 +39,7 @@ test("a task that ends its process, by exit or by signal, says how, with the las
     const killed = await rejectionOf(ray.get(ray.remote(misdeeds.suicide, once).remote(signal)));
     assert.ok(killed instanceof ray.WorkerCrashedError, String(killed));
     assert.match(killed.message, new RegExp(`${signal}[^]*last words`));
+    assert.equal(killed.message.split(signal).length, 2, "it is said once");
   }
 });
 
