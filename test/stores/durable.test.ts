@@ -134,15 +134,18 @@ test("the log is made short while writing goes on, and holds what was written", 
   const folder = freshFolder(t);
   const store = storeIn(t, folder, 100_000);
   await store.open();
-  const inode = fs.statSync(logOf(folder)).ino;
+  // A file system gives the number of a file that is gone to the next one: the last may have that of the first.
+  const inodes = new Set<number>();
   let sizeMax = 0;
   for (let i = 0; i < 2000; i++) {
     const writes = Array.from({ length: 5 }, (_, j) => store.write([put(`k${(i * 5 + j) % 50}`, `${i * 5 + j} `.padEnd(400, "."))]));
     await Promise.all(writes);
-    sizeMax = Math.max(sizeMax, fs.statSync(logOf(folder)).size);
+    const { ino, size } = fs.statSync(logOf(folder));
+    inodes.add(ino);
+    sizeMax = Math.max(sizeMax, size);
   }
   await store.close();
-  assert.notEqual(fs.statSync(logOf(folder)).ino, inode, "there was a new file");
+  assert.ok(inodes.size > 1, "there was a new file");
   assert.ok(sizeMax < 1_000_000, `4 MB were written, the log had ${sizeMax} bytes at most`);
   assert.deepEqual(fs.readdirSync(folder).sort(), ["control.log", "lock"]);
   const found = await contents(t, folder);
