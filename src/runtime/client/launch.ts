@@ -273,6 +273,7 @@ function nodeDied(pid: number | undefined, code: number | null, signal: NodeJS.S
 const CODE_FLAGS = new Set(["--eval", "-e", "--print", "-p", "-pe"]);
 const OWN_FLAGS = /^--?(inspect|debug|eval|e$|print|p$|pe$|test|watch|interactive|i$|check|c$|cpu-prof|heap-prof|prof|input-type)/;
 
+/** The longest that is waited for something else, which keeps the program open meanwhile: the clock alone must not. */
 function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
 }
