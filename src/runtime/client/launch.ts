@@ -158,7 +158,7 @@ class LocalCluster {
     if (daemon.exitCode !== null || daemon.signalCode !== null) {
       return Promise.resolve(nodeDied(daemon.pid, daemon.exitCode, daemon.signalCode));
     }
-    return Promise.race([new Promise<Error>((resolve) => (this.#ended = resolve)), pause(EXIT_MS).then(() => undefined)]);
+    return within(EXIT_MS, new Promise<Error>((resolve) => (this.#ended = resolve)));
   }
 
   #daemonConfig(sessionDir: string): DaemonConfig {
@@ -209,7 +209,8 @@ class LocalCluster {
     await this.#connected.catch(() => undefined);
     const { node } = this.#client;
     // What workers have printed until now is on the terminal before the program goes on.
-    if (!node.closed) await Promise.race([node.ask({ kind: "outputDrained" }).catch(() => undefined), pause(OUTPUT_MS)]);
+    const drained = node.closed ? undefined : node.ask({ kind: "outputDrained" }).catch(() => undefined);
+    await within(OUTPUT_MS, Promise.resolve(drained));
     this.#printer.flush();
     const closed = new ConnectionError(
       explain("There is no cluster any more", "shutdown() was called", "Call init() again and make refs and handles anew"),
@@ -220,7 +221,7 @@ class LocalCluster {
       const gone = new Promise<void>((resolve) => daemon.once("exit", () => resolve()));
       daemon.ref();
       daemon.stdin!.end();
-      await Promise.race([gone, pause(END_MS)]);
+      await within(END_MS, gone);
       if (daemon.exitCode === null && daemon.signalCode === null) daemon.kill("SIGKILL");
     }
     node.destroy();
@@ -273,7 +274,13 @@ function nodeDied(pid: number | undefined, code: number | null, signal: NodeJS.S
 const CODE_FLAGS = new Set(["--eval", "-e", "--print", "-p", "-pe"]);
 const OWN_FLAGS = /^--?(inspect|debug|eval|e$|print|p$|pe$|test|watch|interactive|i$|check|c$|cpu-prof|heap-prof|prof|input-type)/;
 
-/** The longest that is waited for something else, which keeps the program open meanwhile: the clock alone must not. */
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
+/** The value of a promise, or undefined after `ms`. It holds the program open until then, and not a moment longer. */
+async function within<T>(ms: number, value: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms)));
+  try {
+    return await Promise.race([value, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
