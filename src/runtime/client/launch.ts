@@ -277,7 +277,7 @@ const OWN_FLAGS = /^--?(inspect|debug|eval|e$|print|p$|pe$|test|watch|interactiv
 /** The value of a promise, or undefined after `ms`. It holds the program open until then, and not a moment longer. */
 async function within<T>(ms: number, value: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms)));
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), ms)));
   try {
     return await Promise.race([value, late]);
   } finally {
