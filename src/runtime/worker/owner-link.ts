@@ -9,6 +9,7 @@ import { DirectReader, PUSH, pushParcel } from "../../protocol/direct.ts";
 import type { Push } from "../../protocol/direct.ts";
 import type { Between, Handlers, MessageName, ResourceAmounts, Strategy } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
+import { MESSAGE_BYTES_MAX } from "../../protocol/wire.ts";
 import type { BlockMapper } from "../client/claim-blocks.ts";
 import { Connection } from "../transport/connection.ts";
 import { SharedAnswers } from "./shared-answers.ts";
@@ -18,6 +19,8 @@ import type { LoadedFunction } from "./definitions.ts";
 
 /** Answers wait in the connection's buffer at most so long while the worker runs on. Milliseconds. */
 const ANSWER_WITHIN_MS = 0.25;
+/** Who connects says who it is within this time, or is sent away. */
+const HELLO_MS = 10_000;
 
 export interface Definition {
   readonly id: FunctionId;
@@ -62,6 +65,7 @@ export class OwnerLink {
   readonly #host: LinkHost;
   readonly #reader = new DirectReader();
   #flushedAt = 0;
+  readonly #helloTimer: NodeJS.Timeout;
   readonly #handlers: Handlers<Incoming, undefined>;
 
   constructor(socket: Socket, host: LinkHost) {
@@ -76,9 +80,14 @@ export class OwnerLink {
       callShared: (m) => this.#shared(m.channel, m.seq),
       streamRead: (m) => this.#read(m.channel, m.seq, m.read),
     };
+    const known = (): boolean => this.way !== undefined;
     this.connection = new Connection(socket, {
       message: (name, body) => this.#message(name, body),
       direct: (code, buffer, at, end) => this.#direct(code, buffer, at, end),
+      // Nothing is gathered for somebody who has not said who it is.
+      get directLimit() {
+        return known() ? MESSAGE_BYTES_MAX : 0;
+      },
       batchEnd: () => {
         this.way?.tell();
         host.drain();
@@ -86,6 +95,7 @@ export class OwnerLink {
       flushing: () => host.flushNode(),
       closed: () => this.#closed(),
     });
+    this.#helloTimer = setTimeout(() => this.connection.destroy(), HELLO_MS).unref();
   }
 
   /** Writes answers that waited long enough; called between calls with the time. */
@@ -106,7 +116,7 @@ export class OwnerLink {
   }
 
   #direct(code: number, buffer: Buffer, at: number, end: number): void {
-    if (code !== PUSH) throw new MalformedMessage("code", "a push", code);
+    if (code !== PUSH || !this.way) throw new MalformedMessage("code", this.way ? "a push" : "a hello first", code);
     const push = this.#reader.push(buffer, at, end);
     // Held from now on, whatever becomes of the call.
     const ids = pushParcel(push.args, push.payloads);
@@ -127,6 +137,7 @@ export class OwnerLink {
 
   #hello(owner: ProcessId, way: WayId, jobId: JobId, namespace: string): void {
     if (this.way) throw new MalformedMessage("message", "one hello", "another");
+    clearTimeout(this.#helloTimer);
     this.owner = owner;
     this.way = this.#host.openWay(way, owner);
     this.jobId = jobId;
@@ -182,6 +193,7 @@ export class OwnerLink {
   }
 
   #closed(): void {
+    clearTimeout(this.#helloTimer);
     for (const channel of this.channels.values()) {
       channel.closed = true;
       for (const call of channel.running.values()) call.cancel(true);

@@ -6,6 +6,7 @@ const hold = ray.remote(async () => {
   await new Promise((resolve) => setTimeout(resolve, 600_000));
 });
 class Slow {
+  here(): void {}
   async hold(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 600_000));
   }
@@ -18,9 +19,11 @@ await ray.init({ numCpus: 2 });
 const slow = ray.remote(Slow).remote();
 const endless = ray.remote(Slow).remote();
 const stored = ray.put(new Uint8Array(1 << 20));
-const refs = [hold.remote(), slow.hold.remote(), hold.options({ numCpus: 2 }).remote()];
 const items = endless.items.remote();
 await items.next();
+// Once both actors are placed: tasks that never end may take every CPU.
+await ray.get(slow.here.remote());
+const refs = [hold.remote(), slow.hold.remote(), hold.options({ numCpus: 2 }).remote()];
 const waits: Record<string, Promise<unknown>> = {
   task: ray.get(refs[0]!),
   actor: ray.get(refs[1]!),

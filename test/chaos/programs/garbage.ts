@@ -24,6 +24,7 @@ const header = (length: number, code: number): Buffer => {
 };
 const GARBAGE: readonly Buffer[] = [
   randomBytes(100),
+  Buffer.concat([header(1 << 29, 129), randomBytes(99)]), // The start of a push that would be long.
   randomBytes(100_000),
   Buffer.alloc(64),
   Buffer.from("GET / HTTP/1.1\r\n\r\n"),
