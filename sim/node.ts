@@ -21,7 +21,7 @@ const NODE_HOLDER = "node" as ProcessId;
 /** The job whose worker processes these are. */
 export const JOB = "job0" as JobId;
 const MUTE_US = 2_000_000;
-const PREFIX = "aaaaaa";
+const NODE = "aaaaaa00000f" as NodeId;
 
 interface Child {
   readonly process: SimProcess;
@@ -63,11 +63,10 @@ export class SimNode {
     const { cpus, gpus, workers, softCap } = world.config;
     const total = amounts({ CPU: cpus, GPU: gpus, special: 2 });
     const config: NodeConfig = {
-      nodeId: "node1" as NodeId,
+      nodeId: NODE,
       total,
       labels: { zone: "a" },
       workers,
-      processPrefix: PREFIX,
       idleTimeoutMs: 300,
       registerTimeoutMs: 2000,
       poolSoftCap: softCap,
@@ -156,7 +155,7 @@ export class SimNode {
     const jobId = role === "driver" ? (body as Body<"driverHello">).jobId : JOB;
     const peer: Peer = { id: processId, end, role };
     this.#peers.set(processId, peer);
-    end.send("welcome", { nodeId: "node1" as NodeId, jobId, namespace: "sim", memory: {}, total: { ...this.node.total } });
+    end.send("welcome", { nodeId: NODE, jobId, namespace: "sim", memory: {}, total: { ...this.node.total } });
     this.event(() => {
       if (role === "worker") {
         if (!this.node.workerJoined(body as Body<"workerHello">, this.now)) this.#closeLater(peer);

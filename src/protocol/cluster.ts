@@ -5,7 +5,21 @@
  * A process speaks with its own node only. What it says to another node, or to control, is relayed with its name.
  */
 import type { ActorId, ObjectId } from "./ids.ts";
-import { actorId, deathReason, def, failure, jobId, MIB, nodeId, objectId, processId, resources, shape, workerAddress } from "./parts.ts";
+import {
+  actorId,
+  deathReason,
+  def,
+  failure,
+  jobId,
+  MIB,
+  nodeId,
+  objectId,
+  payload,
+  processId,
+  resources,
+  shape,
+  workerAddress,
+} from "./parts.ts";
 import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint } from "./schema.ts";
 import type { Static } from "./schema.ts";
 
@@ -66,28 +80,41 @@ export const clusterDefinitions = {
   leaseForward: def(81, "node", "node", { from: processId, hops: uint(16), code: uint(127), body: bytes() }),
   /** A process of the sender is gone, and everything that it said to this node came before. */
   processGone: def(82, "node", "node", { processId, reason: deathReason }, { key: "processId" }),
-  /** An object of which the receiver is the home was sealed in the sender's store. */
-  objectSealed: def(83, "node", "node", { id: objectId, holder: processId, size: uint(), contains: list(refId) }, { limit: 64 * MIB }),
-  /** The sender has a copy, or no longer. */
-  objectCopy: def(84, "node", "node", { id: objectId, there: bool }),
-  /** The bytes that the sender had are gone though they were not freed. */
-  objectGone: def(85, "node", "node", { id: objectId, reason: str(4096) }),
+
+  // References: the receiver is the home of these ids, and the sender is one holder of them, whatever its processes do.
+  /** Holds each once more. Answered by `refsHeld`. `seq` counts these messages on the link. */
+  refsHold: def(83, "node", "node", { seq: uint(), ids: list(refId) }, { limit: 4 * MIB }),
+  /** Every `refsHold` up to this one has been heard. */
+  refsHeld: def(84, "node", "node", { seq: uint() }),
+  /** Gives up so many of its holds of each. */
+  refsDrop: def(85, "node", "node", { refs: list(obj({ id: refId, count: uint() })) }, { limit: 4 * MIB }),
+  /** It wants to know what the object is. Answered by `refState`, once it is known. */
+  refFetch: def(86, "node", "node", { id: objectId }, { key: "id" }),
+  refState: def(87, "node", "node", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
+  /** The object was sealed in the sender's store. */
+  objectSealed: def(
+    88,
+    "node",
+    "node",
+    { id: objectId, holder: processId, size: uint(), contains: list(refId) },
+    { key: "id", limit: 64 * MIB },
+  ),
+  /** The sender has a copy of its bytes, or no longer any. */
+  objectCopy: def(89, "node", "node", { id: objectId, there: bool, reason: optional(str(4096)) }),
   /** From an object's home: nobody holds it any more. */
-  objectFree: def(86, "node", "node", { id: objectId }),
+  objectFree: def(120, "node", "node", { ids: list(objectId) }, { limit: 4 * MIB }),
   /** To an object's home: where are its bytes? Answered once they are somewhere, or never will be. */
-  objectLocate: def(87, "node", "node", { id: objectId, call: uint() }),
-  objectLocated: def(88, "node", "node", {
-    call: uint(),
-    id: objectId,
-    size: uint(),
-    nodes: list(nodeId, 10_000),
-    failure: optional(failure),
-  }),
-  /** Credits (or takes back) holds on what the receiver is the home of. */
-  refCount: def(89, "node", "node", { id: refId, holder: processId, count: num() }),
+  objectLocate: def(121, "node", "node", { id: objectId }),
+  objectLocated: def(
+    122,
+    "node",
+    "node",
+    { id: objectId, size: uint(), nodes: list(nodeId, 10_000), failure: optional(failure) },
+    { limit: MIB },
+  ),
 
   // ── from nodes to control ────────────────────────────────────────────────────────────────────
-  /** First on every connection to a new incarnation of control: everything that it must know of this node. */
+  /** First to every new incarnation of control: everything that it must know of this node. */
   nodeJoin: def(
     90,
     "node",
@@ -110,21 +137,18 @@ export const clusterDefinitions = {
   /** It leaves by its own will, with everything on it. */
   nodeLeave: def(92, "node", "control", { reason: str(1024) }),
   jobStart: def(93, "node", "control", { job: jobDescription }, { limit: 4 * MIB }),
-  /** `told`: nodes that were told directly, after everything that the process had said to them. */
-  processEnd: def(94, "node", "control", { processId, reason: deathReason, told: list(nodeId, 10_000) }, { key: "processId" }),
+  /** A process is gone: a driver with its job, a worker with its actor. */
+  processEnd: def(94, "node", "control", { processId, reason: deathReason }, { key: "processId" }),
+  /** What a process says to control. */
   toControl: def(95, "node", "control", { from: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
   actorPlaced: def(96, "node", "control", { actorId, epoch: uint(), worker: workerAddress, assigned: resources, gpuIds: list(uint()) }),
   actorUnplaced: def(97, "node", "control", { actorId, epoch: uint(), failure, reason: optional(deathReason) }),
-  actorUnheld: def(98, "node", "control", { actorId }),
-  /** Where is this driver? Answered by `driverAt`. */
-  driverLocate: def(99, "node", "control", { processId }),
+  /** From the actor's home: nobody holds it, after `seen` times that control gave it to somebody (`actorHold`). */
+  actorUnheld: def(98, "node", "control", { actorId, seen: uint() }),
 
   // ── from control to nodes ────────────────────────────────────────────────────────────────────
   joined: def(108, "control", "node", { epoch: uint(), nodes: list(nodeView, 10_000), refused: optional(failure) }, { limit: 64 * MIB }),
   nodesChanged: def(109, "control", "node", { nodes: list(nodeView, 10_000) }, { limit: 64 * MIB }),
-  driverAt: def(110, "control", "node", { processId, nodeId: optional(nodeId) }),
-  /** A process of another node is gone. */
-  processEnded: def(111, "control", "node", { processId, reason: deathReason }),
   fromControl: def(112, "control", "node", { to: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
   actorPlace: def(113, "control", "node", {
     actorId,
@@ -141,8 +165,11 @@ export const clusterDefinitions = {
     epoch: uint(),
     end: oneOf({ kill: { reason: deathReason }, gently: { why: str(1024) } }),
   }),
-  refsHeld: def(115, "control", "node", { ids: list(refId), holder: processId, count: num() }),
+  /** To an actor's home: a process of `nodeId` gets it, which is held by that from now on. */
+  actorHold: def(115, "control", "node", { actorId, nodeId }),
   jobEnded: def(116, "control", "node", { jobId }),
   /** Finish what runs, take nothing new, and leave. */
   drain: def(117, "control", "node", { timeoutMs: uint() }),
+  /** To an actor's home: it will not start again, so what it was made from is not needed any more. */
+  actorOver: def(118, "control", "node", { actorId }),
 } as const;

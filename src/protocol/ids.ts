@@ -11,8 +11,8 @@
  *               <ProcessId>-<counter>-p     a put
  *   ActorId     <ProcessId>-<counter>-a
  *
- * A node's id has 12 hex digits too. The first is 0 to 7, and the first six are those of every worker process that the node
- * starts, so that the node of a process follows from its id. The ids of drivers begin with 8 to f: where they are must be asked.
+ * A node's id has 12 hex digits too, and the first six are those of every process on it, so that the node of a process, and of
+ * what it makes, follows from its id. The other six of a worker are a number that the node counts; those of a driver begin with 8 to f.
  */
 declare const brand: unique symbol;
 type Id<Name extends string> = string & { readonly [brand]: Name };
@@ -41,11 +41,11 @@ export const wayId = (opener: ProcessId, counter: number): WayId => `${opener}-$
 /** The process that made a task, object or actor. */
 export const makerOf = (id: TaskId | ObjectId | ActorId): ProcessId => id.slice(0, 12) as ProcessId;
 
-/** The digits that a node shares with its worker processes. */
-export const prefixOf = (id: NodeId | ProcessId): string => id.slice(0, 6);
-export const isDriverId = (id: ProcessId): boolean => id.charCodeAt(0) >= 0x38;
-/** An id of 12 random hex digits as that of a node, or of a driver. */
-export const asNodeId = (hex: string): NodeId => ((Number.parseInt(hex[0]!, 16) % 8).toString(16) + hex.slice(1)) as NodeId;
-export const asDriverId = (hex: string): ProcessId => ((8 + (Number.parseInt(hex[0]!, 16) % 8)).toString(16) + hex.slice(1)) as ProcessId;
+/** The digits that a node shares with its processes, and with all that they make. */
+export const prefixOf = (id: NodeId | ProcessId | ObjectId | ActorId | LeaseId | WayId): string => id.slice(0, 6);
+export const workerId = (node: NodeId, counter: number): ProcessId => (prefixOf(node) + counter.toString(16).padStart(6, "0")) as ProcessId;
+/** Of a driver on that node; `hex`: six random digits. */
+export const driverId = (node: NodeId, hex: string): ProcessId =>
+  (prefixOf(node) + (8 + (Number.parseInt(hex[0]!, 16) % 8)).toString(16) + hex.slice(1)) as ProcessId;
 /** What a node itself holds, it holds under its own id: no process has it. */
 export const holderOf = (node: NodeId): ProcessId => node as string as ProcessId;

@@ -5,7 +5,7 @@ import { NodeMachine } from "../../src/core/node/node.ts";
 import { Members } from "../../src/core/control/members.ts";
 import type { NodeView } from "../../src/protocol/cluster.ts";
 import type { JobId, LeaseRequestId, NodeId, ProcessId } from "../../src/protocol/ids.ts";
-import { isDriverId } from "../../src/protocol/ids.ts";
+import { driverId } from "../../src/protocol/ids.ts";
 import type { Body, MessageName } from "../../src/protocol/messages.ts";
 import { amounts, shape } from "../node/node-harness.ts";
 
@@ -59,7 +59,7 @@ export class Cluster {
   readonly granted = new Map<LeaseRequestId, ProcessId>();
   readonly rejected = new Map<LeaseRequestId, string>();
   readonly grants = new Map<NodeId, number>();
-  readonly driver = "d00000000001" as ProcessId;
+  readonly driver = driverId(nodeIdOf(0), "000001");
   readonly #queue: Event[] = [];
   /** When the last message of each way arrives: ways keep the order. */
   readonly #ways = new Map<string, number>();
@@ -114,8 +114,7 @@ export class Cluster {
   #add(i: number, total: Record<string, number>): void {
     const id = nodeIdOf(i);
     const view = new ClusterView(id);
-    view.driverIs(this.driver, nodeIdOf(0));
-    const config = { nodeId: id, total: amounts(total), labels: {}, workers: total["CPU"] ?? 1, processPrefix: id.slice(0, 6) };
+    const config = { nodeId: id, total: amounts(total), labels: {}, workers: total["CPU"] ?? 1 };
     const machine: NodeMachine = new NodeMachine(config, {
       send: (to, name, body) => this.#message(`${id} ${to}`, () => this.#sent(to, name, body)),
       spawnWorker: (worker) =>
@@ -169,7 +168,7 @@ export class Cluster {
   }
 
   #sent(to: ProcessId, name: MessageName, body: unknown): void {
-    if (!isDriverId(to)) return;
+    if (to !== this.driver) return;
     const driverNode = this.nodes[0]!;
     if (name === "leaseReject") {
       const { requestId, failure } = body as Body<"leaseReject">;

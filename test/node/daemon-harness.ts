@@ -7,7 +7,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { JobId, LeaseRequestId, ProcessId } from "../../src/protocol/ids.ts";
+import type { JobId, LeaseRequestId, NodeId, ProcessId } from "../../src/protocol/ids.ts";
 import type { Body, MessageName } from "../../src/protocol/messages.ts";
 import type { DaemonConfig, DaemonReport } from "../../src/runtime/daemon/config.ts";
 import { Connection } from "../../src/runtime/transport/connection.ts";
@@ -61,6 +61,7 @@ export class DaemonHarness {
     this.sessionDir = mkdtempSync(join(parent, "mobulatest-"));
     const config: DaemonConfig = {
       sessionDir: this.sessionDir,
+      nodeId: randomBytes(6).toString("hex") as NodeId,
       jobId: JOB,
       namespace: "n",
       numCpus: 1,

@@ -25,7 +25,7 @@ class World {
   readonly stored = new Set<ObjectId>();
   actors: ActorId[] = [];
   readonly machines = new Machines(
-    { nodeId: "n" as NodeId, total: amounts({ CPU: 2 }), labels: {}, workers: 2, processPrefix: "aaaaaa" },
+    { nodeId: "aaaaaa000000" as NodeId, total: amounts({ CPU: 2 }), labels: {}, workers: 2 },
     {
       send: (to, name, body) => this.#sent(to, name, body),
       spawnWorker: (id) => void this.starting.push(id),

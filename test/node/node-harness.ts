@@ -44,11 +44,10 @@ export class NodeHarness {
     };
     this.machine = new NodeMachine(
       {
-        nodeId: "node1" as NodeId,
+        nodeId: "aaaaaa00000f" as NodeId,
         total: amounts(total),
         labels: {},
         workers: Math.max(1, Math.floor(total.CPU ?? 1)),
-        processPrefix: "aaaaaa",
         ...config,
       },
       port,

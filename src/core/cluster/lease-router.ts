@@ -4,8 +4,7 @@
  *
  * A request that waits here is looked at again when other nodes have room, so that a queue does not outlast its reason.
  */
-import { prefixOf } from "../../protocol/ids.ts";
-import type { LeaseId, LeaseRequestId, NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { LeaseRequestId, NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { Body } from "../../protocol/messages.ts";
 import type { NodeMachine } from "../node/node.ts";
 import { remember } from "../node/state.ts";
@@ -94,7 +93,7 @@ export class LeaseRouter {
   }
 
   leaseReturn(from: ProcessId, body: Body<"leaseReturn">, now: number): void {
-    const to = this.#nodeOfLease(body.leaseId);
+    const to = this.#view.nodeOf(body.leaseId);
     if (to === this.#view.self) this.#node.leaseReturn(from, body, now);
     else if (to !== undefined) this.#port.relay(to, from, "leaseReturn", body);
   }
@@ -143,10 +142,6 @@ export class LeaseRouter {
     this.#view.charge(to, body.shape.resources);
     remember(this.#forwarded, body.requestId, { from, body, hops, to }, FORWARDED_MAX);
     this.#port.forward(to, from, hops, body);
-  }
-
-  #nodeOfLease(id: LeaseId): NodeId | undefined {
-    return this.#view.nodeOf(`${id.slice(0, prefixOf(this.#view.self).length)}000000` as ProcessId);
   }
 }
 

@@ -2,8 +2,8 @@
  * The cluster as one node sees it: every node with what it has and has free, a moment old. Control sends the changes. What this
  * node has sent elsewhere since is counted against what is free there, until news of that node comes.
  */
-import { isDriverId, prefixOf } from "../../protocol/ids.ts";
-import type { NodeId, ProcessId } from "../../protocol/ids.ts";
+import { prefixOf } from "../../protocol/ids.ts";
+import type { NodeId } from "../../protocol/ids.ts";
 import type { NodeView } from "../../protocol/cluster.ts";
 import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { addTo, copyOf, fits, subtractFrom } from "../resources.ts";
@@ -14,14 +14,10 @@ export interface KnownNode {
   readonly debit: ResourceAmounts;
 }
 
-/** Drivers that were asked for and are known, at most: the oldest is asked for again. */
-const DRIVERS_MAX = 10_000;
-
 export class ClusterView {
   readonly self: NodeId;
   readonly #nodes = new Map<NodeId, KnownNode>();
   readonly #byPrefix = new Map<string, NodeId>();
-  readonly #drivers = new Map<ProcessId, NodeId>();
 
   constructor(self: NodeId) {
     this.self = self;
@@ -60,15 +56,9 @@ export class ClusterView {
     this.#byPrefix.delete(prefixOf(id));
   }
 
-  driverIs(process: ProcessId, at: NodeId): void {
-    this.#drivers.delete(process);
-    this.#drivers.set(process, at);
-    if (this.#drivers.size > DRIVERS_MAX) this.#drivers.delete(this.#drivers.keys().next().value as ProcessId);
-  }
-
-  /** The node of a process; undefined when it must be asked for (a driver), or is of no node known here. */
-  nodeOf(process: ProcessId): NodeId | undefined {
-    return isDriverId(process) ? this.#drivers.get(process) : this.#byPrefix.get(prefixOf(process));
+  /** The node of a process, or of what it has made; undefined for one that is not known here. */
+  nodeOf(id: Parameters<typeof prefixOf>[0]): NodeId | undefined {
+    return this.#byPrefix.get(prefixOf(id));
   }
 
   /** What is free there as far as is known here. */

@@ -3,6 +3,7 @@
  * requests take turns. A request that fits but lacks a worker keeps its place within the pass (a promise), so that
  * nobody takes the resources from it, and gets the first worker of its environment that comes: workers are bound late.
  */
+import { prefixOf } from "../../protocol/ids.ts";
 import type { LeaseId } from "../../protocol/ids.ts";
 import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { excessOf } from "../resources.ts";
@@ -190,7 +191,7 @@ function startFor(s: NodeState, env: string, wanted: number, now: number): void 
 
 function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now: number): void {
   const { requestId } = want.lease!;
-  const id = `${s.config.processPrefix}-l${(s.leaseCount++).toString(36)}` as LeaseId;
+  const id = `${prefixOf(s.config.nodeId)}-l${(s.leaseCount++).toString(36)}` as LeaseId;
   const { allocation } = place;
   const cpu: ResourceAmounts = allocation.amounts.CPU === undefined ? {} : { CPU: allocation.amounts.CPU };
   const lease: Lease = {

@@ -2,6 +2,7 @@
  * The worker processes of a node: which are starting, idle, busy or ending, and which may take a lease. It starts and
  * ends processes; who gets them is decided in dispatch.ts.
  */
+import { workerId } from "../../protocol/ids.ts";
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason, WorkerAddress } from "../../protocol/messages.ts";
 import type { Alarm } from "./alarm.ts";
@@ -84,7 +85,7 @@ export class WorkerPool {
   }
 
   start(env: string, now: number): void {
-    const id = (this.#config.processPrefix + (this.#spawned++).toString(16).padStart(6, "0")) as ProcessId;
+    const id = workerId(this.#config.nodeId, this.#spawned++);
     this.#enter(id, env, now);
     this.#port.spawnWorker(id, JSON.parse(env) as Record<string, string>);
   }

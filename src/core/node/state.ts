@@ -23,8 +23,6 @@ export interface NodeConfig {
   readonly labels: Readonly<Record<string, string>>;
   /** Worker processes kept when idle, and the most that start at a time. */
   readonly workers: number;
-  /** First six hex digits of the ids of processes started here. */
-  readonly processPrefix: string;
   readonly idleTimeoutMs?: number;
   readonly registerTimeoutMs?: number;
   /** Processes for tasks beyond which a lease is rather stacked on a worker whose tasks all wait. */

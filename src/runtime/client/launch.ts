@@ -11,7 +11,8 @@ import { fileURLToPath } from "node:url";
 import { ConnectionError, explain, NodeDiedError } from "../../errors/index.ts";
 import { prepareCapture } from "../../functions/index.ts";
 import { defaultCapacity } from "../../memory/capacity.ts";
-import type { JobId, ProcessId } from "../../protocol/ids.ts";
+import { driverId } from "../../protocol/ids.ts";
+import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { DAEMON_CONFIG } from "../daemon/config.ts";
 import type { DaemonConfig, DaemonReport } from "../daemon/config.ts";
@@ -43,6 +44,7 @@ class LocalCluster {
   readonly engine: ClientEngine;
   readonly #client: Client;
   readonly #options: EngineOptions;
+  readonly #nodeId: NodeId;
   readonly #abort = new AbortController();
   readonly #printer = new LogPrinter();
   readonly #connected: Promise<ClusterInfo>;
@@ -53,7 +55,8 @@ class LocalCluster {
 
   constructor(options: EngineOptions, hooks: ApiHooks) {
     this.#options = options;
-    const process_ = randomBytes(6).toString("hex") as ProcessId;
+    const nodeId = (this.#nodeId = randomBytes(6).toString("hex") as NodeId);
+    const process_ = driverId(nodeId, randomBytes(3).toString("hex"));
     const jobId = `job-${randomBytes(4).toString("hex")}` as JobId;
     const namespace = options.namespace ?? randomBytes(8).toString("hex");
     this.#client = new Client(
@@ -166,6 +169,7 @@ class LocalCluster {
     const { jobId, namespace } = this.#client.identity;
     return {
       sessionDir,
+      nodeId: this.#nodeId,
       jobId,
       namespace,
       numCpus: numCpus ?? availableParallelism(),

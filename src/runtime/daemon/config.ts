@@ -9,7 +9,7 @@ export interface DaemonConfig {
   readonly sessionDir: string;
   readonly jobId: JobId;
   readonly namespace: string;
-  readonly nodeId?: NodeId;
+  readonly nodeId: NodeId;
   /** May be a fraction; as many workers as whole CPUs, at least one, are kept. */
   readonly numCpus: number;
   readonly numGpus: number;

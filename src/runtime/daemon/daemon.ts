@@ -2,7 +2,6 @@
  * The node daemon: connections, worker processes, the store and the machines of one node, brought together. It decides
  * nothing; it tells the machines what happened and does what they say, until its driver is gone.
  */
-import { randomBytes } from "node:crypto";
 import type { Server, Socket } from "node:net";
 import { totalmem } from "node:os";
 import { parseResources } from "../../core/resources.ts";
@@ -27,7 +26,6 @@ import type { WorkerProcess } from "./worker-process.ts";
 
 /** What main.ts had begun before this module was loaded. */
 export interface Begun {
-  readonly processPrefix: string;
   readonly server: Server;
   /** Connections that came meanwhile, paused. */
   readonly early: Socket[];
@@ -70,7 +68,7 @@ export class Daemon {
   private constructor(config: DaemonConfig, begun: Begun) {
     this.#config = config;
     this.#server = begun.server;
-    this.#nodeId = config.nodeId ?? (randomBytes(6).toString("hex") as NodeId);
+    this.#nodeId = config.nodeId;
     markSession(config.sessionDir);
     this.#children = new Children(config, {
       printed: (child, stream, lines) => this.#logs.printed(child, stream, lines),
@@ -89,7 +87,7 @@ export class Daemon {
       onSealed: (id, holder, size, contains) => this.#event(() => this.#machines.refs.sealed(id, holder, size, contains)),
       onLost: (id, reason) => this.#event(() => this.#machines.refs.objectLost(id, reason)),
     });
-    this.#machines = this.#makeMachines(begun.processPrefix);
+    this.#machines = this.#makeMachines();
     const { node, control, refs } = this.#machines;
     this.#handlers = handlersFor({
       node,
@@ -114,14 +112,13 @@ export class Daemon {
     this.#watchEnds();
   }
 
-  #makeMachines(processPrefix: string): Machines {
+  #makeMachines(): Machines {
     const { labels, idleTimeoutMs, registerTimeoutMs } = this.#config;
     const config = {
       nodeId: this.#nodeId,
       total: totalOf(this.#config),
       labels,
       workers: workersFor(this.#config),
-      processPrefix,
       idleTimeoutMs,
       registerTimeoutMs,
     };

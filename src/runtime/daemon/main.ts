@@ -2,11 +2,10 @@
  * The daemon's first file. Time to the first result is mostly the start of processes, so it opens the socket and starts
  * the first workers before it loads anything else; the rest of the daemon takes both over.
  */
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
-import type { ProcessId } from "../../protocol/ids.ts";
+import { workerId } from "../../protocol/ids.ts";
 import { DAEMON_CONFIG, nodeSocketOf, workersFor } from "./config.ts";
 import type { DaemonConfig, DaemonReport } from "./config.ts";
 import { WorkerProcess } from "./worker-process.ts";
@@ -18,7 +17,6 @@ function report(error: unknown): void {
 
 async function main(): Promise<void> {
   const config = JSON.parse(process.env[DAEMON_CONFIG] ?? "") as DaemonConfig;
-  const processPrefix = randomBytes(3).toString("hex");
   const early: Socket[] = [];
   const server = createServer({ pauseOnConnect: true }, (socket) => void early.push(socket));
   const workers: WorkerProcess[] = [];
@@ -26,11 +24,11 @@ async function main(): Promise<void> {
     const listening = once(server, "listening");
     server.listen(nodeSocketOf(config.sessionDir));
     for (let i = 0; i < workersFor(config); i++) {
-      workers.push(new WorkerProcess(config, (processPrefix + i.toString(16).padStart(6, "0")) as ProcessId, {}));
+      workers.push(new WorkerProcess(config, workerId(config.nodeId, i), {}));
     }
     await listening;
     const { Daemon } = await import("./daemon.ts");
-    await Daemon.start(config, { processPrefix, server, early, workers });
+    await Daemon.start(config, { server, early, workers });
   } catch (error) {
     report(error);
     for (const worker of workers) worker.kill();
