@@ -33,10 +33,12 @@ test("every decision is in the list, by its number and title", () => {
   const list = readText("docs/decisions/README.md");
   const decisions = filesBelow("docs/decisions", /^\d{4}-.*\.md$/);
   assert.ok(decisions.length >= 8);
-  for (const [i, file] of decisions.entries()) {
+  for (const file of decisions) {
+    // A number may be taken by a page that is still being written.
+    const number = Number(path.basename(file).slice(0, 4));
     const title = /^# (\d+)\. (.+)$/m.exec(readText(file));
-    assert.equal(Number(title?.[1]), i + 1, file);
-    assert.ok(list.includes(`${i + 1}. [${title![2]}](${path.basename(file)})`), `${file} is not in the list as ${title![2]}`);
+    assert.equal(Number(title?.[1]), number, file);
+    assert.ok(list.includes(`${number}. [${title![2]}](${path.basename(file)})`), `${file} is not in the list as ${title![2]}`);
     for (const part of ["Context", "Decision", "Consequences", "Rejected"])
       assert.match(readText(file), new RegExp(`^## ${part}$`, "m"), file);
   }

@@ -16,6 +16,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/memory": ["src/errors", "src/protocol", "src/core"],
   "src/runtime/transport": ["src/errors", "src/protocol"],
   "src/runtime/network": ["src/errors", "src/protocol", "src/core", "src/runtime/transport"],
+  "src/runtime/environments": ["src/errors", "src/protocol"],
   "src/runtime/stores": ["src/errors", "src/protocol", "src/core", "src/memory"],
   "src/runtime": [
     "src/errors",
@@ -26,6 +27,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "src/memory",
     "src/runtime/transport",
     "src/runtime/network",
+    "src/runtime/environments",
     "src/runtime/stores",
   ],
   "src/api": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime"],
@@ -43,6 +45,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "src/memory": ["koffi"],
   "src/protocol": ["msgpackr/pack"],
   "src/runtime": ["koffi", "msgpackr"],
+  "src/runtime/environments": ["ignore"],
   "src/values": ["msgpackr"],
   sim: ["fast-check"],
   examples: ["mobula", "mobula/util", "mobula/state", "acorn", "vitest", "vitest/config"],
