@@ -71,7 +71,7 @@ export async function objects({ count, seed }: RunOptions): Promise<Figures> {
       kept[at] = kept.at(-1)!;
       kept.pop();
     }
-    if (i % 500 === 0) spilled = Math.max(spilled, (await objectStore())[0]!.spilled);
+    if (i % 100 === 0) spilled = Math.max(spilled, (await objectStore())[0]!.spilled);
   }
   for (const each of kept) check(await ray.get(each.ref), each);
   const seconds = (performance.now() - startedAt) / 1000;
@@ -81,7 +81,7 @@ export async function objects({ count, seed }: RunOptions): Promise<Figures> {
   if (!ok) failures.push(`left over: ${JSON.stringify(left)}`);
   const files = filesBelow(path.join(path.dirname(cluster.address), "spill"));
   if (files.length > 0) failures.push(`files on disk: ${files.join(", ")}`);
-  if (count >= 5_000 && spilled === 0) failures.push("nothing was ever spilled: the run shows nothing of that");
+  if (spilled === 0) failures.push("nothing was ever spilled: the run shows nothing of that");
   const daemon = Math.round(ownMiB(daemonPid()));
   if (failures.length === 0) await ray.shutdown();
   return {

@@ -6,7 +6,7 @@ import type { ClusterInfo, Engine, NodeInfo, RuntimeContext, TimelineEvent } fro
 import { initSettings, naturalAmounts } from "./options.ts";
 import { text } from "./option-checks.ts";
 import type { InitOptions } from "./option-types.ts";
-import { alreadyInitialised, closed, closeEngine, engine, openEngine, startEngine } from "./session.ts";
+import { alreadyInitialised, closing, closeEngine, engine, openEngine, startEngine } from "./session.ts";
 
 /** What `init` gives: where the program is connected to. `await using cluster = await init()` shuts down at the end of the block. */
 export interface Cluster extends ClusterInfo, AsyncDisposable {
@@ -39,7 +39,9 @@ function clusterOf(current: Engine, info: ClusterInfo): Cluster {
  */
 export async function init(options?: InitOptions): Promise<Cluster> {
   const settings = initSettings(options);
-  await closed();
+  // At once where it can: a remote call right after an init() that is not awaited goes to this cluster, not to one of its own.
+  const ending = closing();
+  if (ending !== undefined) await ending;
   const open = openEngine();
   if (open !== undefined && !settings.ignoreReinitError) throw alreadyInitialised();
   const current = open ?? startEngine(settings.engine);

@@ -91,16 +91,16 @@ export async function closeEngine(): Promise<void> {
   const current = state.engine;
   if (current === undefined) return state.closing;
   state.engine = undefined;
-  const closing = current.close().finally(() => {
-    if (state.closing === closing) state.closing = undefined;
+  const ending = current.close().finally(() => {
+    if (state.closing === ending) state.closing = undefined;
   });
-  state.closing = closing;
-  return closing;
+  state.closing = ending;
+  return ending;
 }
 
-/** Waits until a shutdown that is under way is done. */
-export async function closed(): Promise<void> {
-  await state.closing?.catch(() => undefined);
+/** The end of a shutdown that is under way; undefined when there is none. */
+export function closing(): Promise<void> | undefined {
+  return state.closing?.catch(() => undefined);
 }
 
 /** The refusal of a second `init`. */

@@ -13,9 +13,12 @@ export interface Death {
   readonly exitCode?: number;
   readonly signal?: string;
   readonly lastLines?: readonly string[];
+  readonly nodeId?: string;
+  readonly processId?: string;
+  readonly pid?: number;
 }
 
-/** The process, as far as it is known. */
+/** The process, as far as it is known beside what its death says. */
 export interface DeadProcess {
   readonly nodeId?: string;
   readonly processId?: string;
@@ -39,8 +42,8 @@ export interface LostCall {
   readonly outcome?: Outcome;
 }
 
-/** One sentence and, below it, the last lines: "it was ended by signal SIGSEGV". */
-export function describeDeath(death: Death): string {
+/** One sentence: "it was ended by signal SIGSEGV". */
+function howItEnded(death: Death): string {
   const how =
     death.signal !== undefined
       ? `it was ended by signal ${death.signal}`
@@ -49,18 +52,21 @@ export function describeDeath(death: Death): string {
         : undefined;
   const said = how === undefined || death.message.includes(how) || (death.signal !== undefined && death.message.includes(death.signal));
   const why = death.message === "" ? how : said ? death.message : `${death.message} (${how})`;
-  const lines = death.lastLines ?? [];
-  const tail = lines.length === 0 ? "" : `\nThe last that it wrote to stderr:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-  return `${why ?? `its end was: ${death.cause}`}${tail}`;
+  return why ?? `its end was: ${death.cause}`;
+}
+
+/** The last lines that it wrote, below everything else that a message says. */
+function lastWords({ lastLines = [] }: Death): string {
+  return lastLines.length === 0 ? "" : `\nThe last that it wrote to stderr:\n${lastLines.map((line) => `  ${line}`).join("\n")}`;
 }
 
 function details(death: Death, process: DeadProcess): DeathDetails {
   const { exitCode, signal, lastLines } = death;
-  const { nodeId, processId, pid } = process;
+  const { nodeId = death.nodeId, processId = death.processId, pid = death.pid } = process;
   return { nodeId, processId, pid, exitCode, signal, lastLines };
 }
 
-const processText = ({ pid }: DeadProcess): string => (pid === undefined ? "its worker process" : `its worker process ${pid}`);
+const processText = (pid: number | undefined): string => (pid === undefined ? "its worker process" : `its worker process ${pid}`);
 
 /** The error of a task whose worker ended under it. Its class follows from why the process ended. */
 export function taskLost(
@@ -71,18 +77,30 @@ export function taskLost(
   const { taskId, functionName, attempts = 1 } = task;
   const name = functionName === undefined ? "A task" : `Task ${functionName}`;
   const times = attempts > 1 ? ` (the last of ${attempts} attempts)` : "";
-  const where = { ...details(death, process), taskId, functionName };
-  const told = describeDeath(death);
-  const why = `${told.charAt(0).toUpperCase()}${told.slice(1)}`;
+  const known = details(death, process);
+  const where = { ...known, taskId, functionName };
+  const its = processText(known.pid);
+  const told = howItEnded(death);
+  const message = (what: string, todo: string): string =>
+    explain(what, `${told.charAt(0).toUpperCase()}${told.slice(1)}`, todo) + lastWords(death);
   switch (death.cause) {
     case "out-of-memory":
-      return new OutOfMemoryError(explain(`${name} lost ${processText(process)}${times}: it ran out of memory`, why), where);
+      return new OutOfMemoryError(
+        message(
+          `${name} lost ${its}${times}: it ran out of memory`,
+          "Use less memory per task, run fewer at once (numCpus, memory), or raise the heap of the workers",
+        ),
+        where,
+      );
     case "node-died":
-      return new NodeDiedError(explain(`${name} was lost with its node${times}`, why), { nodeId: process.nodeId, taskId });
+      return new NodeDiedError(message(`${name} was lost with its node${times}`, "Run it again"), { nodeId: known.nodeId, taskId });
     case "start-failed":
-      return new RuntimeEnvError(explain(`${name} never ran: ${processText(process)} did not start`, why), details(death, process));
+      return new RuntimeEnvError(
+        message(`${name} never ran: ${its} did not start`, "Mend runtimeEnv, or what keeps a worker from starting"),
+        known,
+      );
     default:
-      return new WorkerCrashedError(explain(`${name} lost ${processText(process)}${times}`, why), where);
+      return new WorkerCrashedError(message(`${name} lost ${its}${times}`, "If that is not its own fault, raise maxRetries"), where);
   }
 }
 
@@ -95,14 +113,22 @@ function outcomeText(outcome: Outcome | undefined): string {
 
 /** The error of a call to an actor that does not come back. `error` is what its constructor threw, if that is why. */
 export function actorDied(call: LostCall, death: Death, process: DeadProcess = {}, error?: unknown): ActorDiedError {
-  const what = `${callText(call)} failed, because the actor is dead: ${describeDeath(death)}`;
+  const what = `${callText(call)} failed, because the actor is dead: ${howItEnded(death)}`;
   const cause = error === undefined ? {} : { cause: error };
-  return new ActorDiedError(explain(what, outcomeText(call.outcome)), { ...details(death, process), ...call, ...cause });
+  const todo = "Make a new one; maxRestarts lets an actor come back after a crash.";
+  return new ActorDiedError(explain(what, outcomeText(call.outcome), todo) + lastWords(death), {
+    ...details(death, process),
+    ...call,
+    ...cause,
+  });
 }
 
 /** The error of a call that was under way when its actor crashed, where the actor comes back. */
 export function actorUnavailable(call: LostCall, death: Death, process: DeadProcess = {}): ActorUnavailableError {
-  const what = `${callText(call)} failed, because the actor crashed and is being restarted: ${describeDeath(death)}`;
+  const what = `${callText(call)} failed, because the actor crashed and is being restarted: ${howItEnded(death)}`;
   const todo = "Call again if it may run twice, or set maxTaskRetries.";
-  return new ActorUnavailableError(explain(what, outcomeText(call.outcome), todo), { ...details(death, process), ...call });
+  return new ActorUnavailableError(explain(what, outcomeText(call.outcome), todo) + lastWords(death), {
+    ...details(death, process),
+    ...call,
+  });
 }

@@ -53,7 +53,7 @@ export type {
 } from "./classes.ts";
 export { fromData, toData } from "./data.ts";
 export type { ErrorData } from "./data.ts";
-export { actorDied, actorUnavailable, describeDeath, taskLost } from "./death.ts";
+export { actorDied, actorUnavailable, taskLost } from "./death.ts";
 export type { DeadProcess, Death, LostCall, LostTask } from "./death.ts";
 export { editDistance, nearest, suggest } from "./nearest.ts";
 export { errorEntry, errorRegistry } from "./registry.ts";

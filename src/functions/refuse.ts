@@ -18,5 +18,5 @@ export function missing(what: string, why: string, cause?: unknown): RuntimeEnvE
 }
 
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : `it threw ${String(error)}`;
 }

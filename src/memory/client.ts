@@ -201,13 +201,7 @@ class Client implements StoreClient {
   #checkCreate(id: ObjectId, size: number): void {
     if (this.#closed) throw closedError(`create object ${id}`);
     if (!Number.isSafeInteger(size) || size < 0) throw new RangeError(`an object cannot have a size of ${size} bytes`);
-    if (size > LARGEST_VIEW) {
-      throw new ObjectStoreFullError(
-        `object ${id} has ${size} bytes, and one of more than ${LARGEST_VIEW} cannot be read by this version of Node.js: ` +
-          `split it, or use a newer one`,
-        { size },
-      );
-    }
+    checkReadable(id, size);
   }
 
   #slabFor(size: number): number {
@@ -385,6 +379,16 @@ function collectGarbage(): void {
   gc();
 }
 
+/** Throws if an object of that size could be written and not be read. */
+export function checkReadable(id: ObjectId, size: number): void {
+  if (size <= LARGEST_VIEW) return;
+  throw new ObjectStoreFullError(
+    `object ${id} has ${size} bytes, and one of more than ${LARGEST_VIEW} cannot be read by this version of Node.js: ` +
+      `split it, or use a newer one`,
+    { size },
+  );
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -409,7 +413,7 @@ function fullError(id: ObjectId, size: number, refusal: Refusal, waitedMs: numbe
   const disk =
     refusal.detail === undefined
       ? ""
-      : ` Spilling to disk failed: ${refusal.detail}. Free disk space, or point the spill folder elsewhere.`;
+      : ` Spilling to disk failed: ${refusal.detail}. Free space there, or start the program with TMPDIR set to a folder on a larger disk.`;
   return new ObjectStoreFullError(
     `no space for object ${id} of ${mib(size)} in the object store after ${(waitedMs / 1000).toFixed(1)} s (${state}).${disk} ` +
       `Drop refs and views that are not needed any more, or raise objectStoreMemory in init()`,

@@ -303,7 +303,8 @@ export class StoreService {
       this.#run((now) => this.#machine.spilled(key, now));
     } catch (error) {
       await source.close().catch(() => undefined);
-      this.#run((now) => this.#machine.spillFailed(key, error instanceof Error ? error.message : String(error), now));
+      const why = `${error instanceof Error ? error.message : String(error)} (in ${this.#spillFolder})`;
+      this.#run((now) => this.#machine.spillFailed(key, why, now));
     }
   }
 

@@ -101,10 +101,13 @@ export class SharedClientBackend implements ClientBackend {
     const { offset, size } = place;
     const address = size >= MAP_FROM && size <= LARGEST_VIEW ? this.#arena.map(offset, size, "private") : undefined;
     if (address === undefined) {
-      const copy = new Uint8Array(size);
-      this.#arena.copyOut(offset, copy);
-      unpin();
-      return copy;
+      try {
+        const copy = new Uint8Array(size);
+        this.#arena.copyOut(offset, copy);
+        return copy;
+      } finally {
+        unpin();
+      }
     }
     const buffer = this.#libc.view(address, size);
     this.#unmaps.watch(buffer, () => {

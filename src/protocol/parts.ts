@@ -81,6 +81,10 @@ export const deathReason = obj({
   signal: optional(str(32)),
   /** The last lines that the process wrote to stderr. */
   lastLines: optional(list(str(2 * KIB), 50)),
+  /** The process itself, where one died. */
+  nodeId: optional(nodeId),
+  processId: optional(processId),
+  pid: optional(uint()),
 });
 export type DeathReason = Static<typeof deathReason>;
 

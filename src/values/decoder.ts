@@ -2,7 +2,7 @@
  * Bytes to one value: identity, plain containers, depth. The mirror of encoder.ts; other kinds are made in decode-special.ts.
  * Trusts nothing: whatever the bytes say, it ends, allocates no more than they can fill, and throws only SerializationError.
  */
-import { SerializationError, explain } from "../errors/index.ts";
+import { MobulaError, SerializationError, explain } from "../errors/index.ts";
 import { BufferTable } from "./buffers.ts";
 import type { FunctionCodec, FunctionRecord, RebuiltFunction, RefCodec } from "./contract.ts";
 import { readSpecial } from "./decode-special.ts";
@@ -69,7 +69,7 @@ export class Decoder extends ByteReader {
       if (this.pos !== this.end) throw malformed(`${this.end - this.pos} bytes are left over`);
       return value;
     } catch (error) {
-      throw error instanceof SerializationError ? error : failure(error);
+      throw error instanceof MobulaError ? error : failure(error);
     } finally {
       this.#reset();
     }

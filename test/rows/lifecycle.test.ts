@@ -4,6 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterEach, test } from "node:test";
 import * as ray from "mobula";
+import { objectStore } from "mobula/state";
 import { leakChecked } from "../harness/index.ts";
 
 afterEach(() => ray.shutdown());
@@ -49,6 +50,26 @@ test("a remote call without init starts a cluster", async () => {
   assert.equal(ray.isInitialized(), true);
 });
 
+test("what is large and comes before the cluster is there is stored once it is, or says why it is not", async () => {
+  // Calls right after an init() that is not awaited go to its cluster.
+  const starting = ray.init({ numCpus: 1, objectStoreMemory: 64 << 20 });
+  const length = ray.remote(async (bytes: Uint8Array) => [bytes.length, (await objectStore())[0]!.objects]);
+  const kept = ray.put(new Uint8Array(8 << 20));
+  const tooLarge = ray.put(new Uint8Array(80 << 20));
+  const refs = [
+    length.remote(kept),
+    length.remote(new Uint8Array(4 << 20)),
+    length.remote(tooLarge),
+    length.remote(new Uint8Array(90 << 20)),
+  ];
+  assert.deepEqual((await ray.get(refs[0]!))[0], 8 << 20);
+  const [size, objects] = await ray.get(refs[1]!);
+  assert.ok(size === 4 << 20 && objects! >= 1);
+  for (const ref of [tooLarge, refs[2]!, refs[3]!]) await assert.rejects(ray.get(ref as ray.ObjectRef<unknown>), ray.ObjectStoreFullError);
+  assert.equal((await ray.get(kept)).length, 8 << 20);
+  await starting;
+});
+
 test("after shutdown old references and handles reject with ConnectionError, and a new start works", async () => {
   await ray.init({ numCpus: 1 });
   class Echo {
@@ -86,6 +107,13 @@ test("the address of another machine is refused, as an option and in MOBULA_ADDR
   assert.equal(ray.isInitialized(), false);
   await ray.init({ address: "local", numCpus: 1 });
   assert.equal(ray.isInitialized(), true);
+});
+
+test("a threshold of memory that is no part of it is refused", async (t) => {
+  process.env["MOBULA_MEMORY_THRESHOLD"] = "95%";
+  t.after(() => delete process.env["MOBULA_MEMORY_THRESHOLD"]);
+  await assert.rejects(ray.init(), /MOBULA_MEMORY_THRESHOLD is "95%".*from 0 to 1.*Leave it out/);
+  assert.equal(ray.isInitialized(), false);
 });
 
 test("a runtime environment with parts that are not there is refused, and says what is", async () => {

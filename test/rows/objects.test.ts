@@ -35,6 +35,38 @@ test("a large array is read in place, and what one reader writes no other sees",
   assert.deepEqual([mine[0], other[0], (await ray.get(ref))[0]], [9, 1, 1]);
 });
 
+test("a large argument is stored, and read in place: what a task writes to it nobody else sees", async () => {
+  const stored = async () => (await objectStore())[0]!.objects;
+  await waitUntil(async () => (await collectGarbage(), (await stored()) === 0), "the store is empty");
+  const array = new Float64Array(1 << 18).fill(1);
+  const inStore = ray.remote(
+    async (a: Float64Array, box: { b: Float64Array }, small: number) => {
+      a[0] = 7;
+      return [a.length, a[0], box.b[0], small, (await objectStore())[0]!.objects];
+    },
+    { maxRetries: 0 },
+  );
+  assert.deepEqual(await ray.get(inStore.remote(array, { b: array }, 3)), [1 << 18, 7, 1, 3, 2]);
+  await waitUntil(async () => (await collectGarbage(), (await stored()) === 0), "arguments go with their calls");
+  const actor = ray
+    .remote(
+      class {
+        readonly #first: Float64Array;
+        constructor(first: Float64Array) {
+          this.#first = first;
+        }
+        async sum(second: Float64Array) {
+          return [this.#first.length + second.length, (await objectStore())[0]!.objects];
+        }
+      },
+    )
+    .remote(array);
+  assert.deepEqual(await ray.get(actor.sum.remote(array)), [1 << 19, 2]);
+  assert.equal(array[0], 1);
+  await ray.kill(actor);
+  await waitUntil(async () => (await collectGarbage(), (await stored()) === 0), "those of an actor too");
+});
+
 test("createBuffer gives space to write into, and seal its reference", async () => {
   const { array, seal } = await ray.createBuffer(1 << 18, Float64Array);
   array.fill(2.5);
@@ -44,6 +76,22 @@ test("createBuffer gives space to write into, and seal its reference", async () 
   assert.deepEqual([got.length, got[0], got.at(-1)], [1 << 18, 2.5, 2.5]);
   const bytes = await ray.createBuffer(10);
   assert.ok(bytes.array instanceof Uint8Array);
+});
+
+test("a buffer that is dropped unsealed is freed, one of which a view is held is not", async () => {
+  const used = async () => (await objectStore())[0]!.used;
+  await waitUntil(async () => (await collectGarbage(), (await used()) === 0), "the store is empty");
+  const size = 8 << 20;
+  const part = async () => (await ray.createBuffer(size)).array.subarray(10, 20);
+  let view: Uint8Array | undefined = await part();
+  await ray.createBuffer(size);
+  const large = async () => (await used()) >= size && (await used()) < 2 * size;
+  await waitUntil(async () => (await collectGarbage(), large()), "one of the two is freed");
+  await collectGarbage();
+  view.fill(1);
+  assert.ok(await large());
+  view = undefined;
+  await waitUntil(async () => (await collectGarbage(), (await used()) === 0), "the other is freed too");
 });
 
 test("get takes a reference or a list, and keeps the order", async () => {

@@ -32,7 +32,7 @@ export function packArguments(client: Client, args: readonly unknown[]): Argumen
   }
   const { packing } = client;
   let encoded = packing.encode(plain ?? args, "args");
-  if (client.connected && encoded.buffers.length + encoded.inband.byteLength > 1024 && packedSize(encoded) > INLINE_MAX) {
+  if ((encoded.buffers.length > 0 || encoded.inband.byteLength > INLINE_MAX) && packedSize(encoded) > INLINE_MAX) {
     plain ??= [...args];
     refArgs ??= [];
     storeLarge(client, plain, refArgs);

@@ -10,12 +10,12 @@ import { WayEnd } from "../../core/refs/way-end.ts";
 import { ConnectionError, MobulaError, TaskError } from "../../errors/index.ts";
 import { functionCodec } from "../../functions/index.ts";
 import { CLAIM_BLOCKS } from "../../memory/control-segment.ts";
-import { openStoreClient } from "../../memory/client.ts";
+import { checkReadable, openStoreClient } from "../../memory/client.ts";
 import type { StoreClient } from "../../memory/contract.ts";
 import type { ActorId, JobId, ObjectId, ProcessId, WayId } from "../../protocol/ids.ts";
 import { putId, wayId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload } from "../../protocol/messages.ts";
-import { ValueCodec } from "../../values/codec.ts";
+import { ValueCodec, packedSize } from "../../values/codec.ts";
 import type { ApiHooks } from "../engine.ts";
 import { ActorTable } from "./actor-table.ts";
 import { ClaimBlocks } from "./claim-blocks.ts";
@@ -172,6 +172,7 @@ export class Client {
     ref.inner = encoded.refs.length > 0 ? encoded.refs : undefined;
     if (this.connected) ref.payload = this.packing.pack(encoded, () => id);
     else {
+      checkReadable(id, packedSize(encoded));
       ref.payload = { kind: "inline", bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) };
       if (ref.payload.bytes.byteLength > INLINE_MAX) this.#early.push(new WeakRef(ref));
     }
@@ -334,11 +335,17 @@ export class Client {
       const ref = weak.deref();
       if (ref?.payload?.kind !== "inline" || ref.shared) continue;
       const { bytes, refs } = ref.payload;
-      const room = this.store.create(ref.id, bytes.byteLength);
-      room.write(0, bytes);
-      room.seal(this.identity.process, refs ?? []);
-      ref.payload = { kind: "stored", id: ref.id, size: bytes.byteLength };
-      this.sealedHere(ref);
+      try {
+        const room = this.store.create(ref.id, bytes.byteLength);
+        room.write(0, bytes);
+        room.seal(this.identity.process, refs ?? []);
+        ref.payload = { kind: "stored", id: ref.id, size: bytes.byteLength };
+        this.sealedHere(ref);
+      } catch (error) {
+        // Its put() is over long ago: who reads it is told, and what takes it as an argument.
+        ref.payload = this.errorPayload(error);
+        ref.state = "failed";
+      }
     }
   }
 

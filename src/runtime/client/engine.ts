@@ -9,6 +9,7 @@ import { GetTimeoutError, InvalidOptionError, ObjectStoreFullError, PendingCalls
 import type { ActorId, PlacementGroupId } from "../../protocol/ids.ts";
 import { putId } from "../../protocol/ids.ts";
 import type { LeaseShape } from "../../protocol/messages.ts";
+import { checkReadable } from "../../memory/client.ts";
 import { packedSize, writePacked } from "../../values/codec.ts";
 import type {
   ActorCore,
@@ -185,6 +186,7 @@ export class ClientEngine implements Engine {
     const { process } = client.identity;
     const id = putId(process, client.world.owner.nextCounter());
     const bytes = length * type.BYTES_PER_ELEMENT;
+    checkReadable(id, bytes);
     const capacity = Number(client.welcome?.memory["capacity"] ?? Number.POSITIVE_INFINITY);
     if (bytes > capacity) {
       throw new ObjectStoreFullError(
@@ -193,7 +195,7 @@ export class ClientEngine implements Engine {
       );
     }
     // The image of an array of that length, without its content: where the content goes is where its one buffer is.
-    const encoded = client.packing.encode(new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT)), "buffer");
+    const encoded = client.packing.encode(new type(new ArrayBuffer(bytes)), "buffer");
     const content = encoded.buffers[0];
     const room = await this.#held(() => client.store.createAsync(id, packedSize(encoded)));
     let at = 0;

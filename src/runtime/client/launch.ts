@@ -177,6 +177,7 @@ class LocalCluster {
       resources,
       objectStoreMemory: objectStoreMemory ?? defaultCapacity(),
       labels: {},
+      memoryThreshold: memoryThreshold(),
       workerMain,
       workerExecArgv: loaderFlags(process.execArgv),
       workerConfig: { jobId, namespace, entry: process.argv[1], envVars: envVars ?? {} },
@@ -249,6 +250,21 @@ function refuseAddress(given: string | undefined): void {
       `Leave ${source} out, or set it to "local"`,
     ),
     { address },
+  );
+}
+
+/** From the environment, as it belongs to the machine and not to the program. */
+function memoryThreshold(): number | undefined {
+  const given = process.env["MOBULA_MEMORY_THRESHOLD"] ?? "";
+  if (given === "") return undefined;
+  const part = Number(given);
+  if (part >= 0 && part <= 1) return part;
+  throw new ConnectionError(
+    explain(
+      "The cluster did not start",
+      `MOBULA_MEMORY_THRESHOLD is ${JSON.stringify(given)}, and has to be a part of the machine's memory, from 0 to 1`,
+      "Leave it out for 0.95; 0 never ends a worker for lack of memory",
+    ),
   );
 }
 

@@ -13,7 +13,7 @@ export type StreamName = "stdout" | "stderr";
 
 export interface ChildrenEvents {
   printed(worker: Child, stream: StreamName, lines: string[]): void;
-  exited(id: ProcessId, reason: DeathReason): void;
+  exited(id: ProcessId, pid: number | undefined, reason: DeathReason): void;
 }
 
 const LAST_LINES = 20;
@@ -117,7 +117,7 @@ export class Children {
       const { killedFor, announced, registered, lastLines } = child;
       const kernelOutOfMemory = kills > this.#kernelKills;
       this.#kernelKills = kills;
-      this.#events.exited(process.id, deathReason({ exit, killedFor, announced, registered, kernelOutOfMemory, lastLines }));
+      this.#events.exited(process.id, process.pid, deathReason({ exit, killedFor, announced, registered, kernelOutOfMemory, lastLines }));
       if (this.#children.size === 0) this.#onEmpty?.();
     });
   }

@@ -8,7 +8,7 @@ import { parseResources } from "../../core/resources.ts";
 import { StoreService } from "../../memory/service.ts";
 import type { NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
-import type { NodeCounts } from "../engine.ts";
+import type { NodeCounts, ObjectStoreState } from "../engine.ts";
 import { Children } from "./children.ts";
 import { nodeSocketOf, workersFor } from "./config.ts";
 import type { DaemonConfig, DaemonReport } from "./config.ts";
@@ -16,7 +16,7 @@ import { handlersFor } from "./handlers.ts";
 import type { Hello } from "./handlers.ts";
 import { LogForwarder } from "./logs.ts";
 import { Machines } from "./machines.ts";
-import { MemoryWatch, residentBytes } from "./memory-watch.ts";
+import { MemoryWatch, residentBytes, victimOf } from "./memory-watch.ts";
 import type { MemoryUse } from "./memory-watch.ts";
 import { Peer } from "./peer.ts";
 import { answerQuestion } from "./questions.ts";
@@ -72,7 +72,7 @@ export class Daemon {
     markSession(config.sessionDir);
     this.#children = new Children(config, {
       printed: (child, stream, lines) => this.#logs.printed(child, stream, lines),
-      exited: (id, reason) => this.#exited(id, reason),
+      exited: (id, pid, reason) => this.#exited(id, pid, reason),
     });
     this.#logs = new LogForwarder({
       sendLog: (body) => this.#sendLog(body),
@@ -196,8 +196,9 @@ export class Daemon {
     setTimeout(() => this.#children.kill(peer.id, { cause: "killed", message }), MUTE_MS).unref();
   }
 
-  #exited(id: ProcessId, reason: DeathReason): void {
+  #exited(id: ProcessId, pid: number | undefined, death: DeathReason): void {
     this.#logs.flush();
+    const reason: DeathReason = { ...death, nodeId: this.#nodeId, processId: id, pid };
     // Nothing that it sent may be still under way: its socket is read to the end first.
     const peer = this.#peers.get(id);
     if (peer === undefined) return this.#workerLost(id, reason);
@@ -235,7 +236,7 @@ export class Daemon {
         node,
         control,
         timeline: this.#timeline,
-        storeStatistics: () => this.#store.stats(),
+        objectStore: () => this.#objectStore(),
         counts: () => this.#counts(),
         collectGarbage: () => this.#peers.forEach(({ connection }) => connection.send("collectGarbage", {})),
         now: () => this.#machines.now(),
@@ -260,6 +261,11 @@ export class Daemon {
     };
   }
 
+  #objectStore(): Omit<ObjectStoreState, "nodeId"> {
+    const { capacity, used, objects, spilledBytes } = this.#store.stats();
+    return { capacity, used, objects, spilled: spilledBytes };
+  }
+
   /** Every pipe that has something is read once in a turn of the event loop: after two turns, what was there is here. */
   #drainOutput(done: () => void): void {
     this.#logs.whenReading(() =>
@@ -281,12 +287,9 @@ export class Daemon {
       .workers()
       .filter(({ actorId }) => actorId !== undefined)
       .map(({ processId }) => processId);
-    const sizes = [...new Set([...leased, ...actors.reverse()])].map((id) => ({
-      id,
-      size: residentBytes(this.#children.get(id)?.process.pid ?? 0),
-    }));
-    const largest = Math.max(0, ...sizes.map(({ size }) => size));
-    const victim = sizes.find(({ size }) => size > 0 && size >= largest / 2);
+    // Tasks before actors, which have more to lose.
+    const processes = [...new Set([...leased, ...actors.reverse()])];
+    const victim = victimOf(processes.map((id) => ({ id, size: residentBytes(this.#children.get(id)?.process.pid ?? 0) })));
     if (victim === undefined) return false;
     const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
     const message = `the machine was out of memory: ${gib(used)} of ${gib(total)} were in use, ${gib(victim.size)} of them by this worker`;

@@ -33,6 +33,12 @@ export class MemoryWatch {
   }
 }
 
+/** Whom to end: the first of the large, its end helps. With the newest first it is the one that has lost least. */
+export function victimOf<P extends { readonly size: number }>(processes: readonly P[]): P | undefined {
+  const largest = Math.max(0, ...processes.map(({ size }) => size));
+  return processes.find(({ size }) => size > 0 && size >= largest / 2);
+}
+
 /** The tighter of the machine and the control group; undefined where neither can be read. */
 export function memoryUse(): MemoryUse | undefined {
   const uses = [machineUse(), groupUse()].filter((use) => use !== undefined);

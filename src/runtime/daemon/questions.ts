@@ -13,7 +13,7 @@ export interface QuestionSources {
   readonly node: NodeMachine;
   readonly control: Control;
   readonly timeline: Timeline;
-  storeStatistics(): object;
+  objectStore(): object;
   counts(): object;
   collectGarbage(): void;
   now(): number;
@@ -45,7 +45,7 @@ export function answerQuestion(s: QuestionSources, from: ProcessId, { call, ques
     case "timeline":
       return reply(s.timeline.events);
     case "objectStore":
-      return reply([{ nodeId: s.nodeId, ...s.storeStatistics() }]);
+      return reply([{ nodeId: s.nodeId, ...s.objectStore() }]);
     case "counts":
       return reply([{ nodeId: s.nodeId, ...s.counts() }]);
     case "collectGarbage":

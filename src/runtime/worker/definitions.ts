@@ -58,7 +58,8 @@ export class Definitions {
         this.#known.set(id, made);
         return made;
       });
-      later.catch(() => {});
+      // What was missing may be there at the next call.
+      later.catch(() => this.#known.delete(id));
       return later;
     } catch (error) {
       const failed = Promise.reject(error instanceof Error ? error : new Error(String(error)));
