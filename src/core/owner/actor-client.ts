@@ -27,7 +27,10 @@ export class ActorClient {
   channel = new Channel();
   /** The runtime's way to its worker. */
   way: unknown = undefined;
+  /** In order. Of an actor without order only those that can go out. */
   readonly waiting = new Deque<Task>();
+  /** Of an actor without order: those whose arguments are not there. Nothing waits behind them, so nothing looks at them. */
+  readonly #unready = new Set<Task>();
   /** Calls made and not settled. */
   open = 0;
   readonly #port: OwnerPort;
@@ -42,14 +45,32 @@ export class ActorClient {
 
   /** Calls made and not answered; those that were cancelled may still be among them. */
   get pending(): number {
-    return this.waiting.size + this.channel.count;
+    return this.waiting.size + this.#unready.size + this.channel.count;
   }
 
   enqueue(task: Task): void {
     if (this.status?.kind === "dead") return this.#refuse(task, this.status.reason);
     task.state = task.unready > 0 ? "waiting" : "queued";
+    if (task.unready > 0 && !this.ordered) return void this.#unready.add(task);
     this.waiting.push(task);
     this.pump();
+  }
+
+  argumentsReady(task: Task): void {
+    task.state = "queued";
+    if (this.#unready.delete(task)) this.waiting.push(task);
+    this.pump();
+  }
+
+  /** A call is over before it went out: those behind it go on. */
+  passOver(task: Task): void {
+    this.#unready.delete(task);
+    this.pump();
+  }
+
+  /** Every call that is under way or waits. */
+  calls(): Task[] {
+    return [...this.channel.list(), ...this.waiting, ...this.#unready];
   }
 
   pump(): void {
@@ -92,6 +113,8 @@ export class ActorClient {
       case "dead":
         this.#interrupted("actor-died", status.reason);
         for (let task = this.waiting.shift(); task; task = this.waiting.shift()) this.#refuse(task, status.reason);
+        for (const task of this.#unready) this.#refuse(task, status.reason);
+        this.#unready.clear();
         return;
       default:
         status satisfies never;
@@ -106,8 +129,11 @@ export class ActorClient {
   }
 
   check(): void {
-    for (const task of this.waiting) {
+    for (const task of [...this.waiting, ...this.#unready]) {
       if (task.state === "pushed") throw new Error(`call ${task.id} of actor ${this.id} waits and is pushed`);
+    }
+    for (const task of this.#unready) {
+      if (task.state === "waiting" && task.unready === 0) throw new Error(`call ${task.id} of actor ${this.id} is held up for nothing`);
     }
     for (const task of this.channel.list()) {
       if (task.state === "queued") throw new Error(`call ${task.id} of actor ${this.id} is in flight and queued`);
@@ -116,13 +142,11 @@ export class ActorClient {
   }
 
   #pumpUnordered(): void {
-    const rest: Task[] = [];
-    for (let task = this.waiting.shift(); task; task = this.waiting.shift()) {
-      if (task.state === "done") continue;
-      if (task.unready > 0 || this.channel.count >= IN_FLIGHT_MAX) rest.push(task);
-      else this.#push(task);
+    while (this.channel.count < IN_FLIGHT_MAX) {
+      const task = this.waiting.shift();
+      if (!task) return;
+      if (task.state !== "done") this.#push(task);
     }
-    for (const task of rest) this.waiting.push(task);
   }
 
   #push(task: Task): void {

@@ -55,16 +55,12 @@ export class Deque<T> {
     return index < this.#size ? this.#ring[(this.#head + index) & (this.#ring.length - 1)] : undefined;
   }
 
-  /** Removes the first item that is `item`; linear. */
-  remove(item: T): boolean {
-    for (let i = 0; i < this.#size; i++) {
-      if (this.at(i) !== item) continue;
-      const mask = this.#ring.length - 1;
-      for (let j = i; j < this.#size - 1; j++) this.#ring[(this.#head + j) & mask] = this.#ring[(this.#head + j + 1) & mask];
-      this.pop();
-      return true;
-    }
-    return false;
+  /** Keeps those that `wanted` says, in their order; linear. */
+  keep(wanted: (item: T) => boolean): void {
+    const kept = [...this].filter(wanted);
+    this.#ring = new Array<T | undefined>(16);
+    this.#head = this.#size = 0;
+    for (const item of kept) this.push(item);
   }
 
   *[Symbol.iterator](): Generator<T> {

@@ -95,9 +95,7 @@ export class LeasePump {
     if (!queue) return [];
     this.#forgetRequest(requestId, queue);
     if (queue.leases.length > 0) return [];
-    const failed = [...queue.tasks];
-    while (queue.tasks.shift());
-    return failed;
+    return queue.tasks.clear();
   }
 
   wanted(leaseId: LeaseId): void {

@@ -7,8 +7,8 @@
 import type { LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
 import type { LeaseShape, ResourceAmounts, WorkerAddress } from "../../protocol/messages.ts";
 import { Channel } from "./channel.ts";
-import { Deque } from "./deque.ts";
 import type { Task } from "./task.ts";
+import { TaskQueue } from "./task-queue.ts";
 
 /** Expected work in flight to one worker, microseconds. */
 export const WINDOW_US = 2000;
@@ -82,7 +82,7 @@ export class ShapeQueue {
   readonly maxCalls: number;
   /** Whether tasks can be taken back; else one is in flight until its function is known to be short. */
   readonly claims: Claims;
-  readonly tasks = new Deque<Task>();
+  readonly tasks = new TaskQueue();
   readonly leases: Lease[] = [];
   /** Outstanding lease requests, oldest first. */
   readonly requests = new Set<LeaseRequestId>();

@@ -17,8 +17,8 @@ export class ObjectRef {
   /** @internal */ state: RefState = "pending";
   /** @internal What it is once settled; `error` when failed. */
   payload: Payload | undefined = undefined;
-  /** @internal Most refs have one waiter, or none: an array is made for the second. */
-  waiters: Waiter | Waiter[] | undefined = undefined;
+  /** @internal Most refs have one waiter, or none: a set is made for the second. */
+  waiters: Waiter | Set<Waiter> | undefined = undefined;
   /** @internal The task that makes it: while pending, and afterwards for as long as it can be lost (lineage). */
   task: Task | undefined;
   /** @internal */ index: number;
@@ -30,6 +30,8 @@ export class ObjectRef {
   inner: readonly object[] | undefined = undefined;
   /** @internal The engine that it belongs to; set by the runtime. */
   home: object | undefined = undefined;
+  /** @internal Of the last list of refs that it was found in: tells what is there twice without a table. */
+  listMark: object | undefined = undefined;
   #id: ObjectId | undefined;
 
   constructor(id: ObjectId | undefined, task: Task | undefined, index: number) {
@@ -38,17 +40,22 @@ export class ObjectRef {
     this.index = index;
   }
 
-  /** @internal */
-  addWaiter(waiter: Waiter): void {
-    if (this.waiters === undefined) this.waiters = waiter;
-    else if (Array.isArray(this.waiters)) this.waiters.push(waiter);
-    else this.waiters = [this.waiters, waiter];
+  /** @internal False: it waits already, and is told once. */
+  addWaiter(waiter: Waiter): boolean {
+    const { waiters } = this;
+    if (waiters === undefined) this.waiters = waiter;
+    else if (waiters === waiter) return false;
+    else if (waiters instanceof Set) {
+      if (waiters.has(waiter)) return false;
+      waiters.add(waiter);
+    } else this.waiters = new Set([waiters, waiter]);
+    return true;
   }
 
   /** @internal */
   removeWaiter(waiter: Waiter): void {
     if (this.waiters === waiter) this.waiters = undefined;
-    else if (Array.isArray(this.waiters)) this.waiters = this.waiters.filter((each) => each !== waiter);
+    else if (this.waiters instanceof Set) this.waiters.delete(waiter);
   }
 
   /** Opaque; equal for every copy of this ref, in every process. */

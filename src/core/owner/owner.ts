@@ -175,6 +175,7 @@ export class Owner {
     if (task.state === "done") return;
     task.cancelled = true;
     const at = task.lease ?? task.actor;
+    const waits = task.state === "queued" ? task.queue?.tasks : undefined;
     if (task.state === "pushed" && at) {
       const answer = at.kind === "lease" ? this.#pump.withdraw(at, task) : this.#port.takeBack(at, task);
       if (answer === "taken" && at.kind === "actor") at.channel.remove(task);
@@ -182,10 +183,11 @@ export class Owner {
         this.#port.cancelPushed(at, task, recursive);
         if (force && at.kind === "lease") this.#port.kill(at.processId, at.id, `task ${task.spec.callable.name} was cancelled with force`);
       }
-    } else if (task.state === "queued" && task.queue) task.queue.tasks.remove(task);
+    }
     this.#fail(task, { kind: "cancelled" });
+    waits?.left();
     // What waited behind it goes on.
-    task.actor?.pump();
+    task.actor?.passOver(task);
   }
 
   processLost(processId: ProcessId, reason: DeathReason): void {
@@ -243,7 +245,7 @@ export class Owner {
     this.#closed = failure;
     for (const task of this.#pump.close()) if (task.state !== "done") this.#fail(task, failure);
     for (const actor of this.#actors.values()) {
-      for (const task of [...actor.channel.list(), ...actor.waiting]) if (task.state !== "done") this.#fail(task, failure);
+      for (const task of actor.calls()) if (task.state !== "done") this.#fail(task, failure);
     }
     this.#actors.clear();
   }
@@ -257,9 +259,8 @@ export class Owner {
   #awaitArguments(task: Task, args: NonNullable<TaskSpec["refArgs"]>): ObjectRef | undefined {
     for (const { ref } of args) {
       if (ref.state === "failed") return ref;
-      if (ref.state === "ready") continue;
-      task.unready++;
-      ref.addWaiter(task);
+      // A ref that is there twice is waited for once.
+      if (ref.state === "pending" && ref.addWaiter(task)) task.unready++;
     }
     return undefined;
   }
@@ -274,13 +275,10 @@ export class Owner {
     if (task.state === "done") return;
     if (failed) {
       this.#failWith(task, failed.payload!);
-      task.actor?.pump();
+      task.actor?.passOver(task);
     } else if (task.unready === 0) {
-      if (!task.actor) this.#pump.enqueue(task);
-      else {
-        task.state = "queued";
-        task.actor.pump();
-      }
+      if (task.actor) task.actor.argumentsReady(task);
+      else this.#pump.enqueue(task);
     }
   }
 
@@ -348,7 +346,7 @@ export class Owner {
     const { waiters } = ref;
     if (!waiters) return;
     ref.waiters = undefined;
-    if (!Array.isArray(waiters)) return waiters.refSettled(ref);
+    if (!(waiters instanceof Set)) return waiters.refSettled(ref);
     for (const waiter of waiters) waiter.refSettled(ref);
   }
 }

@@ -250,11 +250,11 @@ export class ClientEngine implements Engine {
 
   async wait(refs: readonly Ref[], request: WaitRequest): Promise<readonly number[]> {
     const mine = this.#own(refs);
-    const wait = new RefWait(mine, request.numReturns, false, request);
-    if (!wait.done && (await this.#waiting(wait)) === "aborted") throw request.signal!.reason;
-    const ready: number[] = [];
-    for (let i = 0; i < mine.length && ready.length < request.numReturns; i++) if (mine[i]!.state !== "pending") ready.push(i);
-    return ready;
+    const ready = firstSettled(mine, request.numReturns);
+    if (ready.length === request.numReturns) return ready;
+    const end = await this.#waiting(new RefWait(mine, request.numReturns, false, request));
+    if (end === "aborted") throw request.signal!.reason;
+    return firstSettled(mine, request.numReturns);
   }
 
   async cancel(ref: Ref | ObjectRefStream<unknown>, { force, recursive }: { force: boolean; recursive: boolean }): Promise<void> {
@@ -452,7 +452,10 @@ export class ClientEngine implements Engine {
   }
 
   #own(refs: readonly Ref[]): ObjectRef[] {
-    for (const ref of refs) this.client.fetch(this.#mine(ref));
+    for (let i = 0; i < refs.length; i++) {
+      const ref = this.#mine(refs[i]!);
+      if (!ref.owned) this.client.fetch(ref);
+    }
     return refs as unknown as ObjectRef[];
   }
 
@@ -483,6 +486,13 @@ export class ClientEngine implements Engine {
 }
 
 const NO_HOLDS: readonly object[] = [];
+
+/** Places of the first refs that have settled, at most `most`. */
+function firstSettled(refs: readonly ObjectRef[], most: number): number[] {
+  const places: number[] = [];
+  for (let i = 0; i < refs.length && places.length < most; i++) if (refs[i]!.state !== "pending") places.push(i);
+  return places;
+}
 
 /** The event loop's turn. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -15,7 +15,7 @@ export interface WaitLimits {
 /** Waits until `needed` of the refs have settled, or one has failed where `failFast`. */
 export class RefWait implements Waiter {
   readonly #refs: readonly ObjectRef[];
-  readonly #needed: number;
+  #needed: number;
   readonly #failFast: boolean;
   readonly #limits: WaitLimits;
   #settled = 0;
@@ -39,7 +39,8 @@ export class RefWait implements Waiter {
     this.#listening = failFast;
     for (const ref of refs) {
       if (ref.state === "pending") {
-        if (failFast) ref.addWaiter(this);
+        // What is there twice settles once.
+        if (failFast && !ref.addWaiter(this)) this.#needed--;
         continue;
       }
       this.#settled++;

@@ -110,11 +110,17 @@ export class Connection {
     if (this.#used === 0 || this.#closed) return;
     this.#handler.flushing?.();
     const full = this.#out;
-    const used = this.#used;
+    const gathered = full.subarray(0, this.#used);
     this.#used = 0;
-    this.#socket.write(full.subarray(0, used));
+    const socket = this.#socket;
+    // A slow peer: what is written now waits in the socket, and is to keep its own bytes, not the whole room around them.
+    if (socket.writableLength > 0 && 2 * gathered.byteLength < full.byteLength) {
+      socket.write(Buffer.from(gathered));
+      return;
+    }
+    socket.write(gathered);
     // What the kernel took at once is free to be overwritten; else the socket still reads from the buffer.
-    if (this.#socket.writableLength > 0 || full.byteLength > 16 * FLUSH_BYTES) this.#out = Buffer.allocUnsafeSlow(FLUSH_BYTES + 4096);
+    if (socket.writableLength > 0 || full.byteLength > 16 * FLUSH_BYTES) this.#out = Buffer.allocUnsafeSlow(FLUSH_BYTES + 4096);
   }
 
   /** Ends the connection after what was sent has gone out. */
