@@ -5,6 +5,7 @@
 import type { Control } from "../src/core/control/control.ts";
 import type { GroupQuestion, NodeMachine } from "../src/core/node/node.ts";
 import type { NodeConfig } from "../src/core/node/state.ts";
+import { creationRefs, creditedRefs } from "../src/core/refs/creation.ts";
 import type { RefTable } from "../src/core/refs/refs.ts";
 import type { JobId, NodeId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../src/protocol/messages.ts";
@@ -17,7 +18,9 @@ import { SimStore } from "./store.ts";
 import { SimWorker } from "./worker.ts";
 import type { World } from "./world.ts";
 
-const NODE_HOLDER = "node" as ProcessId;
+const alone = (): never => {
+  throw new Error("there is no other node");
+};
 /** The job whose worker processes these are. */
 export const JOB = "job0" as JobId;
 const MUTE_US = 2_000_000;
@@ -76,15 +79,23 @@ export class SimNode {
     this.refs = world.plant.refs({
       send,
       freeStored: (id) => later(() => this.store.free(id)),
-      actorUnheld: (id) => later(() => this.control.unheld(id)),
+      actorUnheld: (id, given) => later(() => this.control.unheld(id, given)),
+      tell: alone,
+      relayCame: alone,
     });
     this.control = world.plant.control({
-      send,
+      send: (to, name, body) => {
+        if (name === "actorStart") creditedRefs(body as Body<"actorStart">).forEach((id) => this.refs.add(id, to));
+        send(to, name, body);
+      },
       place: (request) => later(() => this.node.placeActor(request, this.now)),
       unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now)),
-      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER)),
-      release: (ids) => ids.forEach((id) => this.refs.drop(NODE_HOLDER, { id, count: 1 })),
-      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
+      over: (id) => this.refs.actorOver(id),
+      give: (id, to, name, body) => {
+        this.refs.give(id, to);
+        send(to, name, body);
+      },
+      alias: (id, alias) => this.refs.alias(alias, id),
     });
     this.node = world.plant.node(config, {
       send,
@@ -175,7 +186,7 @@ export class SimNode {
   }
 
   #message(peer: Peer, name: MessageName, message: unknown): void {
-    const { node, control, refs, store, now } = this;
+    const { node, refs, store, now } = this;
     const from = peer.id;
     const body = message as never;
     switch (name) {
@@ -215,10 +226,28 @@ export class SimNode {
         return refs.fetchCancel(from, body);
       case "objectCancel":
         return refs.cancel(body);
+      case "ask":
+        return this.#ask(peer, message as Body<"ask">);
+      case "storeSealed":
+        return store.sealed(from, message as Body<"storeSealed">);
+      case "storePin":
+        return store.pin(from, body, now);
+      case "storeUnpin":
+        return;
+      default:
+        return this.#actorMessage(from, name, message);
+    }
+  }
+
+  #actorMessage(from: ProcessId, name: MessageName, message: unknown): void {
+    const { control, refs, now } = this;
+    const body = message as never;
+    switch (name) {
       case "actorDeclare":
-        refs.declared((message as Body<"actorDeclare">).actorId, from);
+        refs.declared((message as Body<"actorDeclare">).actorId, from, (message as Body<"actorDeclare">).options.detached);
         return control.declare(from, body);
       case "actorCreate":
+        refs.created((message as Body<"actorCreate">).actorId, creationRefs(message as Body<"actorCreate">));
         return control.create(from, body);
       case "actorAbandon":
         return control.abandon(from, body);
@@ -232,14 +261,6 @@ export class SimNode {
         return control.startFailed(from, body);
       case "actorExit":
         return control.exit(from, body);
-      case "ask":
-        return this.#ask(peer, message as Body<"ask">);
-      case "storeSealed":
-        return store.sealed(from, message as Body<"storeSealed">);
-      case "storePin":
-        return store.pin(from, body, now);
-      case "storeUnpin":
-        return;
       default:
         throw new Error(`the node is sent ${name}`);
     }

@@ -4,7 +4,7 @@
  *
  * A process speaks with its own node only. What it says to another node, or to control, is relayed with its name.
  */
-import type { ActorId, ObjectId } from "./ids.ts";
+import type { ActorId, NodePrefix, ObjectId } from "./ids.ts";
 import {
   actorId,
   deathReason,
@@ -24,6 +24,7 @@ import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint 
 import type { Static } from "./schema.ts";
 
 const refId = str<ObjectId | ActorId>(128);
+const nodePrefix = str<NodePrefix>(6);
 
 /** How a job's workers are started, wherever they are. */
 export const jobDescription = obj({
@@ -75,7 +76,20 @@ export type NodeView = Static<typeof nodeView>;
 export const clusterDefinitions = {
   // ── between nodes ────────────────────────────────────────────────────────────────────────────
   /** What a process of the sending node says to the receiving one (`to` absent), or the sending node to a process of the other. */
-  relay: def(80, "node", "node", { from: processId, to: optional(processId), code: uint(127), body: bytes() }, { limit: 257 * MIB }),
+  relay: def(
+    80,
+    "node",
+    "node",
+    {
+      from: processId,
+      to: optional(processId),
+      code: uint(127),
+      body: bytes(),
+      /** An actor that the sender has counted as held by the receiver, for `to`. */
+      gives: optional(actorId),
+    },
+    { limit: 257 * MIB },
+  ),
   /** A request for a lease that the sender does not serve itself. */
   leaseForward: def(81, "node", "node", { from: processId, hops: uint(16), code: uint(127), body: bytes() }),
   /** A process of the sender is gone, and everything that it said to this node came before. */
@@ -91,14 +105,10 @@ export const clusterDefinitions = {
   /** It wants to know what the object is. Answered by `refState`, once it is known. */
   refFetch: def(86, "node", "node", { id: objectId }, { key: "id" }),
   refState: def(87, "node", "node", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
+  /** This actor id of the receiver's means that actor of the sender's, which is counted as held by the receiver. */
+  refAlias: def(124, "node", "node", { alias: actorId, actorId }),
   /** The object was sealed in the sender's store. */
-  objectSealed: def(
-    88,
-    "node",
-    "node",
-    { id: objectId, holder: processId, size: uint(), contains: list(refId) },
-    { key: "id", limit: 64 * MIB },
-  ),
+  objectSealed: def(88, "node", "node", { id: objectId, size: uint(), contains: list(refId) }, { key: "id", limit: 64 * MIB }),
   /** The sender has a copy of its bytes, or no longer any. */
   objectCopy: def(89, "node", "node", { id: objectId, there: bool, reason: optional(str(4096)) }),
   /** From an object's home: nobody holds it any more. */
@@ -109,7 +119,7 @@ export const clusterDefinitions = {
     122,
     "node",
     "node",
-    { id: objectId, size: uint(), nodes: list(nodeId, 10_000), failure: optional(failure) },
+    { id: objectId, size: uint(), nodes: list(nodePrefix, 10_000), failure: optional(failure) },
     { limit: MIB },
   ),
 
@@ -143,8 +153,8 @@ export const clusterDefinitions = {
   toControl: def(95, "node", "control", { from: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
   actorPlaced: def(96, "node", "control", { actorId, epoch: uint(), worker: workerAddress, assigned: resources, gpuIds: list(uint()) }),
   actorUnplaced: def(97, "node", "control", { actorId, epoch: uint(), failure, reason: optional(deathReason) }),
-  /** From the actor's home: nobody holds it, after `seen` times that control gave it to somebody (`actorHold`). */
-  actorUnheld: def(98, "node", "control", { actorId, seen: uint() }),
+  /** From the actor's home: nobody holds it, after so many times that control gave it to somebody (`actorGive`, `actorAlias`). */
+  actorUnheld: def(98, "node", "control", { actorId, given: uint() }),
 
   // ── from control to nodes ────────────────────────────────────────────────────────────────────
   joined: def(108, "control", "node", { epoch: uint(), nodes: list(nodeView, 10_000), refused: optional(failure) }, { limit: 64 * MIB }),
@@ -165,8 +175,10 @@ export const clusterDefinitions = {
     epoch: uint(),
     end: oneOf({ kill: { reason: deathReason }, gently: { why: str(1024) } }),
   }),
-  /** To an actor's home: a process of `nodeId` gets it, which is held by that from now on. */
-  actorHold: def(115, "control", "node", { actorId, nodeId }),
+  /** To an actor's home: a process gets it, by this message, which the home passes on once it has counted the hold. */
+  actorGive: def(115, "control", "node", { actorId, to: processId, code: uint(127), body: bytes() }, { limit: MIB }),
+  /** To an actor's home: `alias` was declared, and means it. */
+  actorAlias: def(123, "control", "node", { actorId, alias: actorId }),
   jobEnded: def(116, "control", "node", { jobId }),
   /** Finish what runs, take nothing new, and leave. */
   drain: def(117, "control", "node", { timeoutMs: uint() }),

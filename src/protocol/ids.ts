@@ -42,10 +42,16 @@ export const wayId = (opener: ProcessId, counter: number): WayId => `${opener}-$
 export const makerOf = (id: TaskId | ObjectId | ActorId): ProcessId => id.slice(0, 12) as ProcessId;
 
 /** The digits that a node shares with its processes, and with all that they make. */
-export const prefixOf = (id: NodeId | ProcessId | ObjectId | ActorId | LeaseId | WayId): string => id.slice(0, 6);
+export type NodePrefix = Id<"node-prefix">;
+export const prefixOf = (id: NodeId | ProcessId | ObjectId | ActorId | LeaseId | WayId): NodePrefix => id.slice(0, 6) as NodePrefix;
+/** The node that keeps the record of an object or actor: that of its maker. */
+export const homeOf = (id: ObjectId | ActorId): NodePrefix => prefixOf(id);
 export const workerId = (node: NodeId, counter: number): ProcessId => (prefixOf(node) + counter.toString(16).padStart(6, "0")) as ProcessId;
 /** Of a driver on that node; `hex`: six random digits. */
 export const driverId = (node: NodeId, hex: string): ProcessId =>
   (prefixOf(node) + (8 + (Number.parseInt(hex[0]!, 16) % 8)).toString(16) + hex.slice(1)) as ProcessId;
-/** What a node itself holds, it holds under its own id: no process has it. */
-export const holderOf = (node: NodeId): ProcessId => node as string as ProcessId;
+/** What a node itself holds, it holds under a name that no process has. */
+export const holderOf = (node: NodePrefix): ProcessId => `@${node}` as ProcessId;
+/** The node that has this name as a holder; undefined for a process. */
+export const nodeOfHolder = (holder: ProcessId): NodePrefix | undefined =>
+  holder.startsWith("@") ? (holder.slice(1) as NodePrefix) : undefined;

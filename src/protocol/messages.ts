@@ -123,7 +123,8 @@ export const definitions = {
   objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: 4 * MIB }),
   /** As `objectSettle`, from the worker that made it: its owner may be computing. Makes it known as well, if its owner has not yet. */
   objectResult: def(29, "worker", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
-  objectSettle: def(31, "owner", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
+  /** `by`: the process of another node that has stored it. */
+  objectSettle: def(31, "owner", "node", { id: objectId, payload, by: optional(processId) }, { key: "id", limit: 4 * MIB }),
   /** The sender holds it once more. */
   refAdd: def(32, "owner", "node", { id: str<ObjectId | ActorId>(128) }),
   /** The sender gives up `count` of its own holds. */

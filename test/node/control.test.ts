@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Control } from "../../src/core/control/control.ts";
 import type { ActorRequest } from "../../src/core/node/admission.ts";
-import type { ActorId, FunctionId, JobId, ObjectId, ProcessId } from "../../src/protocol/ids.ts";
+import type { ActorId, FunctionId, JobId, ProcessId } from "../../src/protocol/ids.ts";
 import type { ActorOptions, ActorStatus, Body, DeathReason, MessageName } from "../../src/protocol/messages.ts";
 import { amounts, shape } from "./node-harness.ts";
 
@@ -17,16 +17,20 @@ class Harness {
   readonly sent: { to: ProcessId; name: MessageName; body: object }[] = [];
   readonly places: ActorRequest[] = [];
   readonly unplaced: { actorId: ActorId; epoch: number; end: { kill: DeathReason } | { gently: string } }[] = [];
-  readonly held = new Map<string, number>();
-  readonly credits: string[] = [];
+  readonly over: ActorId[] = [];
+  readonly given: string[] = [];
+  readonly aliases: string[] = [];
   #workers = 0;
   readonly control = new Control({
     send: (to, name, body) => void this.sent.push({ to, name, body }),
     place: (request) => void this.places.push(request),
     unplace: (actorId, epoch, end) => void this.unplaced.push({ actorId, epoch, end }),
-    hold: (ids) => ids.forEach((id) => this.held.set(id, (this.held.get(id) ?? 0) + 1)),
-    release: (ids) => ids.forEach((id) => this.held.set(id, (this.held.get(id) ?? 0) - 1)),
-    credit: (to, ids) => void this.credits.push(...ids.map((id) => `${id} to ${to}`)),
+    over: (id) => void this.over.push(id),
+    give: (id, to, name, body) => {
+      this.given.push(`${id} to ${to}`);
+      this.sent.push({ to, name, body });
+    },
+    alias: (id, alias) => void this.aliases.push(`${alias} is ${id}`),
   });
 
   declare(name: string, options: Partial<ActorOptions> = {}, from = A): ActorId {
@@ -237,7 +241,7 @@ test("a name belongs to one actor at a time", () => {
   h.control.byName(B, 1, "x", "n");
   const answer = h.sent.at(-1)!.body as Body<"answer">;
   assert.equal((JSON.parse(answer.body!) as { actorId: string }).actorId, id);
-  assert.deepEqual(h.credits, [`${id} to ${B}`]);
+  assert.deepEqual(h.given, [`${id} to ${B}`]);
   h.control.kill({ actorId: id, noRestart: true });
   h.control.byName(B, 2, "x", "n");
   assert.equal((h.sent.at(-1)!.body as Body<"answer">).failure?.code, "ACTOR_NOT_FOUND");
@@ -250,12 +254,13 @@ test("getIfExists: the new id means the old actor, and holds it", () => {
   const alias = h.declare("2", { name: "x", getIfExists: true }, B);
   const told = h.sent.find((each) => each.to === B)!.body as Body<"actorState">;
   assert.deepEqual([told.actorId, told.actualId, told.status.kind], [alias, id, "alive"]);
-  assert.equal(h.held.get(id), 1);
+  assert.deepEqual(h.aliases, [`${alias} is ${id}`]);
   h.lose(worker);
   assert.deepEqual(h.kinds(B).at(-1), "restarting 2");
-  h.control.unheld(alias);
+  h.control.unheld(id, 0);
+  assert.notEqual(h.control.actors()[0]!.phase, "dead", "its home had not heard of the alias when it said so");
+  h.control.unheld(alias, 0);
   h.control.check();
-  assert.equal(h.held.get(id), 0);
   assert.notEqual(h.control.actors()[0]!.phase, "dead", "the alias went, not the actor");
   h.start(id);
   assert.deepEqual(h.kinds(B), []);
@@ -267,42 +272,25 @@ test("getIfExists: the new id means the old actor, and holds it", () => {
 test("it ends when no handle is left, unless it is detached", () => {
   const h = new Harness();
   const { id } = h.alive("1");
-  h.control.unheld(id);
+  h.control.unheld(id, 0);
   assert.match(h.dead().reason.message, /no handle/);
   const detached = h.declare("2", { detached: true, name: "d" });
-  assert.equal(h.held.get(detached), 1, "the node itself holds it");
+  h.over.length = 0;
   h.control.kill({ actorId: detached, noRestart: true });
-  assert.equal(h.held.get(detached), 0);
+  assert.deepEqual(h.over, [detached], "its home, which holds it, is told");
 });
 
-test("what it was made from is held while it may start again, and credited to each worker", () => {
+test("its home is told once it does not start again, and of one that will not start what it was to be made from is not needed", () => {
   const h = new Harness();
-  const stored = `${A}-9-p` as ObjectId;
-  const [inner, nested] = [`${A}-7-p`, `${A}-8-p`] as ObjectId[];
-  const id = h.declare("1", { maxRestarts: 1 });
-  h.create(id, {
-    argRefs: [nested!],
-    argPayloads: [
-      { index: 0, payload: { kind: "stored", id: stored, size: 1 } },
-      { index: 1, payload: { kind: "inline", bytes: new Uint8Array(), refs: [inner!] } },
-    ],
-  });
-  assert.deepEqual(
-    [stored, inner, nested].map((ref) => h.held.get(ref!)),
-    [1, 1, 1],
-  );
-  const first = h.start(id);
-  h.lose(first);
-  const second = h.start(id);
-  assert.deepEqual(
-    h.credits,
-    [first, second].flatMap((worker) => [`${nested} to ${worker}`, `${inner} to ${worker}`]),
-  );
-  h.lose(second);
-  assert.deepEqual(
-    [stored, inner, nested].map((ref) => h.held.get(ref!)),
-    [0, 0, 0],
-  );
+  const { id, worker } = h.alive("1", { maxRestarts: 1 });
+  h.lose(worker);
+  assert.deepEqual(h.over, []);
+  h.lose(h.start(id));
+  assert.deepEqual(h.over, [id]);
+  const { id: named } = h.alive("2", { name: "x" });
+  const alias = h.declare("3", { name: "x", getIfExists: true }, B);
+  h.create(alias, {}, B);
+  assert.deepEqual(h.over, [id, alias], `not ${named}`);
 });
 
 test("its maker's end before its arguments came is its own, after that not", () => {

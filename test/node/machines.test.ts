@@ -89,7 +89,7 @@ const acts: ((w: World, a: number, b: number) => void)[] = [
     w.actors.push(actorId);
     const name = b % 3 === 0 ? `name${b % 2}` : undefined;
     w.run(({ refs, control }) => {
-      refs.declared(actorId, DRIVERS[driver]!);
+      refs.declared(actorId, DRIVERS[driver]!, false);
       control.declare(DRIVERS[driver]!, {
         actorId,
         jobId: `${JOB}${driver}` as JobId,

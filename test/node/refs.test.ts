@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RefId } from "../../src/core/refs/record.ts";
+import { creationRefs, creditedRefs } from "../../src/core/refs/creation.ts";
 import { RefTable } from "../../src/core/refs/refs.ts";
 import type { ActorId, ObjectId, ProcessId, WayId } from "../../src/protocol/ids.ts";
 import type { Body, Payload } from "../../src/protocol/messages.ts";
@@ -28,6 +29,8 @@ class Harness {
     },
     freeStored: (id) => void this.freed.push(id),
     actorUnheld: (id) => void this.unheld.push(id),
+    tell: assert.fail,
+    relayCame: assert.fail,
   });
 
   /** What `to` was told since the last look: the kind of payload or the code of the failure. */
@@ -164,11 +167,51 @@ test("credited and dropped before its escape was read: the escape still makes it
   assert.equal(h.table.holders(id)?.get(A), 1);
 });
 
+test("what an actor was made from is held until it is over, and a detached one by its node", () => {
+  const h = new Harness();
+  const [a, detached] = [actor("1"), actor("2")];
+  const [stored, inner, nested] = [object("7"), object("8"), object("9")];
+  h.table.declared(a, A, false);
+  h.table.declared(detached, A, true);
+  for (const id of [stored, inner, nested]) h.table.escape(A, { id, payload: inline() });
+  const argPayloads = [
+    { index: 0, payload: { kind: "stored" as const, id: stored, size: 1 } },
+    { index: 1, payload: inline(inner) },
+  ];
+  assert.deepEqual(creditedRefs({ argRefs: [nested], argPayloads }), [nested, inner], "what is in the store is only read");
+  h.table.created(a, creationRefs({ argRefs: [nested], argPayloads }));
+  for (const id of [stored, inner, nested, detached]) h.drop(A, id);
+  assert.equal(h.table.size, 5);
+  h.table.actorOver(a);
+  assert.equal(h.table.size, 2);
+  h.drop(A, a);
+  assert.deepEqual(h.unheld, [a]);
+  h.table.actorOver(detached);
+  assert.equal(h.table.size, 0);
+});
+
+test("an alias holds what it means, and that it was given to somebody is counted", () => {
+  const h = new Harness();
+  const [a, alias] = [actor("1"), actor("2")];
+  h.table.declared(a, A, false);
+  h.table.declared(alias, B, true);
+  h.table.created(alias, [object("1")]);
+  h.table.alias(alias, a);
+  h.table.created(alias, [object("2")]);
+  h.drop(A, a);
+  assert.equal(h.table.size, 2, "nothing that the alias was to be made from is held");
+  h.table.give(a, C);
+  h.drop(B, alias);
+  assert.deepEqual(h.unheld, [alias]);
+  h.drop(C, a);
+  assert.deepEqual(h.unheld, [alias, a]);
+});
+
 test("a chain of containers is freed to its end, stored bytes and actors included", () => {
   const h = new Harness();
   const depth = 20_000;
   const a = actor("1");
-  h.table.declared(a, A);
+  h.table.declared(a, A, false);
   h.table.sealed(object("0"), A, 10, [a]);
   h.drop(A, a);
   for (let i = 1; i < depth; i++) {
@@ -401,7 +444,7 @@ function apply(h: Harness, [kind, p, n, m]: Op): void {
   else if (kind === "drop") h.table.drop(process, { id: idOf(n), count: 1 + (m % 2) });
   else if (kind === "process") {
     if (m === 0) h.table.processLost(process);
-  } else if (!isObject) h.table.declared(idOf(n) as ActorId, process);
+  } else if (!isObject) h.table.declared(idOf(n) as ActorId, process, m === 1);
   else if (kind === "escape") h.table.escape(processes[n % 3]!, { id, payload: m % 2 === 0 ? inline(...contents) : undefined });
   else if (kind === "settle") h.table.settle({ id, payload: inline(...contents) });
   else if (kind === "seal") h.table.sealed(id, process, 1, contents);
@@ -423,6 +466,7 @@ test("after any history the counts are exact, and when all processes are gone th
         h.table.check();
       }
       for (const process of processes) h.table.processLost(process);
+      for (let n = 8; n < 12; n++) h.table.actorOver(idOf(n) as ActorId);
       h.table.check();
       assert.equal(h.table.size, 0);
       assert.ok(h.freed.length <= seals, "nothing is freed that was not sealed");

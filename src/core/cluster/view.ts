@@ -3,7 +3,7 @@
  * node has sent elsewhere since is counted against what is free there, until news of that node comes.
  */
 import { prefixOf } from "../../protocol/ids.ts";
-import type { NodeId } from "../../protocol/ids.ts";
+import type { NodeId, NodePrefix } from "../../protocol/ids.ts";
 import type { NodeView } from "../../protocol/cluster.ts";
 import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { addTo, copyOf, fits, subtractFrom } from "../resources.ts";
@@ -17,7 +17,7 @@ export interface KnownNode {
 export class ClusterView {
   readonly self: NodeId;
   readonly #nodes = new Map<NodeId, KnownNode>();
-  readonly #byPrefix = new Map<string, NodeId>();
+  readonly #byPrefix = new Map<NodePrefix, NodeId>();
 
   constructor(self: NodeId) {
     this.self = self;

@@ -1,5 +1,5 @@
 /** One actor as control knows it: its record, and what others are told of it. */
-import type { ActorId, JobId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, JobId, ProcessId } from "../../protocol/ids.ts";
 import type { ActorOptions, ActorStatus, Body, DeathReason, Failure, LeaseShape, WorkerAddress } from "../../protocol/messages.ts";
 
 /**
@@ -30,6 +30,8 @@ export interface ActorRecord {
   reason: DeathReason | undefined;
   error: Uint8Array | undefined;
   failure: Failure | undefined;
+  /** How often it was given to somebody who asked for it: its home says of which of these it knew. */
+  given: number;
   readonly watchers: Set<ProcessId>;
   /** Declared under another id with `getIfExists`, and means this one. */
   readonly aliases: Map<ActorId, Set<ProcessId>>;
@@ -55,6 +57,7 @@ export function newActor(creator: ProcessId, body: Body<"actorDeclare">): ActorR
     reason: undefined,
     error: undefined,
     failure: undefined,
+    given: 0,
     watchers: new Set([creator]),
     aliases: new Map(),
   };
@@ -70,21 +73,4 @@ export function statusOf(actor: ActorRecord): ActorStatus {
     default:
       return reason === undefined ? { kind: "pending", epoch } : { kind: "restarting", epoch, reason };
   }
-}
-
-/** Objects and actors that it needs to start, each once. */
-export function creationRefs(creation: Body<"actorCreate">): (ObjectId | ActorId)[] {
-  const ids = new Set(creation.argRefs);
-  for (const { payload } of creation.argPayloads) {
-    if (payload.kind === "stored") ids.add(payload.id);
-    else for (const ref of payload.refs ?? []) ids.add(ref);
-  }
-  return [...ids];
-}
-
-/** Those of them that are credited to the worker with the values: what is in the store it only reads. */
-export function creditedRefs(creation: Body<"actorCreate">): (ObjectId | ActorId)[] {
-  const ids = new Set(creation.argRefs);
-  for (const { payload } of creation.argPayloads) if (payload.kind !== "stored") for (const ref of payload.refs ?? []) ids.add(ref);
-  return [...ids];
 }

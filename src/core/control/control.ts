@@ -2,13 +2,13 @@
  * Control: the directory of actors, their names and their life, and the jobs. It says when an actor is placed, started,
  * started again and over; where it runs is the node machine's choice, and who holds it the RefTable's knowledge.
  */
-import type { ActorId, JobId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, JobId, ProcessId } from "../../protocol/ids.ts";
 import { makerOf } from "../../protocol/ids.ts";
 import type { Body, DeathReason, Failure, MessageName } from "../../protocol/messages.ts";
 import { childStrategy } from "../children.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
-import { creationRefs, creditedRefs, newActor, statusOf } from "./actor.ts";
+import { newActor, statusOf } from "./actor.ts";
 import type { ActorRecord } from "./actor.ts";
 
 export interface ControlPort {
@@ -16,11 +16,13 @@ export interface ControlPort {
   /** To the node machine: `placeActor` and `unplaceActor`. */
   place(request: ActorRequest): void;
   unplace(actorId: ActorId, epoch: number, end: { kill: DeathReason } | { gently: string }): void;
-  /** To the RefTable: the node itself holds these, or no longer. */
-  hold(ids: readonly (ObjectId | ActorId)[]): void;
-  release(ids: readonly (ObjectId | ActorId)[]): void;
-  /** To the RefTable: each is credited to a process that is about to get it. */
-  credit(to: ProcessId, ids: readonly (ObjectId | ActorId)[]): void;
+  // To the actor's home, which is where its references are counted (src/core/refs):
+  /** It does not start again: what it was made from is not needed any more. */
+  over(id: ActorId): void;
+  /** A process that asked for it by name holds it from now on, and gets this message. */
+  give<N extends MessageName>(id: ActorId, to: ProcessId, name: N, body: Body<N>): void;
+  /** `alias` was declared and means it: who holds the one holds the other. */
+  alias(id: ActorId, alias: ActorId): void;
 }
 
 const DEAD_MAX = 100_000;
@@ -115,14 +117,13 @@ export class Control {
       return this.#die(actor, { cause: "start-failed", message }, { failure: { code: "ACTOR_NAME_TAKEN", message } });
     }
     if (key !== undefined) this.#names.set(key, actor.id);
-    if (body.options.detached) this.#port.hold([actor.id]);
   }
 
   create(from: ProcessId, body: Body<"actorCreate">): void {
     const actor = this.#actors.get(body.actorId);
-    if (actor === undefined || actor.phase !== "declared" || actor.creator !== from) return;
+    if (actor === undefined || actor.phase === "dead") return this.#port.over(body.actorId);
+    if (actor.phase !== "declared" || actor.creator !== from) return;
     actor.creation = body;
-    this.#port.hold(creationRefs(body));
     this.#place(actor);
   }
 
@@ -158,16 +159,16 @@ export class Control {
     if (actor.worker !== undefined) this.#port.unplace(actor.id, actor.epoch, { kill: reason });
   }
 
-  /** The actor's id and what a handle needs, as JSON; whoever asked holds it once. */
+  /** The actor's id and what a handle needs, as JSON. */
   byName(from: ProcessId, call: number, name: string, namespace: string): void {
     const actor = this.#actors.get(this.#names.get(nameKey(name, namespace))!);
     if (actor === undefined) {
       const message = `there is no actor named ${JSON.stringify(name)} in namespace ${JSON.stringify(namespace)}`;
       return this.#port.send(from, "answer", { call, failure: { code: "ACTOR_NOT_FOUND", message } });
     }
-    this.#port.credit(from, [actor.id]);
+    actor.given++;
     const { id: actorId, className, options } = actor;
-    this.#port.send(from, "answer", { call, body: JSON.stringify({ actorId, className, options }) });
+    this.#port.give(actorId, from, "answer", { call, body: JSON.stringify({ actorId, className, options }) });
   }
 
   // ── from workers ─────────────────────────────────────────────────────────────────────────────
@@ -204,7 +205,6 @@ export class Control {
     actor.worker = placement.worker;
     this.#byWorker.set(placement.worker.processId, actor);
     const { functionId, definition, args, argPayloads, argRefs } = actor.creation!;
-    this.#port.credit(placement.worker.processId, creditedRefs(actor.creation!));
     this.#port.send(placement.worker.processId, "actorStart", {
       actorId: id,
       epoch,
@@ -228,18 +228,18 @@ export class Control {
     this.#die(actor, reason ?? { cause: "start-failed", message: failure.message }, { failure });
   }
 
-  /** No process holds it, and so none has a call open. */
-  unheld(id: ActorId): void {
+  /** No process holds it, and so none has a call open; after it was given to somebody so many times. */
+  unheld(id: ActorId, given: number): void {
     const aliased = this.#aliases.get(id);
     if (aliased !== undefined) {
       this.#aliases.delete(id);
       this.#pastAliases.add(id);
       if (this.#pastAliases.size > DEAD_MAX) this.#pastAliases.delete(this.#pastAliases.values().next().value as ActorId);
       this.#actors.get(aliased)?.aliases.delete(id);
-      return this.#port.release([aliased]);
+      return;
     }
     const actor = this.#actors.get(id);
-    if (actor === undefined || actor.phase === "dead") return;
+    if (actor === undefined || actor.phase === "dead" || actor.given !== given) return;
     this.#end(actor, ended("no handle to it was left"), { gently: "no handle to its actor was left" });
   }
 
@@ -338,8 +338,8 @@ export class Control {
   #alias(from: ProcessId, id: ActorId, actor: ActorRecord): void {
     this.#aliases.set(id, actor.id);
     actor.aliases.set(id, new Set([from]));
-    // Whoever holds the alias holds the actor, through us.
-    this.#port.hold([actor.id]);
+    actor.given++;
+    this.#port.alias(actor.id, id);
     this.#tell(from, id, actor);
   }
 
@@ -387,7 +387,7 @@ export class Control {
   }
 
   #die(actor: ActorRecord, reason: DeathReason, why: { error?: Uint8Array; failure?: Failure } = {}): void {
-    const { creation, options } = actor;
+    const { options } = actor;
     if (actor.worker !== undefined) this.#byWorker.delete(actor.worker.processId);
     this.#pausing.delete(actor);
     actor.phase = "dead";
@@ -398,8 +398,7 @@ export class Control {
     actor.failure = why.failure;
     const named = options.name !== undefined && this.#names.get(nameKey(options.name, options.namespace)) === actor.id;
     if (named) this.#names.delete(nameKey(options.name!, options.namespace));
-    if (creation !== undefined) this.#port.release(creationRefs(creation));
-    if (options.detached && why.failure?.code !== "ACTOR_NAME_TAKEN") this.#port.release([actor.id]);
+    this.#port.over(actor.id);
     this.#publish(actor);
     actor.watchers.clear();
     this.#dead.add(actor.id);

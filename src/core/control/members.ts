@@ -5,7 +5,7 @@
  * Nodes are told of each other in batches, so that the cost of news is that of its readers, not of its number.
  */
 import { prefixOf } from "../../protocol/ids.ts";
-import type { NodeId } from "../../protocol/ids.ts";
+import type { NodeId, NodePrefix } from "../../protocol/ids.ts";
 import type { NodeView } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, Failure } from "../../protocol/messages.ts";
 import { equal } from "../resources.ts";
@@ -38,7 +38,7 @@ export class Members {
   /** Counts incarnations of control, for nodes to tell them apart. */
   readonly epoch: number;
   readonly #members = new Map<NodeId, Member>();
-  readonly #prefixes = new Map<string, NodeId>();
+  readonly #prefixes = new Map<NodePrefix, NodeId>();
   readonly #news = new Set<NodeId>();
   #newsAt: number | undefined;
 

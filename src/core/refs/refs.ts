@@ -4,11 +4,17 @@
  *
  * Connections are read in any order among each other, so news of an id may come before the record itself: whatever
  * comes first makes the record. News of a freed id is told from that by a bounded memory of freed ids.
+ *
+ * On a cluster each node has a table, which is the whole truth for the node's own processes. The home of an id is the node of its
+ * maker. Of an id with another home the table has a borrowed record: who holds it here; what it is, its home knows and is asked. As long as
+ * something here holds it the node holds it at its home, in its own name (borrows.ts).
  */
-import { makerOf } from "../../protocol/ids.ts";
-import type { ActorId, ObjectId, ProcessId } from "../../protocol/ids.ts";
-import type { Body, Failure, Payload } from "../../protocol/messages.ts";
-import { isActor, RefRecord } from "./record.ts";
+import { holderOf, homeOf, makerOf, nodeOfHolder, prefixOf } from "../../protocol/ids.ts";
+import type { ActorId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { Body, MessageName } from "../../protocol/messages.ts";
+import { isActor } from "./record.ts";
+import type { RefRecord } from "./record.ts";
+import { contentsOf, freedFailure, ownerGone, Records } from "./records.ts";
 import type { RefId } from "./record.ts";
 import { Ways } from "./ways.ts";
 
@@ -16,93 +22,83 @@ export interface RefPort {
   send<N extends "objectState" | "refLost" | "taskCancel">(to: ProcessId, name: N, body: Body<N>): void;
   /** The store may take its bytes back. */
   freeStored(id: ObjectId): void;
-  /** Nobody holds the actor any more. */
-  actorUnheld(id: ActorId): void;
+  /** Nobody holds the actor any more. `given`: how often control has said so far that it gave it to somebody. */
+  actorUnheld(id: ActorId, given: number): void;
+  /** To the table of another node. */
+  tell<N extends RefNews>(to: NodePrefix, name: N, body: Body<N>): void;
+  /** What a process of this node says goes on to another. */
+  relayCame(to: NodePrefix, from: ProcessId, body: Body<"refCame">): void;
 }
 
-const FREED_MAX = 100_000;
+/** What tables say to each other. */
+export type RefNews = Extract<
+  MessageName,
+  | "refsHold"
+  | "refsHeld"
+  | "refsDrop"
+  | "refFetch"
+  | "refState"
+  | "objectSealed"
+  | "objectCopy"
+  | "objectFree"
+  | "objectLocated"
+  | "refAlias"
+>;
+
 const LOST_MAX = 100_000;
-
-/** Ids by process; empty sets are dropped. */
-class Index {
-  readonly #sets = new Map<ProcessId, Set<RefId>>();
-
-  add(process: ProcessId, id: RefId): void {
-    const set = this.#sets.get(process);
-    if (set === undefined) this.#sets.set(process, new Set([id]));
-    else set.add(id);
-  }
-
-  delete(process: ProcessId, id: RefId): void {
-    const set = this.#sets.get(process);
-    if (set?.delete(id) && set.size === 0) this.#sets.delete(process);
-  }
-
-  has(process: ProcessId, id: RefId): boolean {
-    return this.#sets.get(process)?.has(id) ?? false;
-  }
-
-  take(process: ProcessId): RefId[] {
-    const set = this.#sets.get(process);
-    this.#sets.delete(process);
-    return set === undefined ? [] : [...set];
-  }
-
-  get size(): number {
-    let size = 0;
-    for (const set of this.#sets.values()) size += set.size;
-    return size;
-  }
-}
 
 export class RefTable {
   readonly #port: RefPort;
-  readonly #records = new Map<RefId, RefRecord>();
-  /** Freed ids, and whether their owner had made them known: only then is another escape a repeat. */
-  readonly #freed = new Map<RefId, boolean>();
-  readonly #lost = new Set<ProcessId>();
-  readonly #heldBy = new Index();
-  readonly #fetchedBy = new Index();
-  /** Objects that their maker has yet to settle. */
-  readonly #pendingOf = new Index();
+  readonly #r: Records;
   readonly #ways: Ways;
+  readonly #forgotten = new Set<NodePrefix>();
 
-  constructor(port: RefPort) {
+  /** `self`: this node, where there are others. */
+  constructor(port: RefPort, self?: NodePrefix) {
     this.#port = port;
+    this.#r = new Records(port, self);
     this.#ways = new Ways(
       {
-        hold: (ids) => this.#parcelled(ids),
-        release: (ids) => this.#arrived(ids),
+        hold: (ids) => this.#r.parcelled(ids),
+        release: (ids) => this.#r.arrived(ids),
         ask: (receiver, way, opener, from) => port.send(receiver, "refLost", { way, opener, from }),
       },
-      (process) => this.#lost.has(process),
+      (process) => this.#r.lost.has(process) || this.#forgotten.has(prefixOf(process)),
     );
   }
 
   get size(): number {
-    return this.#records.size;
+    return this.#r.records.size;
+  }
+
+  /** Holds elsewhere that are not confirmed, and what waits for them. */
+  get unconfirmed(): number {
+    return this.#r.borrows.waiting;
   }
 
   // ── what objects are ─────────────────────────────────────────────────────────────────────────
 
   escape(from: ProcessId, body: Body<"objectEscape">): void {
     const { id } = body;
-    if (this.#freed.get(id) === true || this.#lost.has(from)) return;
-    const record = this.#revived(id);
+    if (this.#r.freed.get(id) === true || this.#r.lost.has(from)) return;
+    const record = this.#r.revived(id);
     if (!record.escaped) {
       record.escaped = true;
-      this.#credit(record, from, 1);
+      this.#r.credit(record, from, 1);
     }
-    if (body.payload !== undefined) this.#settle(record, body.payload);
-    this.#freeUnheld([record]);
+    if (body.payload !== undefined) this.#r.settle(record, body.payload);
+    this.#r.done([record]);
   }
 
   settle(body: Body<"objectSettle">): void {
-    const record = this.#records.get(body.id);
+    const record = this.#r.records.get(body.id);
     if (record === undefined) return;
-    this.#settle(record, body.payload);
+    if (body.by !== undefined) record.madeAt = prefixOf(body.by);
+    this.#r.settle(record, body.payload);
+    // The node that had made it has died before it could say so.
+    if (record.madeAt !== undefined && this.#r.goneNodes.has(record.madeAt)) this.#r.neverCame(record, record.madeAt);
     // Only those who asked may have kept it, and they have their answer.
-    this.#freeUnheld([record]);
+    this.#r.done([record]);
   }
 
   /**
@@ -112,289 +108,337 @@ export class RefTable {
   result(body: Body<"objectResult">): void {
     const { id, payload } = body;
     const maker = makerOf(id);
-    if (this.#freed.get(id) === true || this.#lost.has(maker)) return;
+    if (this.#r.freed.get(id) === true || this.#r.lost.has(maker)) return;
     // What is inside is under way to the owner, or held by it, until the owner has settled this object itself.
-    if (payload.kind !== "stored" && payload.refs?.some((ref) => !this.#records.has(ref))) return;
-    const record = this.#revived(id);
+    if (payload.kind !== "stored" && payload.refs?.some((ref) => !this.#r.records.has(ref))) return;
+    const record = this.#r.revived(id);
     if (!record.escaped) {
       record.escaped = true;
-      this.#credit(record, maker, 1);
+      this.#r.credit(record, maker, 1);
     }
     // Of one that failed already its maker has died, and the refs inside may be gone.
-    if (!record.settled) this.#settle(record, payload);
-    this.#freeUnheld([record]);
+    if (!record.settled) this.#r.settle(record, payload);
+    this.#r.done([record]);
   }
 
   /** The store has its bytes; `holder` holds it once. A second seal is another run of its task, and counts again. */
   sealed(id: ObjectId, holder: ProcessId, size: number, contains: readonly RefId[]): void {
-    const record = this.#revived(id);
+    const record = this.#r.revived(id);
     record.stored = true;
-    if (record.payload === undefined) {
-      this.#contain(record, contains);
-      this.#become(record, { kind: "stored", id, size }, undefined);
+    this.#r.isStored(record, size, contains);
+    this.#r.credit(record, holder, 1);
+    if (record.borrowed) {
+      record.primary = true;
+      // Its home frees what it hears of and nobody holds.
+      this.#r.borrows.flush();
+      if (this.#r.goneNodes.has(homeOf(id))) this.#r.freeBytes(record);
+      else this.#port.tell(homeOf(id), "objectSealed", { id, size, contains: [...contains] });
     }
-    this.#credit(record, holder, 1);
-    this.#freeUnheld([record]);
+    this.#r.done([record]);
   }
 
-  /** Its bytes are gone. It may be sealed again. */
+  /** Its bytes in this node's store are gone. It may be sealed again. */
   objectLost(id: ObjectId, why: string): void {
-    const record = this.#records.get(id);
+    const record = this.#r.records.get(id);
     if (record === undefined || record.payload?.kind !== "stored" || record.payload.id !== id) return;
     record.stored = false;
-    const contents = this.#uncontain(record);
-    this.#become(record, undefined, { code: "OBJECT_LOST", message: `object ${id} is lost: ${why}` });
-    this.#freeUnheld(contents);
+    if (record.borrowed) {
+      record.primary = false;
+      this.#port.tell(homeOf(id), "objectCopy", { id, there: false, reason: why });
+      this.#r.done([record]);
+    } else if (!record.somewhere) this.#r.done(this.#r.lose(record, why));
   }
 
-  /** Of an actor, at its declaration: whoever made it holds it once. */
-  declared(id: ActorId, holder: ProcessId): void {
-    if (this.#freed.get(id) === true) return;
-    const record = this.#revived(id);
+  // ── actors ───────────────────────────────────────────────────────────────────────────────────
+
+  /** At its declaration: whoever made it holds it once. One that is detached is held until it is over. */
+  declared(id: ActorId, holder: ProcessId, detached: boolean): void {
+    if (this.#r.freed.get(id) === true) return;
+    const record = this.#r.revived(id);
     if (record.escaped) return;
     record.escaped = true;
-    this.#credit(record, holder, 1);
-    this.#freeUnheld([record]);
+    this.#r.credit(record, holder, 1);
+    if (detached) this.#r.credit(record, this.#r.keeper, 1);
+    this.#r.done([record]);
+  }
+
+  /** What it is made from, which is held until it is over: it may start again. */
+  created(id: ActorId, refs: readonly RefId[]): void {
+    const record = this.#r.records.get(id);
+    if (record === undefined || record.alias || record.contents.length > 0) return;
+    this.#r.contain(record, refs);
+    this.#r.done([]);
+  }
+
+  /** It does not start again. */
+  actorOver(id: ActorId): void {
+    this.#r.given.delete(id);
+    const record = this.#r.records.get(id);
+    if (record === undefined || record.alias) return;
+    const contents = this.#r.uncontain(record);
+    this.#r.credit(record, this.#r.keeper, -(record.holders.get(this.#r.keeper) ?? 0));
+    this.#r.done([record, ...contents]);
+  }
+
+  /** Control gives an actor of this home to a process that asked for it. One of another node's `adopts` it when it hears of that. */
+  give(id: ActorId, to: ProcessId): void {
+    this.#giveTo(id, this.#r.isHere(to) ? to : holderOf(prefixOf(to)));
+    this.#r.done([]);
+  }
+
+  /** A process of this node is given an id, which its home has counted as held by this node. */
+  adopt(id: RefId, to: ProcessId): void {
+    const record = this.#adopted(id);
+    this.#r.credit(record, to, 1);
+    this.#r.done([record]);
+  }
+
+  /** `alias` was declared and means an actor of this home: who holds the one holds the other. */
+  alias(alias: ActorId, actual: ActorId): void {
+    const home = homeOf(alias);
+    if (this.#r.self !== undefined && home !== this.#r.self) {
+      this.#giveTo(actual, holderOf(home));
+      this.#port.tell(home, "refAlias", { alias, actorId: actual });
+    } else {
+      const record = this.#giveTo(actual, this.#r.keeper);
+      this.#isAlias(alias, actual);
+      this.#r.credit(record, this.#r.keeper, -1);
+      this.#r.done([record]);
+    }
+  }
+
+  /** The same, of an actor of another home. */
+  aliasOf({ alias, actorId }: Body<"refAlias">): void {
+    const record = this.#adopted(actorId);
+    this.#isAlias(alias, actorId);
+    this.#r.done([record]);
+  }
+
+  #giveTo(id: ActorId, holder: ProcessId): RefRecord {
+    this.#r.given.set(id, (this.#r.given.get(id) ?? 0) + 1);
+    const record = this.#r.revived(id);
+    record.escaped = true;
+    this.#r.credit(record, holder, 1);
+    return record;
+  }
+
+  #adopted(id: RefId): RefRecord {
+    const record = this.#r.record(id);
+    if (record.borrowed && !this.#r.goneNodes.has(homeOf(id))) record.credits++;
+    return record;
+  }
+
+  #isAlias(alias: ActorId, actual: ActorId): void {
+    const record = this.#r.records.get(alias);
+    if (record === undefined) return;
+    const before = this.#r.uncontain(record);
+    record.alias = true;
+    this.#r.contain(record, [actual]);
+    this.#r.credit(record, this.#r.keeper, -(record.holders.get(this.#r.keeper) ?? 0));
+    this.#r.done([record, ...before]);
   }
 
   // ── who holds them ───────────────────────────────────────────────────────────────────────────
 
   add(id: RefId, holder: ProcessId): void {
-    // What was stored and freed may be made again by another run, and is known to its owner before the news of it is here.
-    if (!this.#lost.has(holder) && this.#freed.get(id) !== true) this.#credit(this.#record(id), holder, 1);
+    this.#r.add(id, holder);
+    this.#r.borrows.flush();
   }
 
   /** More than it holds is nothing: what it wanted to hold was freed before it said so. */
   drop(from: ProcessId, { id, count }: Body<"refDrop">): void {
-    const record = this.#records.get(id);
+    const record = this.#r.records.get(id);
     const held = record?.holders.get(from);
     if (record === undefined || held === undefined) return;
-    this.#credit(record, from, -Math.min(held, count));
-    this.#freeUnheld([record]);
+    this.#r.credit(record, from, -Math.min(held, count));
+    this.#r.done([record]);
   }
 
   /** Refs are on their way to a process: until they have come, the way holds them. */
   sent(from: ProcessId, body: Body<"refSent">): void {
     this.#ways.sent(from, body);
+    this.#r.borrows.flush();
   }
 
   came(from: ProcessId, body: Body<"refCame">): void {
     this.#ways.came(from, body);
+    // The parcels are held by the table of their sender: it hears of it when what they were kept as here is held at its home.
+    if (!this.#r.isHere(body.to)) this.#r.borrows.release(() => this.#port.relayCame(prefixOf(body.to), from, body));
+    this.#r.borrows.flush();
   }
 
   /** A process is gone: what it held is not held by it, and what only it could make will not come. */
   processLost(process: ProcessId): void {
-    this.#lost.add(process);
-    if (this.#lost.size > LOST_MAX) this.#lost.delete(this.#lost.values().next().value as ProcessId);
-    const touched: RefRecord[] = [];
+    remember(this.#r.lost, process);
     this.#ways.processLost(process);
-    for (const id of this.#fetchedBy.take(process)) {
-      const record = this.#records.get(id)!;
-      record.fetchers!.delete(process);
-      touched.push(record);
-    }
-    for (const id of this.#pendingOf.take(process)) {
-      const record = this.#records.get(id)!;
+    const touched = [...this.#clearFetches(process), ...this.#clearHolds(process)];
+    for (const id of this.#r.pendingOf.take(process)) {
+      const record = this.#r.records.get(id)!;
       const message = `the process that owned object ${id} is gone, so the object will never be made`;
-      this.#become(record, undefined, { code: "OWNER_DIED", message });
+      this.#r.become(record, undefined, { code: "OWNER_DIED", message });
       touched.push(record);
     }
-    for (const id of this.#heldBy.take(process)) {
-      const record = this.#records.get(id)!;
-      record.holders.delete(process);
+    this.#r.done(touched);
+  }
+
+  #clearFetches(of: ProcessId): RefRecord[] {
+    const touched = this.#r.fetchedBy.take(of).map((id) => this.#r.records.get(id)!);
+    for (const record of touched) record.fetchers!.delete(of);
+    return touched;
+  }
+
+  #clearHolds(holder: ProcessId): RefRecord[] {
+    const touched: RefRecord[] = [];
+    for (const id of this.#r.heldBy.take(holder)) {
+      const record = this.#r.records.get(id)!;
+      record.holders.delete(holder);
       touched.push(record);
     }
-    this.#freeUnheld(touched);
+    return touched;
   }
 
   // ── who asks for them ────────────────────────────────────────────────────────────────────────
 
   fetch(from: ProcessId, body: Body<"objectFetch">): void {
-    const { id } = body;
-    if (this.#freed.has(id)) return this.#port.send(from, "objectState", { id, failure: freedFailure(id) });
-    const record = this.#record(id);
-    if (record.settled) {
-      this.#answer(record, from);
-      return this.#freeUnheld([record]);
-    }
-    (record.fetchers ??= new Set()).add(from);
-    this.#fetchedBy.add(from, id);
+    this.#r.fetch(from, body.id);
+    this.#r.borrows.flush();
   }
 
   fetchCancel(from: ProcessId, body: Body<"objectFetchCancel">): void {
-    const record = this.#records.get(body.id);
+    const record = this.#r.records.get(body.id);
     if (!record?.fetchers?.delete(from)) return;
-    this.#fetchedBy.delete(from, body.id);
-    this.#freeUnheld([record]);
+    this.#r.fetchedBy.delete(from, body.id);
+    this.#r.done([record]);
   }
 
   /** Its maker alone knows what makes it; of a maker that is gone there is nothing to cancel. */
   cancel(body: Body<"objectCancel">): void {
     const maker = makerOf(body.id);
-    if (!this.#lost.has(maker)) this.#port.send(maker, "taskCancel", body);
+    if (!this.#r.lost.has(maker)) this.#port.send(maker, "taskCancel", body);
   }
 
-  /** Holders and their counts, for listings and tests. */
+  /** Where are its bytes? Told to that node, which may be this one, by `objectLocated`: at once, or as soon as they are somewhere. */
+  locate(from: NodePrefix, id: ObjectId): void {
+    const record = this.#r.records.get(id);
+    if (record === undefined) return this.#port.tell(from, "objectLocated", { id, size: 0, nodes: [], failure: freedFailure(id) });
+    (record.locators ??= new Set()).add(from);
+    this.#r.tellLocators(record);
+  }
+
+  // ── what other tables say ────────────────────────────────────────────────────────────────────
+
+  holdFor(from: NodePrefix, { seq, ids }: Body<"refsHold">): void {
+    if (this.#r.goneNodes.has(from)) return;
+    for (const id of ids) this.#r.add(id, holderOf(from));
+    this.#port.tell(from, "refsHeld", { seq });
+  }
+
+  holdConfirmed(from: NodePrefix, { seq }: Body<"refsHeld">): void {
+    this.#r.borrows.held(from, seq);
+  }
+
+  dropFor(from: NodePrefix, { refs }: Body<"refsDrop">): void {
+    for (const body of refs) this.drop(holderOf(from), body);
+  }
+
+  fetchFor(from: NodePrefix, id: ObjectId): void {
+    if (!this.#r.goneNodes.has(from)) this.#r.fetch(holderOf(from), id);
+  }
+
+  /** From its home: what it is. */
+  state({ id, payload, failure }: Body<"refState">): void {
+    const record = this.#r.records.get(id);
+    if (!record?.borrowed) return;
+    record.asked = false;
+    if (payload !== undefined && record.payload === undefined) this.#r.contain(record, contentsOf(id, payload));
+    this.#r.become(record, record.payload ?? payload, failure);
+    // It may be made again: whoever asks later asks its home again.
+    record.failure = undefined;
+    this.#r.done([record]);
+  }
+
+  sealedAt(from: NodePrefix, { id, size, contains }: Body<"objectSealed">): void {
+    if (this.#r.goneNodes.has(from)) return;
+    const record = this.#r.revived(id);
+    (record.locations ??= new Set()).add(from);
+    this.#r.isStored(record, size, contains);
+    this.#r.done([record]);
+  }
+
+  copiedAt(from: NodePrefix, { id, there, reason }: Body<"objectCopy">): void {
+    const record = this.#r.records.get(id);
+    if (there && !this.#r.goneNodes.has(from)) {
+      if (record === undefined) this.#r.borrows.free(from, id);
+      else (record.locations ??= new Set()).add(from);
+    } else if (record?.locations?.delete(from)) {
+      if (!record.somewhere) return this.#r.done(this.#r.lose(record, reason ?? `node ${from} does not have its bytes any more`));
+    }
+    this.#r.borrows.flush();
+  }
+
+  /** From their home: nobody holds them. */
+  freedAtHome({ ids }: Body<"objectFree">): void {
+    for (const id of ids) {
+      const record = this.#r.records.get(id);
+      if (record === undefined) this.#port.freeStored(id);
+      else {
+        this.#r.freeBytes(record);
+        this.#r.done([record]);
+      }
+    }
+  }
+
+  /**
+   * A node is gone with all its processes, and every link to it has ended. What it held, and what was under way to it, is held until `nodeForgotten`: its processes
+   * may have given it to others, whose own holds are under way.
+   */
+  nodeLost(node: NodePrefix): void {
+    remember(this.#r.goneNodes, node);
+    this.#r.borrows.homeLost(node);
+    const touched = this.#clearFetches(holderOf(node));
+    for (const record of this.#r.records.values()) {
+      record.locators?.delete(node);
+      if (record.madeAt === node) {
+        this.#r.neverCame(record, node);
+        touched.push(record);
+      }
+      if (record.locations?.delete(node) && !record.somewhere) touched.push(...this.#r.lose(record, `node ${node}, which had it, is gone`));
+      if (!record.borrowed || homeOf(record.id) !== node) continue;
+      record.credits = 0;
+      if (record.primary) this.#r.freeBytes(record);
+      if (!isActor(record.id) && (record.payload === undefined || record.payload.kind === "stored")) {
+        touched.push(...this.#r.uncontain(record));
+        this.#r.become(record, undefined, ownerGone(record.id, node));
+      }
+      touched.push(record);
+    }
+    this.#r.done(touched);
+  }
+
+  /** Some seconds after `nodeLost`. */
+  nodeForgotten(node: NodePrefix): void {
+    remember(this.#forgotten, node);
+    this.#ways.nodeLost(node);
+    this.#r.done(this.#clearHolds(holderOf(node)));
+  }
+
+  // ── for listings and tests ───────────────────────────────────────────────────────────────────
+
+  /** Holders and their counts. */
   holders(id: RefId): ReadonlyMap<ProcessId, number> | undefined {
-    return this.#records.get(id)?.holders;
+    return this.#r.records.get(id)?.holders;
   }
 
   /** Throws unless every count is what a recount gives. */
   check(): void {
-    const containers = new Map<RefId, number>();
     const parcels = new Map<RefId, number>();
     this.#ways.check((id) => parcels.set(id, (parcels.get(id) ?? 0) + 1));
-    let holds = 0;
-    let fetches = 0;
-    let pending = 0;
-    for (const [id, record] of this.#records) {
-      if (!record.held && (record.fetchers?.size ?? 0) === 0) throw new Error(`object ${id} is held by nobody and not freed`);
-      for (const content of record.contents) containers.set(content, (containers.get(content) ?? 0) + 1);
-      for (const [process, count] of record.holders) {
-        if (count <= 0) throw new Error(`object ${id} keeps a count of ${count} for ${process}`);
-        if (!this.#heldBy.has(process, id)) throw new Error(`object ${id} is not in the index of its holder ${process}`);
-        if (this.#lost.has(process)) throw new Error(`object ${id} is held by ${process}, which is gone`);
-        holds++;
-      }
-      for (const process of record.fetchers ?? []) {
-        if (record.settled) throw new Error(`object ${id} is settled and ${process} was not told`);
-        if (!this.#fetchedBy.has(process, id)) throw new Error(`the fetch of ${id} by ${process} is not in the index`);
-        fetches++;
-      }
-      if (this.#pendingOf.has(makerOf(id), id)) {
-        if (record.settled) throw new Error(`object ${id} is settled and listed as pending`);
-        pending++;
-      }
-    }
-    for (const [id, record] of this.#records) {
-      const found = parcels.get(id) ?? 0;
-      if (record.parcels !== found) throw new Error(`object ${id} is in ${found} parcels, ${record.parcels} counted`);
-    }
-    for (const [id, count] of containers) {
-      const found = this.#records.get(id)?.containers;
-      if (found !== count) throw new Error(`object ${id} is contained ${count} times, ${found} counted`);
-    }
-    for (const [id, record] of this.#records) {
-      if (record.containers !== (containers.get(id) ?? 0)) throw new Error(`object ${id} counts ${record.containers} containers`);
-    }
-    if (holds !== this.#heldBy.size || fetches !== this.#fetchedBy.size || pending !== this.#pendingOf.size) {
-      throw new Error("an index names objects that are freed");
-    }
-  }
-
-  /** The record, also if its id was freed before: it is made again. */
-  #revived(id: RefId): RefRecord {
-    this.#freed.delete(id);
-    return this.#record(id);
-  }
-
-  #record(id: RefId): RefRecord {
-    let record = this.#records.get(id);
-    if (record !== undefined) return record;
-    record = new RefRecord(id);
-    this.#records.set(id, record);
-    if (isActor(id)) return record;
-    if (this.#lost.has(makerOf(id))) {
-      record.failure = { code: "OWNER_DIED", message: `the process that owned object ${id} is gone` };
-    } else this.#pendingOf.add(makerOf(id), id);
-    return record;
-  }
-
-  #credit(record: RefRecord, holder: ProcessId, count: number): void {
-    if (count === 0 || this.#lost.has(holder)) return;
-    const sum = (record.holders.get(holder) ?? 0) + count;
-    if (sum === 0) {
-      record.holders.delete(holder);
-      this.#heldBy.delete(holder, record.id);
-    } else {
-      record.holders.set(holder, sum);
-      this.#heldBy.add(holder, record.id);
-    }
-  }
-
-  #settle(record: RefRecord, payload: Payload): void {
-    // What lies in the store under this very id is there once it is sealed, and that news may be under way.
-    if (record.payload !== undefined || (payload.kind === "stored" && payload.id === record.id)) return;
-    this.#contain(record, payload.kind === "stored" ? [payload.id] : (payload.refs ?? []));
-    this.#become(record, payload, undefined);
-  }
-
-  #become(record: RefRecord, payload: Payload | undefined, failure: Failure | undefined): void {
-    record.payload = payload;
-    record.failure = failure;
-    this.#pendingOf.delete(makerOf(record.id), record.id);
-    const { fetchers } = record;
-    if (fetchers === undefined) return;
-    record.fetchers = undefined;
-    for (const process of fetchers) {
-      this.#fetchedBy.delete(process, record.id);
-      this.#answer(record, process);
-    }
-  }
-
-  #answer(record: RefRecord, to: ProcessId): void {
-    const id = record.id as ObjectId;
-    const { payload, failure } = record;
-    // What it is given by its own connection it is said to hold at once.
-    if (payload !== undefined && payload.kind !== "stored") for (const ref of new Set(payload.refs)) this.add(ref, to);
-    this.#port.send(to, "objectState", { id, payload, failure });
-  }
-
-  /** They are in a parcel. Gives those that it holds: what was freed already is not held again. */
-  #parcelled(ids: readonly RefId[]): readonly RefId[] {
-    const held = ids.filter((id) => this.#freed.get(id) !== true);
-    for (const id of held) this.#record(id).parcels++;
-    return held;
-  }
-
-  /** The parcel is not under way any more. */
-  #arrived(ids: readonly RefId[]): void {
-    const touched = ids.map((id) => this.#records.get(id)!);
-    for (const record of touched) record.parcels--;
-    this.#freeUnheld(touched);
-  }
-
-  #contain(record: RefRecord, contents: readonly RefId[]): void {
-    for (const id of contents) {
-      this.#freed.delete(id);
-      this.#record(id).containers++;
-    }
-    record.contents = contents;
-  }
-
-  /** Returns what it contained, to be freed if nothing else holds it. */
-  #uncontain(record: RefRecord): RefRecord[] {
-    const contents = record.contents.map((id) => this.#records.get(id)!);
-    for (const content of contents) content.containers--;
-    record.contents = [];
-    return contents;
-  }
-
-  #freeUnheld(candidates: RefRecord[]): void {
-    for (let record = candidates.pop(); record !== undefined; record = candidates.pop()) {
-      const { id } = record;
-      if (record.held || this.#records.get(id) !== record || (!record.escaped && !record.stored && record.fetchers?.size)) continue;
-      this.#records.delete(id);
-      // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
-      if (record.escaped || record.stored) this.#rememberFreed(id, record.escaped);
-      this.#pendingOf.delete(makerOf(id), id);
-      for (const process of record.fetchers ?? []) {
-        this.#fetchedBy.delete(process, id);
-        this.#port.send(process, "objectState", { id: id as ObjectId, failure: freedFailure(id as ObjectId) });
-      }
-      candidates.push(...this.#uncontain(record));
-      if (record.stored) this.#port.freeStored(id as ObjectId);
-      if (isActor(id)) this.#port.actorUnheld(id);
-    }
-  }
-
-  #rememberFreed(id: RefId, escaped: boolean): void {
-    this.#freed.set(id, escaped);
-    if (this.#freed.size > FREED_MAX) this.#freed.delete(this.#freed.keys().next().value as RefId);
+    this.#r.check(parcels);
   }
 }
 
-const freedFailure = (id: ObjectId): Failure => ({
-  code: "OBJECT_LOST",
-  message: `object ${id} was freed: every process had let go of its refs`,
-});
+/** Adds to a set of bounded size; the oldest goes. */
+function remember<T>(set: Set<T>, item: T): void {
+  set.add(item);
+  if (set.size > LOST_MAX) set.delete(set.values().next().value as T);
+}

@@ -6,7 +6,8 @@
  * Parcels of one direction are numbered by counting, on both sides. News of the two processes come in any order among each
  * other. Not who holds an object for good: that is the table's.
  */
-import type { ProcessId, WayId } from "../../protocol/ids.ts";
+import { prefixOf } from "../../protocol/ids.ts";
+import type { NodePrefix, ProcessId, WayId } from "../../protocol/ids.ts";
 import type { Body } from "../../protocol/messages.ts";
 import type { RefId } from "./record.ts";
 
@@ -82,6 +83,11 @@ export class Ways {
       else if (lost.parcels.length === 0) this.#forget(id);
       else this.#port.ask(opener.over ? other.process : opener.process, id, !opener.over, process);
     }
+  }
+
+  /** A node is gone with all its processes. */
+  nodeLost(node: NodePrefix): void {
+    for (const process of [...this.#of.keys()]) if (prefixOf(process) === node) this.processLost(process);
   }
 
   /** Throws unless all is as it should be; tells each id that is held. */

@@ -4,6 +4,7 @@
  */
 import type { Control } from "../../core/control/control.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
+import { creationRefs } from "../../core/refs/creation.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { Between, Body, DeathReason, Handlers } from "../../protocol/messages.ts";
@@ -60,10 +61,13 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
     objectCancel: (body) => refs.cancel(body),
 
     actorDeclare: (body, from) => {
-      refs.declared(body.actorId, from.id);
+      refs.declared(body.actorId, from.id, body.options.detached);
       control.declare(from.id, body);
     },
-    actorCreate: (body, from) => control.create(from.id, body),
+    actorCreate: (body, from) => {
+      refs.created(body.actorId, creationRefs(body));
+      control.create(from.id, body);
+    },
     actorAbandon: (body, from) => control.abandon(from.id, body),
     actorWatch: (body, from) => control.watch(from.id, body),
     actorKill: (body) => control.kill(body),

@@ -5,6 +5,7 @@
 import { Control } from "../../core/control/control.ts";
 import { NodeMachine } from "../../core/node/node.ts";
 import type { NodeConfig } from "../../core/node/state.ts";
+import { creditedRefs } from "../../core/refs/creation.ts";
 import { RefTable } from "../../core/refs/refs.ts";
 import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
@@ -16,8 +17,9 @@ export interface MachineWorld {
   freeStored(id: ObjectId): void;
 }
 
-/** Holds what control holds: no process has this id. */
-const NODE_HOLDER = "node" as ProcessId;
+const alone = (): never => {
+  throw new Error("there is no other node");
+};
 
 export class Machines {
   readonly node: NodeMachine;
@@ -33,15 +35,24 @@ export class Machines {
     this.refs = new RefTable({
       send,
       freeStored: (id) => later(() => world.freeStored(id)),
-      actorUnheld: (id) => later(() => this.control.unheld(id)),
+      actorUnheld: (id, given) => later(() => this.control.unheld(id, given)),
+      tell: alone,
+      relayCame: alone,
     });
     this.control = new Control({
-      send,
+      send: (to, name, body) => {
+        // What a worker is given with its actor it holds at once.
+        if (name === "actorStart") creditedRefs(body as Body<"actorStart">).forEach((id) => this.refs.add(id, to));
+        send(to, name, body);
+      },
       place: (request) => later(() => this.node.placeActor(request, this.now())),
       unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now())),
-      hold: (ids) => ids.forEach((id) => this.refs.add(id, NODE_HOLDER)),
-      release: (ids) => ids.forEach((id) => this.refs.drop(NODE_HOLDER, { id, count: 1 })),
-      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
+      over: (id) => this.refs.actorOver(id),
+      give: (id, to, name, body) => {
+        this.refs.give(id, to);
+        send(to, name, body);
+      },
+      alias: (id, alias) => this.refs.alias(alias, id),
     });
     this.node = new NodeMachine(config, {
       send,
