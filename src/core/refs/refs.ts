@@ -9,7 +9,7 @@
  * maker. Of an id with another home the table has a borrowed record: who holds it here; what it is, its home knows and is asked. As long as
  * something here holds it the node holds it at its home, in its own name (borrows.ts).
  */
-import { holderOf, homeOf, makerOf, nodeOfHolder, prefixOf } from "../../protocol/ids.ts";
+import { holderOf, homeOf, makerOf, prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { isActor } from "./record.ts";
