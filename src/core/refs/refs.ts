@@ -389,8 +389,8 @@ export class RefTable {
   }
 
   /**
-   * A node is gone with all its processes, and every link to it has ended. What it held, and what was under way to it, is held until `nodeForgotten`: its processes
-   * may have given it to others, whose own holds are under way.
+   * A node is gone with all its processes, and every link to it has ended. What it held, and what was under way to it, is held until
+   * `nodeForgotten`: its processes may have given it to others, whose own holds are under way.
    */
   nodeLost(node: NodePrefix): void {
     remember(this.#r.goneNodes, node);
