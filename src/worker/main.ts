@@ -9,4 +9,10 @@ if (config.entry !== undefined) process.argv[1] = config.entry;
 for (const [name, value] of Object.entries(config.envVars ?? {})) process.env[name] = value;
 
 const { Worker } = await import("./worker.ts");
+if (config.preloads.length > 0) {
+  // What it starts itself (`fork`) is to have them too.
+  process.execArgv = [...config.execArgv];
+  const { preload } = await import("./preload.ts");
+  await preload(config.preloads);
+}
 await new Worker(config).start();

@@ -144,6 +144,7 @@ test("GPUs: a lease says which, and its worker is not shared", () => {
   assert.notEqual(grants[0]!.worker.processId, grants[1]!.worker.processId);
   for (const grant of grants) h.blocked(grant, 1);
   h.request("c1");
+  h.pass(20);
   h.helloAll();
   const third = h.grant().worker.processId;
   assert.ok(!grants.some((each) => each.worker.processId === third));
@@ -156,6 +157,7 @@ test("a task that waits gives its CPUs back, keeps the rest, and goes on before 
   h.blocked(outer, 1);
   assert.deepEqual(h.free, { CPU: 1, x: 0 });
   h.request("inner");
+  h.pass(20);
   h.helloAll();
   const inner = h.grant();
   h.request("later");
@@ -167,6 +169,30 @@ test("a task that waits gives its CPUs back, keeps the rest, and goes on before 
   assert.deepEqual(h.grants(), []);
   h.release(outer.leaseId);
   assert.equal(h.grant().requestId, "later");
+});
+
+test("a task that waits for a moment has no process started in its place, one that waits longer has", () => {
+  const h = new NodeHarness({ CPU: 1 }).ready();
+  h.request("r1");
+  const first = h.grant();
+  h.request("r2");
+  for (let turn = 1; turn <= 3; turn++) {
+    h.blocked(first, turn);
+    h.pass(15);
+    h.unblocked(first, turn);
+    assert.equal(h.take("taskResumed").length, 1, "its CPU was kept for it");
+  }
+  assert.equal(h.spawned.length, 0);
+  h.blocked(first, 4);
+  h.pass(19);
+  assert.equal(h.spawned.length, 0);
+  h.pass(1);
+  assert.equal(h.spawned.length, 1);
+  h.unblocked(first, 4);
+  h.helloAll();
+  assert.deepEqual(h.grants(), [], "the process came too late, and waits");
+  h.release(first.leaseId);
+  assert.equal(h.grant().requestId, "r2");
 });
 
 test("late and repeated block messages change nothing", () => {
@@ -195,6 +221,7 @@ test("recursion 1000 deep runs on 2 CPUs with a bounded number of processes", ()
   let most = 0;
   for (let depth = 0; depth < 1000; depth++) {
     h.request(`r${depth}`, shape(), owner);
+    h.pass(20);
     h.helloAll();
     const grant = h.grant();
     stack.push(grant);

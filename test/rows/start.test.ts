@@ -45,3 +45,41 @@ test("flags that trace or profile the program do not keep its cluster from start
   assert.equal(code, 0, stderr);
   assert.match(stdout, /"files":/);
 });
+
+/** What to load first, by the flags of the program; where it must not fail the processes are told by a folder's file. */
+const preloaded = (folder: string, workers: string): string[] => {
+  fs.writeFileSync(path.join(folder, "first.cjs"), `globalThis.order = ["first"];`);
+  fs.writeFileSync(path.join(folder, "second.mjs"), `globalThis.order.push("second"); if (process.ppid !== ${process.pid}) { ${workers} }`);
+  return ["--import", "./second.mjs", "--require", "./first.cjs"];
+};
+
+test("workers load the modules that the flags of the program name, before any code of the program", async (t) => {
+  const folder = freshFolder(t);
+  const nodeArgs = preloaded(folder, "");
+  const file = path.join(folder, "program.mjs");
+  fs.writeFileSync(
+    file,
+    `import * as ray from "mobula";
+     const look = ray.remote(() => [globalThis.order, process.execArgv]);
+     console.log(JSON.stringify(await ray.get(look.remote())));
+     await ray.shutdown();`,
+  );
+  const { code, stdout, stderr } = await runProgram(t, file, { nodeArgs, cwd: folder });
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(JSON.parse(stdout), [["first", "second"], nodeArgs]);
+});
+
+test("a module of the flags that fails in the workers is said so, with its error", async (t) => {
+  const folder = freshFolder(t);
+  const nodeArgs = preloaded(folder, `throw new RangeError("not in workers");`);
+  const file = path.join(folder, "program.mjs");
+  fs.writeFileSync(
+    file,
+    `import * as ray from "mobula";
+     await ray.get(ray.remote(() => 1).remote()).catch((error) => console.log(error.code, error.message));
+     await ray.shutdown();`,
+  );
+  const { code, stdout, stderr } = await runProgram(t, file, { nodeArgs, cwd: folder });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /RangeError: not in workers/);
+});

@@ -63,8 +63,8 @@ function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
       throw new Error(`lease ${lease.id} waits to go on and could`);
     }
   }
-  // While a process starts, or a class gathers, resources are kept for someone.
-  if (s.pool.starting() > 0) return;
+  // While a process starts or soon may, or a class gathers, resources are kept for someone.
+  if (s.pool.starting() > 0 || s.pool.holdsBack) return;
   for (const waiting of s.queue.classes) if (waiting.gatherUntil > now) return;
   if (s.resuming.size > 0) return;
   for (const waiting of s.queue.classes) {

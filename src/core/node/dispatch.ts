@@ -29,6 +29,8 @@ interface Pass {
   readonly held: { readonly ledger: Ledger; readonly allocation: Allocation }[];
   /** Promises by environment. */
   readonly promises: Map<string, number>;
+  /** Environments for which no process is started yet, because tasks that wait may soon go on. */
+  readonly heldBack: Set<string>;
   /** How many of the promises need a process that is not starting yet. */
   planned: number;
   readonly blocked: WaitingClass[];
@@ -36,12 +38,13 @@ interface Pass {
 }
 
 export function dispatch(s: NodeState, now: number): void {
-  const pass: Pass = { now, held: [], promises: new Map(), planned: 0, blocked: [], served: false };
+  const pass: Pass = { now, held: [], promises: new Map(), heldBack: new Set(), planned: 0, blocked: [], served: false };
   resumeTasks(s, pass);
   s.queue.serve((waiting, promised) => serveOne(s, pass, waiting, promised));
   for (const { ledger, allocation } of pass.held) ledger.give(allocation);
   if (pass.served) for (const waiting of pass.blocked) passedOver(s, waiting, now);
   for (const [env, wanted] of pass.promises) startFor(s, env, wanted, now);
+  s.pool.heldBack(pass.heldBack);
   revoke(s, pass.blocked, now);
 }
 
@@ -170,12 +173,16 @@ function findWorker(s: NodeState, pass: Pass, want: Want): Worker | undefined {
   return s.pool.takeStackable(want.env, (want.demand.GPU ?? 0) > 0);
 }
 
-/** False when no process will be started for it now. */
+/** False when no process will be started for it. */
 function promise(s: NodeState, pass: Pass, want: Want): boolean {
   const promises = pass.promises.get(want.env) ?? 0;
   if (s.pool.starting(want.env) <= promises) {
     if (s.pool.paused(want.env, pass.now) || pass.planned >= s.pool.startsMax) return false;
     if (want.kind === "lease" && s.pool.taskWorkers + pass.planned >= s.pool.hardCap) return false;
+    if (want.kind === "lease" && !s.pool.worthStarting(want.env, pass.now)) {
+      pass.heldBack.add(want.env);
+      return true;
+    }
     pass.planned++;
   }
   pass.promises.set(want.env, promises + 1);

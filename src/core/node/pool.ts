@@ -21,6 +21,12 @@ const STARTS_KILLED_MAX = 96;
 /** After that, how long no worker of that environment is started where others of it live. */
 const START_PAUSE_MS = 5000;
 
+/**
+ * How long a task that waits for others keeps its CPU from a process yet to be started. A start costs more than that in processor time alone,
+ * and most waits are over sooner.
+ */
+const SHORT_WAIT_MS = 20;
+
 interface Starts {
   failures: number;
   pausedUntil: number;
@@ -39,6 +45,8 @@ export class WorkerPool {
   readonly #owns: (process: ProcessId) => boolean;
   readonly #workers = new Map<ProcessId, Worker>();
   readonly #starts = new Map<string, Starts>();
+  /** Since when a process of an environment is missing, where a task that waits could be why. */
+  readonly #missingSince = new Map<string, number>();
   readonly softCap: number;
   readonly hardCap: number;
   #spawned = 0;
@@ -82,6 +90,36 @@ export class WorkerPool {
   /** Whether starts of this environment are paused because they fail. */
   paused(env: string, now: number): boolean {
     return (this.#starts.get(env)?.pausedUntil ?? 0) > now;
+  }
+
+  /**
+   * Whether one more process for tasks of this environment is to be started now. Not while what is free is the CPU of a task that has only just
+   * begun to wait for others.
+   */
+  worthStarting(env: string, now: number): boolean {
+    if (!this.#inWait(env)) return true;
+    const since = this.#missingSince.get(env) ?? now;
+    this.#missingSince.set(env, since);
+    if (now - since >= SHORT_WAIT_MS) return true;
+    this.#alarm.set(since + SHORT_WAIT_MS);
+    return false;
+  }
+
+  /** Whether a start waits to see if the tasks that wait go on soon. */
+  get holdsBack(): boolean {
+    return this.#missingSince.size > 0;
+  }
+
+  /** The start of a process for these environments is held back, and for no other. */
+  heldBack(envs: ReadonlySet<string>): void {
+    for (const env of this.#missingSince.keys()) if (!envs.has(env)) this.#missingSince.delete(env);
+  }
+
+  /** Whether the task processes that there may always be are there, and one of them only waits. */
+  #inWait(env: string): boolean {
+    if (this.taskWorkers < this.#config.workers) return false;
+    const waits = (worker: Worker): boolean => worker.leases.size > 0 && [...worker.leases].every((lease) => lease.state === "suspended");
+    return this.#count((worker) => worker.env === env && waits(worker)) > 0;
   }
 
   start(env: string, now: number): void {
@@ -233,6 +271,9 @@ export class WorkerPool {
   }
 
   check(): void {
+    for (const since of this.#missingSince.values()) {
+      if ((this.#alarm.at ?? Infinity) > since + SHORT_WAIT_MS) throw new Error("a start is held back, and nothing will see to it again");
+    }
     for (const worker of this.#workers.values()) {
       const active = [...worker.leases].filter((lease) => lease.state === "active");
       if (active.length > 1) throw new Error(`worker ${worker.id} has ${active.length} active leases`);

@@ -16,6 +16,7 @@ import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { DAEMON_CONFIG } from "../daemon/config.ts";
 import type { DaemonConfig, DaemonReport } from "../daemon/config.ts";
+import { daemonFlags, workerFlags } from "../flags.ts";
 import { countGpus } from "../gpus.ts";
 import type { ApiHooks, ClusterInfo, Engine, EngineOptions } from "../engine.ts";
 import { Client } from "./client.ts";
@@ -112,7 +113,9 @@ class LocalCluster {
     const sessionDir = (this.#sessionDir = mkdtempSync(join(tmpdir(), "mobula-")));
     chmodSync(sessionDir, 0o700);
     const config = this.#daemonConfig(sessionDir);
-    const daemon = spawn(process.execPath, [...loaderFlags(process.execArgv), daemonMain], {
+    // From sources it needs what loads TypeScript.
+    const flags = ending === "ts" ? workerFlags(process.execArgv) : daemonFlags(process.execArgv);
+    const daemon = spawn(process.execPath, [...flags, daemonMain], {
       env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) },
       stdio: ["pipe", "pipe", "inherit"],
       detached: true,
@@ -179,7 +182,7 @@ class LocalCluster {
       labels: {},
       memoryThreshold: memoryThreshold(),
       workerMain,
-      workerExecArgv: loaderFlags(process.execArgv),
+      workerExecArgv: workerFlags(process.execArgv),
       workerConfig: { jobId, namespace, entry: process.argv[1], envVars: envVars ?? {} },
     };
   }
@@ -268,18 +271,6 @@ function memoryThreshold(): number | undefined {
   );
 }
 
-/** Flags that decide how modules are loaded; those of debuggers and of the entry itself are the driver's own. */
-function loaderFlags(execArgv: readonly string[]): string[] {
-  const kept: string[] = [];
-  let keeping = true;
-  for (const [i, flag] of execArgv.entries()) {
-    // A word that is no flag is the value of the one before it; code may begin as it likes.
-    if (flag.startsWith("-") && !CODE_FLAGS.has(execArgv[i - 1] ?? "")) keeping = !OWN_FLAGS.test(flag);
-    if (keeping) kept.push(flag);
-  }
-  return kept;
-}
-
 function nodeDied(pid: number | undefined, code: number | null, signal: NodeJS.Signals | null): NodeDiedError {
   const how = signal === null ? `it exited with code ${code}` : `it was killed by signal ${signal}`;
   return new NodeDiedError(
@@ -290,9 +281,6 @@ function nodeDied(pid: number | undefined, code: number | null, signal: NodeJS.S
     ),
   );
 }
-
-const CODE_FLAGS = new Set(["--eval", "-e", "--print", "-p", "-pe"]);
-const OWN_FLAGS = /^--?(inspect|debug|eval|e$|print|p$|pe$|test|watch|interactive|i$|check|c$|cpu-prof|heap-prof|prof|input-type)/;
 
 /** The value of a promise, or undefined after `ms`. It holds the program open until then, and not a moment longer. */
 async function within<T>(ms: number, value: Promise<T>): Promise<T | undefined> {

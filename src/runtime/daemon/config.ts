@@ -1,4 +1,5 @@
 /** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. Types only. */
+import type { Preload } from "../flags.ts";
 import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
 
 export const DAEMON_CONFIG = "MOBULA_DAEMON_CONFIG";
@@ -36,6 +37,9 @@ export interface WorkerConfig {
   readonly sessionDir: string;
   readonly nodeSocket: string;
   readonly nodePid: number;
+  /** Flags that it would have been started with, had it not to load these modules itself. */
+  readonly execArgv: readonly string[];
+  readonly preloads: readonly Preload[];
 }
 
 /** The one line that the daemon prints: it serves, or why it cannot. */

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import type { ProcessId } from "../../protocol/ids.ts";
+import { splitPreloads } from "../flags.ts";
 import { DAEMON_CONFIG, nodeSocketOf, WORKER_CONFIG } from "./config.ts";
 import type { DaemonConfig, WorkerConfig } from "./config.ts";
 
@@ -24,11 +25,15 @@ export class WorkerProcess {
   constructor(config: DaemonConfig, id: ProcessId, envVars: Readonly<Record<string, string>>) {
     this.id = id;
     const { sessionDir, workerExecArgv, workerMain, workerConfig } = config;
-    const own: WorkerConfig = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid };
+    const { flags, preloads } = splitPreloads(workerExecArgv);
+    // A worker of compiled files loads them itself, one of sources needs them to load at all.
+    const execArgv = workerMain.endsWith(".js") ? flags : workerExecArgv;
+    const loading = { execArgv: workerExecArgv, preloads: execArgv === flags ? preloads : [] };
+    const own: WorkerConfig = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid, ...loading };
     const env: NodeJS.ProcessEnv = { ...process.env, ...envVars, [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...own }) };
     delete env[DAEMON_CONFIG];
     // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
-    this.child = spawn(process.execPath, [...workerExecArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    this.child = spawn(process.execPath, [...execArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     this.child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
     this.child.on("error", (error) => {
       if (this.child.pid === undefined) this.#exited({ code: null, signal: null, error });
