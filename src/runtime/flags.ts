@@ -1,6 +1,6 @@
 /**
- * Flags of Node that a driver hands on to the processes of its cluster. Modules to load first (`--import tsx`) are told apart: a daemon runs no
- * user code and leaves them out, a worker loads them after the engine, which is loaded in half the time without their hooks.
+ * Flags of Node that a driver hands on to the processes of its cluster. Modules to load first (`--import tsx`) are told apart: a daemon
+ * runs no user code and leaves them out, a worker loads them after the engine, which is loaded in half the time without their hooks.
  */
 
 /** A module that is to be loaded before any user code, as its flag names it. */

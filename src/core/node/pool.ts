@@ -22,8 +22,8 @@ const STARTS_KILLED_MAX = 96;
 const START_PAUSE_MS = 5000;
 
 /**
- * How long a task that waits for others keeps its CPU from a process yet to be started. A start costs more than that in processor time alone,
- * and most waits are over sooner.
+ * How long a task that waits for others keeps its CPU from a process yet to be started. A start costs more than that in processor time
+ * alone, and most waits are over sooner.
  */
 const SHORT_WAIT_MS = 20;
 
@@ -93,8 +93,8 @@ export class WorkerPool {
   }
 
   /**
-   * Whether one more process for tasks of this environment is to be started now. Not while what is free is the CPU of a task that has only just
-   * begun to wait for others.
+   * Whether one more process for tasks of this environment is to be started now. Not while what is free is the CPU of a task that has
+   * only just begun to wait for others.
    */
   worthStarting(env: string, now: number): boolean {
     if (!this.#inWait(env)) return true;
