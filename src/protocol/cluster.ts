@@ -46,7 +46,8 @@ export const jobDescription = obj({
 export type JobDescription = Static<typeof jobDescription>;
 
 /** An actor as its node reports it when it joins again: what control may have lost. */
-const livingActor = obj({ actorId, epoch: uint(), worker: workerAddress, started: bool });
+const livingActor = obj({ actorId, epoch: uint(), worker: workerAddress, assigned: resources, gpuIds: list(uint()) });
+export type LivingActor = Static<typeof livingActor>;
 
 /** One node as all others know it. */
 export const nodeView = obj({

@@ -24,6 +24,7 @@ function setUp() {
       joined: (to, { nodes, refused }) => void told.push({ to, name: "joined", nodes, refused }),
       changed: (to, { nodes }) => void told.push({ to, name: "nodesChanged", nodes, refused: undefined }),
       nodeGone: (id) => void gone.push(id),
+      kept: () => {},
       event: (kind) => void events.push(kind),
     },
     1,

@@ -74,6 +74,7 @@ export class Cluster {
         joined: (to, { nodes }) => this.#message(`control ${to}`, () => this.#news(to, nodes)),
         changed: (to, { nodes }) => this.#message(`control ${to}`, () => this.#news(to, nodes)),
         nodeGone: () => {},
+        kept: () => {},
         event: () => {},
       },
       1,

@@ -50,6 +50,11 @@ export class ClusterView {
     return true;
   }
 
+  /** Another control counts the changes of nodes anew. */
+  renumber(): void {
+    for (const known of this.#nodes.values()) if (known.view.state !== "dead") known.view = { ...known.view, version: -1 };
+  }
+
   /** Nodes of which control says nothing any more. */
   forget(id: NodeId): void {
     this.#nodes.delete(id);

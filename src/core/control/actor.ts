@@ -1,6 +1,16 @@
 /** One actor as control knows it: its record, and what others are told of it. */
 import type { ActorId, JobId, ProcessId } from "../../protocol/ids.ts";
-import type { ActorOptions, ActorStatus, Body, DeathReason, Failure, LeaseShape, WorkerAddress } from "../../protocol/messages.ts";
+import type {
+  ActorOptions,
+  ActorStatus,
+  Body,
+  DeathReason,
+  Failure,
+  LeaseShape,
+  ResourceAmounts,
+  WorkerAddress,
+} from "../../protocol/messages.ts";
+import type { RecordOf } from "./tables.ts";
 
 /**
  * declared: its arguments are not there yet. placing: waits for resources and a worker. starting: its constructor runs.
@@ -26,6 +36,9 @@ export interface ActorRecord {
   resumeAt: number;
   creation: Body<"actorCreate"> | undefined;
   worker: WorkerAddress | undefined;
+  /** What its worker was given; of meaning while it has one. */
+  assigned: ResourceAmounts;
+  gpuIds: readonly number[];
   /** Of the last death. */
   reason: DeathReason | undefined;
   error: Uint8Array | undefined;
@@ -54,6 +67,8 @@ export function newActor(creator: ProcessId, body: Body<"actorDeclare">): ActorR
     resumeAt: 0,
     creation: undefined,
     worker: undefined,
+    assigned: {},
+    gpuIds: [],
     reason: undefined,
     error: undefined,
     failure: undefined,
@@ -61,6 +76,43 @@ export function newActor(creator: ProcessId, body: Body<"actorDeclare">): ActorR
     watchers: new Set([creator]),
     aliases: new Map(),
   };
+}
+
+/** What of it is kept in a store. `over`: its number among the dead. */
+export function recordOf(actor: ActorRecord, over: number): RecordOf<"actor"> {
+  const { jobId, creator, className, options, shape, phase, epoch, restarts, quickDeaths, worker, assigned } = actor;
+  const { reason, error, failure, given } = actor;
+  return {
+    jobId,
+    creator,
+    className,
+    options,
+    shape,
+    phase,
+    epoch,
+    restarts,
+    quickDeaths,
+    worker,
+    assigned,
+    gpuIds: [...actor.gpuIds],
+    reason,
+    error,
+    failure,
+    given,
+    over,
+  };
+}
+
+/** As it was kept; nobody watches it yet. Times begin anew. */
+export function fromRecord(
+  id: ActorId,
+  { over: _over, ...record }: RecordOf<"actor">,
+  creation: Body<"actorCreate"> | undefined,
+  now: number,
+): ActorRecord {
+  const { worker, reason, error, failure, ...rest } = record;
+  const times = { startedAt: now, resumeAt: now };
+  return { id, ...rest, ...times, worker, reason, error, failure, creation, watchers: new Set(), aliases: new Map() };
 }
 
 export function statusOf(actor: ActorRecord): ActorStatus {

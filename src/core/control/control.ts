@@ -2,20 +2,24 @@
  * Control: the directory of actors, their names and their life, and the jobs. It says when an actor is placed, started,
  * started again and over; where it runs is the node machine's choice, and who holds it the RefTable's knowledge.
  */
-import type { ActorId, JobId, ProcessId } from "../../protocol/ids.ts";
-import { makerOf } from "../../protocol/ids.ts";
+import type { ActorId, JobId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import { homeOf, makerOf, prefixOf } from "../../protocol/ids.ts";
+import type { LivingActor } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, Failure, MessageName } from "../../protocol/messages.ts";
 import { childStrategy } from "../children.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
-import { newActor, statusOf } from "./actor.ts";
+import { fromRecord, newActor, recordOf, statusOf } from "./actor.ts";
 import type { ActorRecord } from "./actor.ts";
+import { Remembered } from "./remembered.ts";
+import { saved } from "./tables.ts";
+import type { Keep, SavedTables, TableName } from "./tables.ts";
 
 export interface ControlPort {
   send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void;
   /** To the node machine: `placeActor` and `unplaceActor`. */
   place(request: ActorRequest): void;
-  unplace(actorId: ActorId, epoch: number, end: { kill: DeathReason } | { gently: string }): void;
+  unplace(actorId: ActorId, epoch: number, end: { kill: DeathReason } | { gently: string }, worker: ProcessId | undefined): void;
   // To the actor's home, which is where its references are counted (src/core/refs):
   /** It does not start again: what it was made from is not needed any more. */
   over(id: ActorId): void;
@@ -23,6 +27,13 @@ export interface ControlPort {
   give<N extends MessageName>(id: ActorId, to: ProcessId, name: N, body: Body<N>): void;
   /** `alias` was declared and means it: who holds the one holds the other. */
   alias(id: ActorId, alias: ActorId): void;
+}
+
+export interface ControlOptions {
+  /** Told of every record that changes, where control's state is to outlast its process. */
+  readonly keep?: Keep;
+  /** Whether a process may be there: false when its whole node is gone. */
+  readonly mayLive?: (process: ProcessId) => boolean;
 }
 
 const DEAD_MAX = 100_000;
@@ -40,21 +51,28 @@ export class Control {
   /** Declared ids that mean an actor declared before under the same name. */
   readonly #aliases = new Map<ActorId, ActorId>();
   /** Aliases that nobody holds any more: a late repeat of their declaration must not make an actor (sim seed 46). */
-  readonly #pastAliases = new Set<ActorId>();
+  readonly #pastAliases = new Remembered<ActorId>(DEAD_MAX, (id) => this.#keep("pastAlias", id));
   /** Actors that somebody has a handle to and whose declaration is still under way, and who asked for them (sim seed 911). */
   readonly #awaited = new Map<ActorId, Set<ProcessId>>();
   /** The number of the last actor that each process has declared. */
   readonly #lastDeclared = new Map<ProcessId, number>();
-  readonly #lost = new Set<ProcessId>();
+  readonly #lost = new Remembered<ProcessId>(DEAD_MAX, (id) => this.#keep("gone", id));
   readonly #names = new Map<string, ActorId>();
   readonly #byWorker = new Map<ProcessId, ActorRecord>();
-  /** Oldest first. */
-  readonly #dead = new Set<ActorId>();
+  readonly #dead = new Remembered<ActorId>(DEAD_MAX, (id) => {
+    this.#actors.delete(id);
+    this.#keep("actor", id);
+  });
   readonly #pausing = new Set<ActorRecord>();
   readonly #jobs = new Map<JobId, ProcessId>();
 
-  constructor(port: ControlPort) {
+  readonly #keep: Keep;
+  readonly #mayLive: (process: ProcessId) => boolean;
+
+  constructor(port: ControlPort, { keep = () => {}, mayLive = () => true }: ControlOptions = {}) {
     this.#port = port;
+    this.#keep = keep;
+    this.#mayLive = mayLive;
   }
 
   // ── jobs and processes ───────────────────────────────────────────────────────────────────────
@@ -97,6 +115,7 @@ export class Control {
   declare(from: ProcessId, body: Body<"actorDeclare">): void {
     this.#declare(from, body);
     this.#lastDeclared.set(from, Math.max(this.#lastDeclared.get(from) ?? -1, numberOf(body.actorId) || 0));
+    this.#keep("declared", from);
     const awaiting = this.#awaited.get(body.actorId);
     this.#awaited.delete(body.actorId);
     for (const watcher of awaiting ?? []) this.watch(watcher, body);
@@ -110,6 +129,7 @@ export class Control {
     const holder = key === undefined ? undefined : this.#actors.get(this.#names.get(key)!);
     if (holder !== undefined && body.options.getIfExists) return this.#alias(from, body.actorId, holder);
     this.#actors.set(actor.id, actor);
+    this.#keep("actor", actor.id);
     if (holder !== undefined) {
       const message =
         `actor ${actor.className} cannot be named ${JSON.stringify(name)}: ` +
@@ -124,7 +144,15 @@ export class Control {
     if (actor === undefined || actor.phase === "dead") return this.#port.over(body.actorId);
     if (actor.phase !== "declared" || actor.creator !== from) return;
     actor.creation = body;
+    this.#keep("creation", actor.id);
     this.#place(actor);
+  }
+
+  /** It cannot be made as it was asked for. */
+  refuse(from: ProcessId, id: ActorId, failure: Failure): void {
+    const actor = this.#actors.get(id);
+    if (actor === undefined || actor.phase !== "declared" || actor.creator !== from) return;
+    this.#die(actor, { cause: "start-failed", message: failure.message }, { failure });
   }
 
   abandon(from: ProcessId, body: Body<"actorAbandon">): void {
@@ -156,7 +184,7 @@ export class Control {
     const reason = killed("it was ended by kill()");
     if (body.noRestart) return this.#end(actor, reason, { kill: reason });
     // As a crash: its end is seen like any other, and its restarts apply.
-    if (actor.worker !== undefined) this.#port.unplace(actor.id, actor.epoch, { kill: reason });
+    if (actor.worker !== undefined) this.#port.unplace(actor.id, actor.epoch, { kill: reason }, actor.worker.processId);
   }
 
   /** The actor's id and what a handle needs, as JSON. */
@@ -167,6 +195,7 @@ export class Control {
       return this.#port.send(from, "answer", { call, failure: { code: "ACTOR_NOT_FOUND", message } });
     }
     actor.given++;
+    this.#keep("actor", actor.id);
     const { id: actorId, className, options } = actor;
     this.#port.give(actorId, from, "answer", { call, body: JSON.stringify({ actorId, className, options }) });
   }
@@ -178,6 +207,7 @@ export class Control {
     if (actor?.phase !== "starting") return;
     actor.phase = "alive";
     actor.startedAt = now;
+    this.#keep("actor", actor.id);
     this.#publish(actor);
   }
 
@@ -199,15 +229,22 @@ export class Control {
   placed(id: ActorId, epoch: number, placement: ActorPlacement): void {
     const actor = this.#actors.get(id);
     if (actor === undefined || actor.epoch !== epoch || actor.phase !== "placing") {
-      return this.#port.unplace(id, epoch, { gently: "its actor is over" });
+      return this.#port.unplace(id, epoch, { gently: "its actor is over" }, placement.worker.processId);
     }
     actor.phase = "starting";
     actor.worker = placement.worker;
+    actor.assigned = placement.assigned;
+    actor.gpuIds = placement.gpuIds;
     this.#byWorker.set(placement.worker.processId, actor);
+    this.#keep("actor", actor.id);
+    this.#start(actor);
+  }
+
+  #start(actor: ActorRecord): void {
     const { functionId, definition, args, argPayloads, argRefs } = actor.creation!;
-    this.#port.send(placement.worker.processId, "actorStart", {
-      actorId: id,
-      epoch,
+    this.#port.send(actor.worker!.processId, "actorStart", {
+      actorId: actor.id,
+      epoch: actor.epoch,
       className: actor.className,
       functionId,
       definition,
@@ -216,8 +253,8 @@ export class Control {
       argRefs,
       options: actor.options,
       jobId: actor.jobId,
-      assigned: placement.assigned,
-      gpuIds: placement.gpuIds,
+      assigned: actor.assigned,
+      gpuIds: [...actor.gpuIds],
       children: childStrategy(actor.shape.strategy),
     });
   }
@@ -234,13 +271,134 @@ export class Control {
     if (aliased !== undefined) {
       this.#aliases.delete(id);
       this.#pastAliases.add(id);
-      if (this.#pastAliases.size > DEAD_MAX) this.#pastAliases.delete(this.#pastAliases.values().next().value as ActorId);
+      this.#keep("alias", id);
+      this.#keep("pastAlias", id);
       this.#actors.get(aliased)?.aliases.delete(id);
       return;
     }
     const actor = this.#actors.get(id);
     if (actor === undefined || actor.phase === "dead" || actor.given !== given) return;
     this.#end(actor, ended("no handle to it was left"), { gently: "no handle to its actor was left" });
+  }
+
+  // ── nodes, where control is a process of its own ─────────────────────────────────────────────
+
+  /** A node has joined again after control or its way to it was away, with these actors. */
+  rejoined(node: NodePrefix, living: readonly LivingActor[], now: number): void {
+    const reported = new Set<ProcessId>();
+    for (const { actorId, epoch, worker, assigned, gpuIds } of living) {
+      const actor = this.#actors.get(actorId);
+      if (actor?.epoch === epoch && actor.phase === "placing") this.placed(actorId, epoch, { worker, assigned, gpuIds });
+      // Its worker may not have got what it was sent; the node drops what it has had.
+      else if (actor?.epoch === epoch && actor.phase === "starting" && actor.worker?.processId === worker.processId) this.#start(actor);
+      else if (actor?.epoch !== epoch || actor.phase !== "alive" || actor.worker?.processId !== worker.processId) {
+        this.#port.unplace(actorId, epoch, { gently: "its actor is over" }, worker.processId);
+        continue;
+      }
+      reported.add(worker.processId);
+    }
+    for (const worker of [...this.#byWorker.keys()]) {
+      if (prefixOf(worker) !== node || reported.has(worker)) continue;
+      this.workerLost(worker, { cause: "killed", message: "it was gone when its node joined again" }, now);
+    }
+    for (const actor of this.#actors.values()) if (actor.phase === "dead" && homeOf(actor.id) === node) this.#port.over(actor.id);
+  }
+
+  /** A node is gone with all its processes. Returns the jobs that ended with them. */
+  nodeLost(node: NodePrefix, reason: DeathReason, now: number): JobId[] {
+    for (const actor of this.#actors.values()) {
+      // Who still holds it was known there only.
+      if (actor.phase === "dead" || actor.options.detached || homeOf(actor.id) !== node) continue;
+      const message = `${reason.message}, and with it the record of who holds actor ${actor.className}`;
+      this.#end(actor, { cause: "node-died", message }, { kill: killed(message) });
+    }
+    for (const worker of [...this.#byWorker.keys()]) if (prefixOf(worker) === node) this.workerLost(worker, reason, now);
+    const jobs = [...this.processesOf(node)].map((process) => this.processLost(process));
+    return jobs.filter((jobId) => jobId !== undefined);
+  }
+
+  /** Whether this is where the incarnation is already. */
+  isAt(id: ActorId, epoch: number, worker: ProcessId): boolean {
+    return this.#incarnation(worker, id, epoch) !== undefined;
+  }
+
+  /** Whether it is known that a process has ended. */
+  isGone(process: ProcessId): boolean {
+    return this.#lost.has(process);
+  }
+
+  /** The nodes of all that is not over. */
+  prefixes(): Set<NodePrefix> {
+    const found = new Set<NodePrefix>();
+    for (const process of [...this.#lastDeclared.keys(), ...this.#jobs.values(), ...this.#byWorker.keys()]) found.add(prefixOf(process));
+    for (const { id, phase, options } of this.#actors.values()) if (phase !== "dead" && !options.detached) found.add(homeOf(id));
+    return found;
+  }
+
+  /** Processes of a node that control knows. */
+  processesOf(node: NodePrefix): Set<ProcessId> {
+    const found = new Set<ProcessId>();
+    const look = (processes: Iterable<ProcessId>): void => {
+      for (const process of processes) if (prefixOf(process) === node) found.add(process);
+    };
+    look(this.#lastDeclared.keys());
+    look(this.#jobs.values());
+    look(this.#byWorker.keys());
+    for (const watchers of this.#awaited.values()) look(watchers);
+    for (const { watchers, aliases, phase, creator } of this.#actors.values()) {
+      look(watchers);
+      for (const each of aliases.values()) look(each);
+      if (phase === "declared") look([creator]);
+    }
+    return found;
+  }
+
+  /** The record of one of its tables as it is now; undefined when it is not there any more. */
+  saved(table: TableName, key: string): Uint8Array | undefined {
+    const id = key as ActorId;
+    const actor = this.#actors.get(id);
+    const process = key as ProcessId;
+    const numbered = (of: "pastAlias" | "gone", number: number | undefined) => (number === undefined ? undefined : saved(of, { number }));
+    switch (table) {
+      case "actor":
+        return actor && saved("actor", recordOf(actor, this.#dead.numberOf(id) ?? 0));
+      case "creation":
+        return actor?.creation && saved("creation", actor.creation);
+      case "alias":
+        return this.#aliases.has(id) ? saved("alias", { actorId: this.#aliases.get(id)! }) : undefined;
+      case "declared":
+        return this.#lastDeclared.has(process) ? saved("declared", { last: this.#lastDeclared.get(process)! }) : undefined;
+      case "pastAlias":
+        return numbered("pastAlias", this.#pastAliases.numberOf(id));
+      case "gone":
+        return numbered("gone", this.#lost.numberOf(process));
+      default:
+        throw new Error(`control keeps no table ${table}`);
+    }
+  }
+
+  /** Into a new one: what was kept. Jobs are told by `driverJoined`. */
+  restore(tables: SavedTables, now: number): void {
+    const dead: [ActorId, number][] = [];
+    for (const [key, record] of tables.read("actor")) {
+      const id = key as ActorId;
+      const creation = record.phase === "dead" ? undefined : tables.get("creation", key);
+      const actor = fromRecord(id, record, creation, now);
+      this.#actors.set(id, actor);
+      if (actor.phase === "dead") dead.push([id, record.over]);
+      else if (actor.options.name !== undefined) this.#names.set(nameKey(actor.options.name, actor.options.namespace), id);
+      if (actor.worker !== undefined) this.#byWorker.set(actor.worker.processId, actor);
+      if (actor.phase === "pausing") this.#pausing.add(actor);
+    }
+    this.#dead.restore(dead);
+    this.#pastAliases.restore([...tables.read("pastAlias")].map(([key, { number }]) => [key as ActorId, number]));
+    this.#lost.restore([...tables.read("gone")].map(([key, { number }]) => [key as ProcessId, number]));
+    for (const [key, { last }] of tables.read("declared")) this.#lastDeclared.set(key as ProcessId, last);
+    for (const [key, { actorId }] of tables.read("alias")) {
+      this.#aliases.set(key as ActorId, actorId);
+      this.#actors.get(actorId)?.aliases.set(key as ActorId, new Set());
+    }
+    for (const actor of this.#actors.values()) if (actor.phase === "placing") this.#place(actor);
   }
 
   // ── time and questions ───────────────────────────────────────────────────────────────────────
@@ -304,13 +462,13 @@ export class Control {
   /** Whether its declaration may be under way: its maker lives, and has not declared a later one. */
   #mayCome(id: ActorId): boolean {
     const maker = makerOf(id);
-    return !this.#lost.has(maker) && numberOf(id) > (this.#lastDeclared.get(maker) ?? -1);
+    return this.#mayLive(maker) && !this.#lost.has(maker) && numberOf(id) > (this.#lastDeclared.get(maker) ?? -1);
   }
 
   #makerLost(process: ProcessId): void {
     this.#lost.add(process);
-    if (this.#lost.size > DEAD_MAX) this.#lost.delete(this.#lost.values().next().value as ProcessId);
-    this.#lastDeclared.delete(process);
+    this.#keep("gone", process);
+    if (this.#lastDeclared.delete(process)) this.#keep("declared", process);
     for (const [id, watchers] of this.#awaited) {
       watchers.delete(process);
       if (makerOf(id) !== process) continue;
@@ -337,8 +495,10 @@ export class Control {
 
   #alias(from: ProcessId, id: ActorId, actor: ActorRecord): void {
     this.#aliases.set(id, actor.id);
+    this.#keep("alias", id);
     actor.aliases.set(id, new Set([from]));
     actor.given++;
+    this.#keep("actor", actor.id);
     this.#port.alias(actor.id, id);
     this.#tell(from, id, actor);
   }
@@ -346,6 +506,7 @@ export class Control {
   #place(actor: ActorRecord): void {
     this.#pausing.delete(actor);
     actor.phase = "placing";
+    this.#keep("actor", actor.id);
     const { id: actorId, epoch, jobId, creator: owner, className, shape, options } = actor;
     this.#port.place({
       actorId,
@@ -363,6 +524,7 @@ export class Control {
     const { maxRestarts } = actor.options;
     const quick = actor.phase !== "alive" || now - actor.startedAt < QUICK_MS;
     actor.worker = undefined;
+    this.#keep("actor", actor.id);
     if (maxRestarts >= 0 && actor.restarts >= maxRestarts) return this.#die(actor, reason);
     actor.restarts++;
     actor.epoch++;
@@ -381,9 +543,10 @@ export class Control {
   /** It is over by someone's will: its worker ends too. */
   #end(actor: ActorRecord, reason: DeathReason, how: { kill: DeathReason } | { gently: string }, why: { error?: Uint8Array } = {}): void {
     const { epoch } = actor;
-    const placed = actor.worker !== undefined || actor.phase === "placing";
+    const worker = actor.worker?.processId;
+    const placed = worker !== undefined || actor.phase === "placing";
     this.#die(actor, reason, why);
-    if (placed) this.#port.unplace(actor.id, epoch, how);
+    if (placed) this.#port.unplace(actor.id, epoch, how, worker);
   }
 
   #die(actor: ActorRecord, reason: DeathReason, why: { error?: Uint8Array; failure?: Failure } = {}): void {
@@ -401,11 +564,9 @@ export class Control {
     this.#port.over(actor.id);
     this.#publish(actor);
     actor.watchers.clear();
+    this.#keep("creation", actor.id);
+    this.#keep("actor", actor.id);
     this.#dead.add(actor.id);
-    if (this.#dead.size <= DEAD_MAX) return;
-    const oldest = this.#dead.values().next().value as ActorId;
-    this.#dead.delete(oldest);
-    this.#actors.delete(oldest);
   }
 
   #jobEnded(jobId: JobId): void {

@@ -9,18 +9,23 @@ import type { NodeId, NodePrefix } from "../../protocol/ids.ts";
 import type { NodeView } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, Failure } from "../../protocol/messages.ts";
 import { equal } from "../resources.ts";
+import { saved } from "./tables.ts";
 
 export interface MembersPort {
   joined(to: NodeId, body: Body<"joined">): void;
   changed(to: NodeId, body: Body<"nodesChanged">): void;
   /** With everything on it. The link to it is to be given up. */
   nodeGone(id: NodeId, reason: DeathReason): void;
+  /** Its record has changed in what has to outlast control, or is gone. What a node has free is not of that kind. */
+  kept(id: NodeId): void;
   /** For people: the event log of the cluster. */
   event(kind: "node-joined" | "node-left" | "node-died", nodeId: NodeId, message: string): void;
 }
 
 /** A node that says nothing for so long is dead (decision 12 of the design: within five seconds). */
 export const SILENT_MS = 5_000;
+/** Nodes from before control was started again get so long to find it. */
+export const RETURN_MS = 20_000;
 /** News is gathered for so long. */
 export const NEWS_MS = 100;
 /** Dead nodes are listed for so long, and at most so many of them. */
@@ -30,6 +35,8 @@ const DEAD_MAX = 10_000;
 interface Member {
   view: NodeView;
   heardAt: number;
+  /** It is dead if it is not heard until then. */
+  awaitedUntil: number;
   deadAt: number | undefined;
 }
 
@@ -64,10 +71,10 @@ export class Members {
     return member !== undefined && member.view.state !== "dead";
   }
 
-  /** A node from before this incarnation: it is waited for as if it had just been heard. */
+  /** A node from before this incarnation: it has some time to come back. */
   restore(view: NodeView, now: number): void {
     const deadAt = view.state === "dead" ? now : undefined;
-    this.#members.set(view.nodeId, { view, heardAt: now, deadAt });
+    this.#members.set(view.nodeId, { view, heardAt: now, awaitedUntil: now + RETURN_MS, deadAt });
     this.#prefixes.set(prefixOf(view.nodeId), view.nodeId);
   }
 
@@ -81,8 +88,10 @@ export class Members {
     const known = this.#members.get(view.nodeId);
     const version = (known?.view.version ?? 0) + 1;
     const state = known?.view.state === "draining" ? "draining" : view.state;
-    this.#members.set(view.nodeId, { view: { ...view, state, version }, heardAt: now, deadAt: undefined });
+    const member: Member = { view: { ...view, state, version }, heardAt: now, awaitedUntil: now + SILENT_MS, deadAt: undefined };
+    this.#members.set(view.nodeId, member);
     this.#prefixes.set(prefixOf(view.nodeId), view.nodeId);
+    this.#port.kept(view.nodeId);
     if (known === undefined) this.#port.event("node-joined", view.nodeId, `node ${view.nodeId} joined from ${view.host}:${view.port}`);
     this.#changed(view.nodeId, now);
     this.#port.joined(view.nodeId, { epoch: this.epoch, nodes: this.views });
@@ -93,7 +102,7 @@ export class Members {
   status(id: NodeId, body: Body<"nodeStatus">, now: number): void {
     const member = this.#members.get(id);
     if (member === undefined || member.deadAt !== undefined) return;
-    member.heardAt = now;
+    this.heard(id, now);
     const { view } = member;
     const same = equal(view.free, body.free) && equal(view.queued, body.queued);
     member.view = { ...view, ...body, version: view.version + (same ? 0 : 1) };
@@ -103,7 +112,14 @@ export class Members {
   /** Anything at all came from it. */
   heard(id: NodeId, now: number): void {
     const member = this.#members.get(id);
-    if (member !== undefined && member.deadAt === undefined) member.heardAt = now;
+    if (member === undefined || member.deadAt !== undefined) return;
+    member.heardAt = now;
+    member.awaitedUntil = now + SILENT_MS;
+  }
+
+  /** Control itself heard nobody for so long: it was stopped, or busy. */
+  excuse(ms: number): void {
+    for (const member of this.#members.values()) member.awaitedUntil += ms;
   }
 
   /** It gets nothing new from now on. False for a node that is not there. */
@@ -111,6 +127,7 @@ export class Members {
     const member = this.#members.get(id);
     if (member === undefined || member.deadAt !== undefined) return false;
     member.view = { ...member.view, state: "draining", version: member.view.version + 1 };
+    this.#port.kept(id);
     this.#changed(id, now);
     return true;
   }
@@ -119,23 +136,33 @@ export class Members {
     this.#gone(id, { cause: "node-died", message: `node ${id} has left the cluster: ${reason}` }, "node-left", now);
   }
 
+  /** It is known to be gone, without a word of its own. */
+  lost(id: NodeId, why: string, now: number): void {
+    this.#gone(id, { cause: "node-died", message: `node ${id} was given up: ${why}` }, "node-died", now);
+  }
+
   nextDeadline(): number | undefined {
     let at = this.#newsAt;
-    for (const { heardAt, deadAt } of this.#members.values()) {
-      const due = deadAt === undefined ? heardAt + SILENT_MS : deadAt + DEAD_LISTED_MS;
+    for (const { awaitedUntil, deadAt } of this.#members.values()) {
+      const due = deadAt === undefined ? awaitedUntil : deadAt + DEAD_LISTED_MS;
       if (at === undefined || due < at) at = due;
     }
     return at;
   }
 
   tick(now: number): void {
-    for (const [id, { heardAt, deadAt }] of [...this.#members]) {
-      if (deadAt === undefined && now - heardAt >= SILENT_MS) {
+    for (const [id, { heardAt, awaitedUntil, deadAt }] of [...this.#members]) {
+      if (deadAt === undefined && now >= awaitedUntil) {
         const seconds = ((now - heardAt) / 1000).toFixed(1);
         this.#gone(id, { cause: "node-died", message: `node ${id} has not been heard for ${seconds} s` }, "node-died", now);
       } else if (deadAt !== undefined && now - deadAt >= DEAD_LISTED_MS) this.#forget(id);
     }
     if (this.#newsAt !== undefined && now >= this.#newsAt) this.#tell();
+  }
+
+  saved(id: NodeId): Uint8Array | undefined {
+    const view = this.get(id);
+    return view && saved("node", { view });
   }
 
   check(): void {
@@ -164,6 +191,7 @@ export class Members {
     if (member === undefined || member.deadAt !== undefined) return;
     member.deadAt = now;
     member.view = { ...member.view, state: "dead", free: {}, queued: {}, pending: [], version: member.view.version + 1 };
+    this.#port.kept(id);
     this.#changed(id, now);
     this.#port.event(kind, id, reason.message);
     this.#port.nodeGone(id, reason);
@@ -179,6 +207,7 @@ export class Members {
 
   #forget(id: NodeId): void {
     this.#members.delete(id);
+    this.#port.kept(id);
     if (this.#prefixes.get(prefixOf(id)) === id) this.#prefixes.delete(prefixOf(id));
   }
 

@@ -16,6 +16,8 @@ import type { LinkStatistics } from "./link.ts";
 import type { Credential } from "./secret.ts";
 import type { TlsChoice } from "./tls.ts";
 
+/** Every control of a cluster has this id on its links: to its peers they are one that was started anew. */
+export const CONTROL_ID = "control";
 /** The purpose of a link's connections: whoever listens gives those that have it to `accept`. */
 export const LINK = "link";
 const CONNECTIONS_MAX = 1024;
@@ -61,16 +63,16 @@ export class LinkHub {
   }
 
   /**
-   * The link to a peer, made at the first call. With another address than before the peer has moved. One that has ended stays so
-   * until the peer is fenced or forgotten: the peer has counted what it got.
+   * The link to a peer, made at the first call, which may set limits of its own. With another address than before the peer has
+   * moved. One that has ended stays so until the peer is fenced or forgotten: the peer has counted what it got.
    */
-  link(id: string, address: Address): Link {
+  link(id: string, address: Address, limits: Partial<SenderLimits> = {}): Link {
     const known = this.#links.get(id);
     if (known !== undefined) {
       known.moveTo(address);
       return known;
     }
-    const { limits, onPeerRestarted, onEnded, onTrouble } = this.#options;
+    const { onPeerRestarted, onEnded, onTrouble } = this.#options;
     const link = new Link(
       id,
       address,
@@ -80,7 +82,7 @@ export class LinkHub {
         ended: (reason, kept) => onEnded?.(id, reason, kept),
         trouble: (error) => onTrouble?.(id, error),
       },
-      limits ?? {},
+      { ...this.#options.limits, ...limits },
     );
     if (this.#closed) link.stop();
     this.#links.set(id, link);

@@ -13,7 +13,7 @@ export type { Accepted, Credential } from "./secret.ts";
 export type { TlsChoice, TlsMaterial } from "./tls.ts";
 export { createToken, defaultFolder, findToken, readTokenFile } from "./token-file.ts";
 export type { FoundToken } from "./token-file.ts";
-export { LINK, LinkHub } from "./hub.ts";
+export { CONTROL_ID, LINK, LinkHub } from "./hub.ts";
 export type { HubOptions, HubStatistics } from "./hub.ts";
 export type { Link, LinkStatistics } from "./link.ts";
 export { createAuthority, issueCertificate, loadTls } from "./authority.ts";

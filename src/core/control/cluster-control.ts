@@ -1,0 +1,363 @@
+/**
+ * Control of a cluster: its machines wired to each other, between messages from nodes and messages to nodes. It is pure; its runner
+ * (src/runtime/control) sees to it that what has changed is durable before anything goes out.
+ *
+ * A node joins with everything that a new control must know of it, and says again what it has not had acknowledged. What control had
+ * decided and not yet said when it ended follows from its records: each join is answered with what the node should do now.
+ */
+import { prefixOf } from "../../protocol/ids.ts";
+import type { ActorId, JobId, NodeId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import type { JobDescription } from "../../protocol/cluster.ts";
+import type { Between, Body, DeathReason, MessageName } from "../../protocol/messages.ts";
+import { MalformedMessage } from "../../protocol/schema.ts";
+import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
+import { ClusterView } from "../cluster/view.ts";
+import { Control } from "./control.ts";
+import { Members } from "./members.ts";
+import { ActorPlacer } from "./placer.ts";
+import type { ActorEnd } from "./placer.ts";
+import { History } from "./history.ts";
+import { Jobs } from "./jobs.ts";
+import type { Keep, SavedTables, TableName } from "./tables.ts";
+
+export type FromNode = Between<"node", "control">;
+export type ToNode = Between<"control", "node">;
+
+export interface ClusterControlPort {
+  /** Over the link to the node, in order. */
+  send<N extends ToNode>(to: NodeId, name: N, body: Body<N>): void;
+  /** The node was given up: nothing more goes to it or is taken from it. */
+  fence(id: NodeId): void;
+  readonly keep: Keep;
+  /** A number from 0 to 1. */
+  chance(): number;
+  /** Milliseconds since 1970, for people. */
+  clock(): number;
+}
+
+/** What a process may say to control. */
+type Said = Extract<
+  MessageName,
+  "actorDeclare" | "actorCreate" | "actorAbandon" | "actorWatch" | "actorKill" | "actorStarted" | "actorStartFailed" | "actorExit" | "ask"
+>;
+
+/** What an actor is made from is one record of the store. */
+const CREATION_BYTES_MAX = 32 * 1024 * 1024;
+
+export class ClusterControl {
+  readonly members: Members;
+  readonly actors: Control;
+  readonly placer: ActorPlacer;
+  readonly jobs: Jobs;
+  readonly history: History;
+  readonly view = new ClusterView("" as NodeId);
+  readonly #port: ClusterControlPort;
+  readonly #later: (() => void)[] = [];
+  #running = false;
+  #now = 0;
+
+  constructor(port: ClusterControlPort, epoch: number) {
+    this.#port = port;
+    const { keep } = port;
+    const later = (event: () => void): void => void this.#later.push(event);
+    this.history = new History(keep);
+    this.jobs = new Jobs(keep);
+    this.members = new Members(
+      {
+        joined: (to, body) => port.send(to, "joined", body),
+        changed: (to, body) => port.send(to, "nodesChanged", body),
+        nodeGone: (id, reason) => later(() => this.#nodeGone(id, reason)),
+        kept: (id) => keep("node", id),
+        event: (kind, nodeId, message) => this.history.add({ at: port.clock(), kind, message, nodeId }),
+      },
+      epoch,
+    );
+    this.placer = new ActorPlacer(this.view, {
+      place: (to, request) =>
+        port.send(to, "actorPlace", {
+          ...request,
+          resources: { ...request.resources },
+          placementResources: { ...request.placementResources },
+        }),
+      unplace: (to, actorId, epochOf, end) => port.send(to, "actorUnplace", { actorId, epoch: epochOf, end: endOf(end) }),
+      refused: (actorId, epochOf, failure) => later(() => this.actors.unplaced(actorId, epochOf, failure, undefined)),
+      chance: () => port.chance(),
+      groupNode: () => ({ kind: "nowhere" }),
+    });
+    this.actors = new Control(
+      {
+        send: (to, name, body) => this.#toProcess(to, name, body),
+        place: (request) => later(() => this.placer.place(request, this.#now)),
+        unplace: (id, epochOf, end, worker) =>
+          later(() => this.placer.unplace(id, epochOf, end, worker === undefined ? undefined : this.view.nodeOf(worker))),
+        over: (id) => void this.#toHome(id, "actorOver", { actorId: id }),
+        give: (id, to, name, body) => {
+          const given = { actorId: id, to, code: codeOf(name), body: encodeBody(name, body) };
+          // Of one whose home is gone nobody counts who holds it: it is detached.
+          if (!this.#toHome(id, "actorGive", given)) this.#toProcess(to, name, body);
+        },
+        alias: (id, alias) => void this.#toHome(id, "actorAlias", { actorId: id, alias }),
+      },
+      { keep, mayLive: (process) => this.#mayLive(process) },
+    );
+  }
+
+  // ── events ───────────────────────────────────────────────────────────────────────────────────
+
+  /** A message of a node, in order and, but for a control that ended meanwhile, once. */
+  receive<N extends FromNode>(from: NodeId, name: N, body: Body<N>, now: number): void {
+    if (name !== "nodeJoin" && !this.members.isAlive(from)) return this.#port.fence(from);
+    this.#run(now, () => {
+      this.members.heard(from, now);
+      this.#handle(from, name, body);
+    });
+  }
+
+  tick(now: number): void {
+    this.#run(now, () => {
+      this.members.tick(now);
+      this.actors.tick(now);
+      this.#forgetNodes();
+    });
+  }
+
+  nextDeadline(): number | undefined {
+    const at = Math.min(this.members.nextDeadline() ?? Infinity, this.actors.nextDeadline() ?? Infinity);
+    return at === Infinity ? undefined : at;
+  }
+
+  /** Nothing that is said to a node arrives any more. */
+  unreachable(id: NodeId, why: string, now: number): void {
+    this.#run(now, () => this.members.lost(id, why, now));
+  }
+
+  drain(id: NodeId, timeoutMs: number, now: number): boolean {
+    let there = false;
+    this.#run(now, () => {
+      there = this.members.drain(id, now);
+      if (there) this.#port.send(id, "drain", { timeoutMs });
+    });
+    return there;
+  }
+
+  // ── what is kept ─────────────────────────────────────────────────────────────────────────────
+
+  /** A record as it is now, undefined when it is gone. */
+  saved(table: TableName, key: string): Uint8Array | undefined {
+    switch (table) {
+      case "node":
+        return this.members.saved(key as NodeId);
+      case "job":
+        return this.jobs.saved(key as JobId);
+      case "event":
+        return this.history.saved(key);
+      default:
+        return this.actors.saved(table, key);
+    }
+  }
+
+  /** Into a new one. */
+  restore(tables: SavedTables, now: number): void {
+    this.#run(now, () => {
+      for (const [, { view }] of tables.read("node")) {
+        this.members.restore(view, now);
+        this.view.update(view);
+      }
+      this.history.restore(tables);
+      this.jobs.restore(tables);
+      for (const { jobId, driver } of this.jobs.drivers) this.actors.driverJoined(driver, jobId);
+      this.actors.restore(tables, now);
+      this.#endWhatIsGone(now);
+    });
+  }
+
+  check(): void {
+    this.members.check();
+    this.actors.check();
+    this.placer.check();
+    this.jobs.check();
+    this.history.check();
+  }
+
+  // ── inside ───────────────────────────────────────────────────────────────────────────────────
+
+  #run(now: number, event: () => void): void {
+    this.#now = now;
+    this.#later.push(event);
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      for (let next = this.#later.shift(); next !== undefined; next = this.#later.shift()) next();
+    } finally {
+      this.#running = false;
+      this.#later.length = 0;
+    }
+  }
+
+  #handle(from: NodeId, name: FromNode, body: Body<FromNode>): void {
+    const as = <N extends FromNode>(_name: N): Body<N> => body as Body<N>;
+    switch (name) {
+      case "nodeJoin":
+        return this.#join(from, as("nodeJoin"));
+      case "nodeStatus":
+        this.members.status(from, as("nodeStatus"), this.#now);
+        return this.#seen(from);
+      case "nodeLeave":
+        return this.members.leave(from, as("nodeLeave").reason, this.#now);
+      case "jobStart":
+        return this.#jobStarted(from, as("jobStart").job);
+      case "processEnd":
+        return this.#processEnd(from, as("processEnd"));
+      case "toControl":
+        return this.#said(from, as("toControl"));
+      case "actorPlaced": {
+        const { actorId, epoch, ...placement } = as("actorPlaced");
+        if (this.actors.isAt(actorId, epoch, placement.worker.processId)) return;
+        if (this.placer.placed(from, actorId, epoch)) this.actors.placed(actorId, epoch, placement);
+        return;
+      }
+      case "actorUnplaced": {
+        const { actorId, epoch, failure, reason } = as("actorUnplaced");
+        if (this.placer.unplaced(from, actorId, epoch)) this.actors.unplaced(actorId, epoch, failure, reason);
+        return;
+      }
+      case "actorUnheld":
+        return this.actors.unheld(as("actorUnheld").actorId, as("actorUnheld").given);
+      default:
+        name satisfies never;
+    }
+  }
+
+  #join(from: NodeId, { view, jobs, processes, actors, watches }: Body<"nodeJoin">): void {
+    if (view.nodeId !== from) throw new MalformedMessage("nodeJoin.view.nodeId", `the sender, ${from}`, view.nodeId);
+    const now = this.#now;
+    if (!this.members.join(view, now)) return;
+    const node = prefixOf(from);
+    this.#later.push(() => {
+      for (const job of jobs) this.#jobStarted(from, job);
+      for (const { jobId } of jobs) if (!this.jobs.isRunning(jobId)) this.#port.send(from, "jobEnded", { jobId });
+      this.actors.rejoined(node, actors, now);
+      const living = new Set(processes);
+      for (const process of this.actors.processesOf(node)) if (!living.has(process)) this.#processGone(process);
+      for (const { from: watcher, actorId } of watches) this.actors.watch(watcher, { actorId });
+      this.placer.rejoined(from);
+      this.#seen(from);
+    });
+  }
+
+  /** The policy's view of a node follows that of the members. */
+  #seen(id: NodeId): void {
+    const view = this.members.get(id);
+    if (view !== undefined && this.view.update(view)) this.placer.look(this.#now);
+  }
+
+  #jobStarted(from: NodeId, job: JobDescription): void {
+    if (prefixOf(job.driver) !== prefixOf(from) || this.actors.isGone(job.driver)) return;
+    if (this.jobs.driverJoined(job, this.#port.clock())) this.actors.driverJoined(job.driver, job.jobId);
+  }
+
+  #processEnd(from: NodeId, { processId, reason }: Body<"processEnd">): void {
+    if (prefixOf(processId) !== prefixOf(from)) return;
+    this.actors.workerLost(processId, reason, this.#now);
+    this.#processGone(processId);
+  }
+
+  #processGone(process: ProcessId): void {
+    const jobId = this.actors.processLost(process);
+    if (jobId !== undefined) this.#jobEnded(jobId);
+  }
+
+  #jobEnded(jobId: JobId): void {
+    this.jobs.driverGone(jobId, this.#port.clock());
+    for (const { nodeId } of this.members.alive) this.#port.send(nodeId, "jobEnded", { jobId });
+  }
+
+  #said(from: NodeId, { from: process, code, body: bytes }: Body<"toControl">): void {
+    if (prefixOf(process) !== prefixOf(from)) return;
+    const { name, body } = decodeBody(code, bytes) as { name: Said; body: never };
+    const as = <N extends Said>(_name: N): Body<N> => body as Body<N>;
+    const { actors } = this;
+    switch (name) {
+      case "actorDeclare":
+        return actors.declare(process, as(name));
+      case "actorCreate":
+        if (bytes.byteLength > CREATION_BYTES_MAX) return actors.refuse(process, as(name).actorId, tooLarge(bytes.byteLength));
+        return actors.create(process, as(name));
+      case "actorAbandon":
+        return actors.abandon(process, as(name));
+      case "actorWatch":
+        return actors.watch(process, as(name));
+      case "actorKill":
+        return actors.kill(as(name));
+      case "actorStarted":
+        return actors.started(process, as(name), this.#now);
+      case "actorStartFailed":
+        return actors.startFailed(process, as(name));
+      case "actorExit":
+        return actors.exit(process, as(name));
+      case "ask":
+        return this.#ask(process, as(name));
+      default:
+        name satisfies never;
+        throw new MalformedMessage("toControl.code", "what a process says to control", code);
+    }
+  }
+
+  #ask(from: ProcessId, { call, question }: Body<"ask">): void {
+    if (question.kind === "actorByName") return this.actors.byName(from, call, question.name, question.namespace);
+    const message = `control has no answer to the question ${question.kind}`;
+    this.#toProcess(from, "answer", { call, failure: { code: "INVALID_OPTION", message } });
+  }
+
+  #nodeGone(id: NodeId, reason: DeathReason): void {
+    this.#port.fence(id);
+    const view = this.members.get(id);
+    if (view !== undefined) this.view.update(view);
+    const jobs = this.actors.nodeLost(prefixOf(id), reason, this.#now);
+    for (const jobId of jobs) this.#jobEnded(jobId);
+    this.#later.push(() => this.placer.nodeLost(id, this.#now));
+  }
+
+  /** What ended with a node whose end had been stored and not all that follows from it. */
+  #endWhatIsGone(now: number): void {
+    const known = new Set<NodePrefix>(this.members.alive.map(({ nodeId }) => prefixOf(nodeId)));
+    const reason: DeathReason = { cause: "node-died", message: "its node has left the cluster" };
+    for (const prefix of this.actors.prefixes()) {
+      if (known.has(prefix)) continue;
+      for (const jobId of this.actors.nodeLost(prefix, reason, now)) this.#jobEnded(jobId);
+    }
+  }
+
+  #forgetNodes(): void {
+    for (const { view } of [...this.view.nodes]) if (this.members.get(view.nodeId) === undefined) this.view.forget(view.nodeId);
+  }
+
+  #mayLive(process: ProcessId): boolean {
+    const node = this.view.nodeOf(process);
+    return node !== undefined && this.members.isAlive(node);
+  }
+
+  #toProcess<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void {
+    const node = this.view.nodeOf(to);
+    if (node === undefined || !this.members.isAlive(node)) return;
+    this.#port.send(node, "fromControl", { to, code: codeOf(name), body: encodeBody(name, body) });
+  }
+
+  #toHome<N extends ToNode>(id: ActorId, name: N, body: Body<N>): boolean {
+    const node = this.view.nodeOf(id);
+    if (node === undefined || !this.members.isAlive(node)) return false;
+    this.#port.send(node, name, body);
+    return true;
+  }
+}
+
+function endOf(end: ActorEnd): Body<"actorUnplace">["end"] {
+  return "kill" in end ? { kind: "kill", reason: end.kill } : { kind: "gently", why: end.gently };
+}
+
+const tooLarge = (size: number) => ({
+  code: "INVALID_OPTION",
+  message:
+    `an actor's class and constructor arguments may have ${CREATION_BYTES_MAX} bytes together, these have ${size}: ` +
+    `put what is large into the object store and pass a reference`,
+});

@@ -1,0 +1,181 @@
+/**
+ * Where actors go: control chooses a node by the same policy as for leases and asks it; the node finds a worker when it has room.
+ * An actor that no node has room for waits in the queue of one, as tasks do, and is asked for elsewhere when there is room before.
+ * One that no node can serve waits here until a node comes.
+ *
+ * A node that was asked before may still answer: the first that has a worker is taken, the others are told that it is not needed.
+ */
+import type { ActorId, NodeId, PlacementGroupId } from "../../protocol/ids.ts";
+import type { DeathReason, Failure, ResourceAmounts } from "../../protocol/messages.ts";
+import { chooseNode } from "../cluster/policy.ts";
+import type { Choice } from "../cluster/policy.ts";
+import type { ClusterView } from "../cluster/view.ts";
+import type { ActorRequest } from "../node/admission.ts";
+
+export type ActorEnd = { readonly kill: DeathReason } | { readonly gently: string };
+
+export interface PlacerPort {
+  place(to: NodeId, request: ActorRequest): void;
+  unplace(to: NodeId, actorId: ActorId, epoch: number, end: ActorEnd): void;
+  /** It can never be placed. */
+  refused(actorId: ActorId, epoch: number, failure: Failure): void;
+  /** A number from 0 to 1. */
+  chance(): number;
+  /** Where the bundles of a placement group are. */
+  groupNode(groupId: PlacementGroupId, bundleIndex: number, demand: Readonly<ResourceAmounts>): Choice;
+}
+
+/** It waits on a node for so long before another is looked for. */
+const AGAIN_MS = 200;
+
+interface Waiting {
+  readonly request: ActorRequest;
+  readonly demand: Readonly<ResourceAmounts>;
+  /** Actors of one class fit in the same places. */
+  readonly classKey: string;
+  /** The node that was asked last. */
+  node: NodeId | undefined;
+  askedAt: number;
+}
+
+/** For listings: what waits and why. */
+export interface PendingActor {
+  readonly actorId: ActorId;
+  readonly demand: Readonly<ResourceAmounts>;
+  readonly node: NodeId | undefined;
+}
+
+export class ActorPlacer {
+  readonly #view: ClusterView;
+  readonly #port: PlacerPort;
+  readonly #waiting = new Map<ActorId, Waiting>();
+
+  constructor(view: ClusterView, port: PlacerPort) {
+    this.#view = view;
+    this.#port = port;
+  }
+
+  get pending(): PendingActor[] {
+    return [...this.#waiting.values()].map(({ request, demand, node }) => ({ actorId: request.actorId, demand, node }));
+  }
+
+  place(request: ActorRequest, now: number): void {
+    const demand = demandOf(request);
+    const { strategy, labelSelector } = request.shape;
+    const classKey = JSON.stringify([strategy, labelSelector, demand]);
+    const waiting: Waiting = { request, demand, classKey, node: undefined, askedAt: now };
+    this.#waiting.set(request.actorId, waiting);
+    this.#choose(waiting, now);
+  }
+
+  /** The incarnation is not wanted any more. `at` is the node where it runs, if it does. */
+  unplace(actorId: ActorId, epoch: number, end: ActorEnd, at: NodeId | undefined): void {
+    const waiting = this.#waiting.get(actorId);
+    const asked = waiting?.request.epoch === epoch ? waiting.node : undefined;
+    if (waiting?.request.epoch === epoch) this.#waiting.delete(actorId);
+    for (const node of new Set([asked, at])) {
+      if (node !== undefined && this.#view.isAlive(node)) this.#port.unplace(node, actorId, epoch, end);
+    }
+  }
+
+  /** A node has a worker for it. Returns whether that is wanted: else the node is told to give it up. */
+  placed(from: NodeId, actorId: ActorId, epoch: number): boolean {
+    const waiting = this.#waiting.get(actorId);
+    if (waiting?.request.epoch !== epoch) {
+      this.#port.unplace(from, actorId, epoch, { gently: "its actor is over, or runs elsewhere" });
+      return false;
+    }
+    this.#waiting.delete(actorId);
+    const { node } = waiting;
+    if (node !== undefined && node !== from) this.#port.unplace(node, actorId, epoch, { gently: "its actor runs elsewhere" });
+    return true;
+  }
+
+  /** A node will not have it. Returns whether that is the last word: a node that is not asked any more has none. */
+  unplaced(from: NodeId, actorId: ActorId, epoch: number): boolean {
+    const waiting = this.#waiting.get(actorId);
+    if (waiting?.request.epoch !== epoch || waiting.node !== from) return false;
+    this.#waiting.delete(actorId);
+    return true;
+  }
+
+  /** The node has joined again and says that it does not have these: what it was asked may have been lost. */
+  rejoined(id: NodeId): void {
+    for (const { request, node } of this.#waiting.values()) if (node === id) this.#port.place(id, request);
+  }
+
+  nodeLost(id: NodeId, now: number): void {
+    for (const waiting of [...this.#waiting.values()]) {
+      if (waiting.node !== id) continue;
+      waiting.node = undefined;
+      this.#choose(waiting, now);
+    }
+  }
+
+  /** After news of nodes, or of placement groups. */
+  look(now: number): void {
+    const blocked = new Set<string>();
+    for (const waiting of [...this.#waiting.values()]) {
+      if (blocked.has(waiting.classKey) || (waiting.node !== undefined && now - waiting.askedAt < AGAIN_MS)) continue;
+      const { node } = waiting;
+      this.#choose(waiting, now);
+      if (this.#waiting.has(waiting.request.actorId) && waiting.node === node) blocked.add(waiting.classKey);
+    }
+  }
+
+  check(): void {
+    for (const [actorId, { request }] of this.#waiting) {
+      if (request.actorId !== actorId) throw new Error(`actor ${actorId} waits under another id`);
+    }
+  }
+
+  #choose(waiting: Waiting, now: number): void {
+    const { request } = waiting;
+    const choice = this.#choice(waiting);
+    switch (choice.kind) {
+      case "never":
+        this.#waiting.delete(request.actorId);
+        if (waiting.node !== undefined) {
+          this.#port.unplace(waiting.node, request.actorId, request.epoch, { gently: "no node may run its actor" });
+        }
+        return this.#port.refused(request.actorId, request.epoch, choice.failure);
+      case "nowhere":
+        return;
+      case "go":
+        if (choice.nodeId !== waiting.node) this.#ask(waiting, choice.nodeId, now);
+        return;
+      case "queue":
+        if (waiting.node === undefined) this.#ask(waiting, choice.nodeId, now);
+        return;
+      default:
+        choice satisfies never;
+    }
+  }
+
+  #choice({ request, demand }: Waiting): Choice {
+    const { strategy, labelSelector } = request.shape;
+    if (strategy.kind === "group") return this.#port.groupNode(strategy.groupId, strategy.bundleIndex, demand);
+    const what = `actor ${request.className}`;
+    return chooseNode(this.#view, { what, resources: demand, strategy, labelSelector }, () => this.#port.chance());
+  }
+
+  #ask(waiting: Waiting, node: NodeId, now: number): void {
+    const { request, demand, node: before } = waiting;
+    if (before !== undefined) {
+      this.#port.unplace(before, request.actorId, request.epoch, { gently: "its actor is placed elsewhere" });
+    }
+    waiting.node = node;
+    waiting.askedAt = now;
+    this.#view.charge(node, demand);
+    this.#port.place(node, request);
+  }
+}
+
+/** What it needs to be placed: what it keeps, and what it needs only for its start. */
+function demandOf({ resources, placementResources }: ActorRequest): ResourceAmounts {
+  const demand: ResourceAmounts = Object.create(null) as ResourceAmounts;
+  for (const amounts of [resources, placementResources]) {
+    for (const name in amounts) if (amounts[name]! > (demand[name] ?? 0)) demand[name] = amounts[name]!;
+  }
+  return demand;
+}

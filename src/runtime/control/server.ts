@@ -1,0 +1,270 @@
+/**
+ * Control as a process: its machine between the links of the nodes and the store. A node's message is acknowledged once what it
+ * changed is durable; until then the node keeps it for the next control, which finds in the store what this one had made durable.
+ */
+import { ClusterControl } from "../../core/control/cluster-control.ts";
+import type { FromNode } from "../../core/control/cluster-control.ts";
+import { saved, SavedTables } from "../../core/control/tables.ts";
+import type { RecordOf, TableName } from "../../core/control/tables.ts";
+import type { NodeId } from "../../protocol/ids.ts";
+import { definitions } from "../../protocol/messages.ts";
+import type { Body, MessageName } from "../../protocol/messages.ts";
+import { MalformedMessage } from "../../protocol/schema.ts";
+import { CONTROL_ID, LINK, LinkHub, listen } from "../network/index.ts";
+import type { Address, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
+import { Alarm } from "../network/alarm.ts";
+import type { Change, ControlStore, Loaded } from "../stores/index.ts";
+import { Output } from "./output.ts";
+
+/** A predecessor's lease on the store runs out within this time. */
+export const TAKEOVER_WAIT_MS = 5_000;
+/** Control looks at its own clock so often, to know when it was stopped. */
+const PULSE_MS = 500;
+
+export interface ControlServerOptions {
+  readonly store: ControlStore;
+  readonly clusterId: string;
+  readonly credentials: Credential;
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: TlsChoice;
+  readonly insecure?: boolean;
+  /** How long to wait for the store: for the end of another leader. */
+  readonly waitMs?: number;
+  readonly signal?: AbortSignal;
+  readonly log: (line: string) => void;
+  /** It cannot go on: another leads, or nothing can be written. The process must end. */
+  readonly onLost: (error: Error) => void;
+}
+
+export class ControlServer {
+  readonly machine: ClusterControl;
+  readonly epoch: number;
+  readonly #options: ControlServerOptions;
+  readonly #hub: LinkHub;
+  readonly #output: Output;
+  readonly #alarm: Alarm;
+  readonly #dirty = new Map<string, { readonly table: TableName; readonly key: string }>();
+  /** How each node introduced itself, and where refused ones are told so. */
+  readonly #incarnations = new Map<string, number>();
+  readonly #strangers = new Map<string, Address>();
+  /** What had been heard of each node in the changes that are stored, and what has been heard since. */
+  readonly #heard = new Map<string, RecordOf<"heard">>();
+  readonly #hearing = new Map<string, RecordOf<"heard">>();
+  #listener: Listener | undefined;
+  #pulse: NodeJS.Timeout | undefined;
+  #pulseAt = performance.now();
+  #scheduled = false;
+  #over = false;
+
+  /** Resolves when it leads, has read everything and listens. */
+  static async start(options: ControlServerOptions): Promise<ControlServer> {
+    const { store, host, port, waitMs = TAKEOVER_WAIT_MS, signal, log } = options;
+    store.onLost = (error) => options.onLost(error);
+    const holder = `control at ${host}:${port}, process ${process.pid}`;
+    const loaded = await store.open({ holder, waitMs, ...(signal === undefined ? {} : { signal }) });
+    for (const warning of loaded.warnings) log(`warning: ${warning}`);
+    try {
+      const server = new ControlServer(options, loaded);
+      await server.#listen();
+      return server;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  private constructor(options: ControlServerOptions, loaded: Loaded) {
+    this.#options = options;
+    // A store that forgets counts no leaders: time does.
+    this.epoch = options.store.place === "memory" ? Date.now() : loaded.epoch;
+    const { clusterId, credentials, tls } = options;
+    this.#hub = new LinkHub({
+      self: { role: "control", id: CONTROL_ID, incarnation: this.epoch },
+      clusterId,
+      credentials,
+      ...(tls === undefined ? {} : { tls }),
+      byHand: true,
+      onMessage: (from, name, body, number) => this.#message(from, name, body, number),
+      onEnded: (id, reason, kept) => this.#linkEnded(id, reason, kept),
+    });
+    this.machine = new ClusterControl(
+      {
+        send: (to, name, body) => {
+          const address = this.#addressOf(to);
+          this.#output.after(() => this.#send(to, address, name, body));
+        },
+        fence: (id) => this.#output.after(() => this.#fence(id)),
+        keep: (table, key) => void this.#dirty.set(`${table} ${key}`, { table, key }),
+        chance: Math.random,
+        clock: Date.now,
+      },
+      this.epoch,
+    );
+    this.#output = new Output(
+      options.store,
+      () => this.#changes(),
+      (error) => this.#lost(error),
+    );
+    this.#alarm = new Alarm(
+      (now) => this.#tick(now),
+      () => this.machine.nextDeadline(),
+    );
+    const tables = new SavedTables(loaded.entries);
+    for (const [id, heard] of tables.read("heard")) this.#heard.set(id, heard);
+    this.machine.restore(tables, performance.now());
+    this.#schedule();
+  }
+
+  get address(): Address {
+    return { host: this.#options.host, port: this.#listener!.port };
+  }
+
+  /** Does something with the machine; resolved when it is durable. */
+  act<T>(event: (machine: ClusterControl, now: number) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#over) throw new Error("control has ended");
+      this.#schedule();
+      try {
+        const result = event(this.machine, performance.now());
+        this.#output.after(() => resolve(result));
+      } catch (error) {
+        reject(error as Error);
+      }
+    });
+  }
+
+  /** Lets another lead at once. */
+  async close(): Promise<void> {
+    this.#end();
+    await this.#options.store.close();
+  }
+
+  async #listen(): Promise<void> {
+    const { host, port, credentials, clusterId, tls, insecure, log } = this.#options;
+    this.#listener = await listen({
+      host,
+      port,
+      credentials,
+      clusterId,
+      self: { role: "control", id: CONTROL_ID, incarnation: this.epoch },
+      ...(tls === undefined ? {} : { tls }),
+      ...(insecure === undefined ? {} : { insecure }),
+      onConnection: (connection) => {
+        if (connection.peer.purpose === LINK) this.#hub.accept(connection);
+        else connection.socket.destroy();
+      },
+      log,
+    });
+    this.#pulse = setInterval(() => this.#beat(performance.now()), PULSE_MS);
+  }
+
+  #message(from: PeerClaims, name: MessageName, body: never, number: number): void {
+    if (this.#over) return;
+    this.#schedule();
+    const { id, incarnation } = from;
+    this.#output.after(() => this.#hub.acknowledge(id, incarnation, number + 1));
+    const { from: sender, to } = definitions[name];
+    if (from.role !== "node" || sender !== "node" || to !== "control") {
+      throw new MalformedMessage(name, `a message of a node to control, from a node`, from.role);
+    }
+    this.#incarnations.set(id, incarnation);
+    const heard = this.#heard.get(id);
+    // The one before had made this durable and could not say so any more.
+    if (heard?.incarnation === incarnation && number < heard.next) return;
+    this.#hearing.set(id, { incarnation, next: number + 1 });
+    if (name === "nodeJoin") {
+      const { host, port } = (body as Body<"nodeJoin">).view;
+      this.#strangers.set(id, { host, port });
+    }
+    this.machine.receive(id as NodeId, name as FromNode, body, performance.now());
+    this.#strangers.delete(id);
+  }
+
+  #addressOf(id: NodeId): Address | undefined {
+    const view = this.machine.members.get(id);
+    return this.#strangers.get(id) ?? (view === undefined ? undefined : { host: view.host, port: view.port });
+  }
+
+  #send<N extends MessageName>(to: NodeId, address: Address | undefined, name: N, body: Body<N>): void {
+    if (address !== undefined) this.#hub.link(to, address).send(name, body);
+  }
+
+  #fence(id: NodeId): void {
+    const incarnation = this.#incarnations.get(id);
+    if (incarnation !== undefined) this.#hub.fence(id, incarnation);
+    else this.#hub.forget(id);
+  }
+
+  /** Nothing more reaches a node: it is not a member any more. */
+  #linkEnded(id: string, reason: string, kept: number): void {
+    if (this.#over || reason === "stopped") return;
+    this.#schedule();
+    const why = reason === "overflow" ? "it does not take what is sent to it" : `its link ended (${reason}) with ${kept} messages to it`;
+    this.machine.unreachable(id as NodeId, why, performance.now());
+  }
+
+  #changes(): Change[] {
+    const changes: Change[] = [...this.#dirty.values()].map(({ table, key }) => ({ table, key, value: this.machine.saved(table, key) }));
+    this.#dirty.clear();
+    // A node that says only how it is changes nothing, and need not be remembered.
+    if (changes.length === 0) return changes;
+    const forgotten = changes.filter(({ table, value }) => table === "node" && value === undefined);
+    for (const [key, heard] of this.#hearing) {
+      this.#heard.set(key, heard);
+      changes.push({ table: "heard", key, value: saved("heard", heard) });
+    }
+    this.#hearing.clear();
+    for (const { key } of forgotten) {
+      this.#forget(key);
+      changes.push({ table: "heard", key, value: undefined });
+    }
+    return changes;
+  }
+
+  #forget(id: string): void {
+    this.#incarnations.delete(id);
+    this.#heard.delete(id);
+    this.#output.after(() => this.#hub.forget(id));
+  }
+
+  /** What follows in this turn is one batch. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (this.#over) return;
+      this.#output.commit();
+      this.#alarm.arm();
+    });
+  }
+
+  #tick(now: number): void {
+    if (this.#over) return;
+    this.#beat(now);
+    this.#schedule();
+    this.machine.tick(now);
+  }
+
+  /** Who was stopped for a while has heard nobody, and must not take them for dead. */
+  #beat(now: number): void {
+    const late = now - this.#pulseAt - PULSE_MS;
+    this.#pulseAt = now;
+    if (late > PULSE_MS) this.machine.members.excuse(late);
+  }
+
+  #lost(error: Error): void {
+    if (this.#over) return;
+    this.#end();
+    this.#options.onLost(error);
+  }
+
+  #end(): void {
+    this.#over = true;
+    clearInterval(this.#pulse);
+    this.#alarm.stop();
+    this.#listener?.close();
+    this.#hub.close();
+  }
+}
