@@ -59,7 +59,8 @@ function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
     return {
       code: "INFEASIBLE",
       message:
-        `${waits} a node with the labels ${JSON.stringify(labels).slice(0, LABELS_MAX)}, this cluster has ${JSON.stringify(s.config.labels)}. ` +
+        `${waits} a node with the labels ${JSON.stringify(labels).slice(0, LABELS_MAX)}, ` +
+        `this cluster has ${JSON.stringify(s.config.labels)}. ` +
         "It will wait for such a node; cancel it, or change its labels.",
     };
   }
