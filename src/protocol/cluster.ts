@@ -4,7 +4,7 @@
  *
  * A process speaks with its own node only. What it says to another node, or to control, is relayed with its name.
  */
-import type { ActorId, NodePrefix, ObjectId } from "./ids.ts";
+import type { ActorId, ObjectId } from "./ids.ts";
 import {
   actorId,
   deathReason,
@@ -12,9 +12,8 @@ import {
   failure,
   jobId,
   MIB,
-  PAYLOAD_MAX,
-  SHAPE_MAX,
   nodeId,
+  nodePrefix,
   objectId,
   payload,
   processId,
@@ -26,7 +25,6 @@ import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint 
 import type { Static } from "./schema.ts";
 
 const refId = str<ObjectId | ActorId>(128);
-const nodePrefix = str<NodePrefix>(6);
 
 /** How a job's workers are started, wherever they are. */
 export const jobDescription = obj({
@@ -94,9 +92,19 @@ export const clusterDefinitions = {
     { limit: 257 * MIB },
   ),
   /** A request for a lease that the sender does not serve itself. */
-  leaseForward: def(81, "node", "node", { from: processId, hops: uint(16), code: uint(127), body: bytes() }, { limit: SHAPE_MAX + MIB }),
+  leaseForward: def(81, "node", "node", { from: processId, hops: uint(16), code: uint(127), body: bytes() }),
   /** A process of the sender is gone, and everything that it said to this node came before. */
   processGone: def(82, "node", "node", { processId, reason: deathReason }, { key: "processId" }),
+
+  /** The receiver's process: the sender is to be told of its end by `processGone`. */
+  processWatch: def(125, "node", "node", { processId }),
+
+  /** A question that each node answers for itself. Answered by `nodeAnswer` with the same `call`. */
+  nodeAsk: def(126, "node", "node", {
+    call: uint(),
+    question: literal("timeline", "objectStore", "counts", "collectGarbage", "outputDrained"),
+  }),
+  nodeAnswer: def(127, "node", "node", { call: uint(), /** JSON */ body: str(64 * MIB) }, { limit: 64 * MIB }),
 
   // References: the receiver is the home of these ids, and the sender is one holder of them, whatever its processes do.
   /** Holds each once more. Answered by `refsHeld`. `seq` counts these messages on the link. */
@@ -107,7 +115,7 @@ export const clusterDefinitions = {
   refsDrop: def(85, "node", "node", { refs: list(obj({ id: refId, count: uint() })) }, { limit: 4 * MIB }),
   /** It wants to know what the object is. Answered by `refState`, once it is known. */
   refFetch: def(86, "node", "node", { id: objectId }, { key: "id" }),
-  refState: def(87, "node", "node", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: PAYLOAD_MAX }),
+  refState: def(87, "node", "node", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
   /** This actor id of the receiver's means that actor of the sender's, which is counted as held by the receiver. */
   refAlias: def(124, "node", "node", { alias: actorId, actorId }),
   /** The object was sealed in the sender's store. */

@@ -17,8 +17,6 @@ import { clusterDefinitions } from "./cluster.ts";
 import {
   KIB,
   MIB,
-  PAYLOAD_MAX,
-  SHAPE_MAX,
   actorId,
   actorOptions,
   actorStatus,
@@ -30,6 +28,7 @@ import {
   jobId,
   leaseId,
   nodeId,
+  nodePrefix,
   objectId,
   payload,
   processId,
@@ -77,7 +76,7 @@ export const definitions = {
     "owner",
     "node",
     { requestId, jobId, shape, /** tasks waiting for it, for listings */ backlog: uint() },
-    { key: "requestId", limit: SHAPE_MAX },
+    { key: "requestId" },
   ),
   leaseCancel: def(11, "owner", "node", { requestId }, { key: "requestId" }),
   leaseGrant: def(
@@ -101,6 +100,8 @@ export const definitions = {
   leaseReturn: def(15, "owner", "node", { leaseId, /** the worker must not be used again */ retire: bool }, { key: "leaseId" }),
   /** A process is gone, and nothing that it sent is still under way. */
   processLost: def(16, "node", "owner", { processId, reason: deathReason }, { key: "processId" }),
+  /** As `processLost`, for every process with that prefix: their node is gone. */
+  nodeLost: def(27, "node", "owner", { prefix: nodePrefix, reason: deathReason }),
   /** The task on this lease waits for others: its resources are free meanwhile. */
   taskBlocked: def(17, "worker", "node", { leaseId, /** counts the blocks of this lease */ turn: uint() }),
   /** What it waited for is there: it asks for its resources back. */
@@ -122,11 +123,11 @@ export const definitions = {
 
   // ── objects ──────────────────────────────────────────────────────────────────────────────────
   /** The record of an object goes to the node, because its ref left its process. The sender holds it once. */
-  objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: PAYLOAD_MAX }),
+  objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: 4 * MIB }),
   /** As `objectSettle`, from the worker that made it: its owner may be computing. Makes it known as well, if its owner has not yet. */
-  objectResult: def(29, "worker", "node", { id: objectId, payload }, { key: "id", limit: PAYLOAD_MAX }),
+  objectResult: def(29, "worker", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
   /** `by`: the process of another node that has stored it. */
-  objectSettle: def(31, "owner", "node", { id: objectId, payload, by: optional(processId) }, { key: "id", limit: PAYLOAD_MAX }),
+  objectSettle: def(31, "owner", "node", { id: objectId, payload, by: optional(processId) }, { key: "id", limit: 4 * MIB }),
   /** The sender holds it once more. */
   refAdd: def(32, "owner", "node", { id: str<ObjectId | ActorId>(128) }),
   /** The sender gives up `count` of its own holds. */
@@ -151,7 +152,7 @@ export const definitions = {
   refLost: def(51, "node", "owner", { way: wayId, opener: bool, from: processId }),
   objectFetch: def(35, "owner", "node", { id: objectId }, { key: "id" }),
   /** Either the payload, whose refs are credited to the receiver, or why there will be none. */
-  objectState: def(36, "node", "owner", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: PAYLOAD_MAX }),
+  objectState: def(36, "node", "owner", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
   objectFetchCancel: def(37, "owner", "node", { id: objectId }),
   /** Cancels the task that makes an object of another process. The node passes it on to that process, as `taskCancel`. */
   objectCancel: def(38, "owner", "node", { id: objectId, force: bool, recursive: bool }, { key: "id" }),
@@ -159,13 +160,7 @@ export const definitions = {
 
   // ── actors ───────────────────────────────────────────────────────────────────────────────────
   /** Made known at `.remote()`; its creation starts when the arguments are there (`actorCreate`). The sender holds it once. */
-  actorDeclare: def(
-    40,
-    "owner",
-    "node",
-    { actorId, jobId, className: str(256), options: actorOptions, shape },
-    { key: "actorId", limit: SHAPE_MAX },
-  ),
+  actorDeclare: def(40, "owner", "node", { actorId, jobId, className: str(256), options: actorOptions, shape }, { key: "actorId" }),
   actorCreate: def(
     41,
     "owner",
@@ -179,10 +174,10 @@ export const definitions = {
       /** Inside `args`. The node holds these and those of the payloads while the actor may start again. */
       argRefs: optional(list(str<ObjectId | ActorId>(128))),
     },
-    { key: "actorId", limit: 240 * MIB },
+    { key: "actorId", limit: 256 * MIB },
   ),
   /** Creation will not come: an argument failed. */
-  actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: PAYLOAD_MAX }),
+  actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: 4 * MIB }),
   actorWatch: def(43, "owner", "node", { actorId }, { key: "actorId" }),
   actorState: def(
     44,
@@ -195,7 +190,7 @@ export const definitions = {
       /** Declared with `getIfExists`, and this one exists: calls go to it. A hold on `actorId` is a hold on it. */
       actualId: optional(actorId),
     },
-    { limit: PAYLOAD_MAX },
+    { limit: 4 * MIB },
   ),
   /** The refs inside are credited to the worker. */
   actorStart: def(
@@ -221,7 +216,7 @@ export const definitions = {
     { limit: 256 * MIB },
   ),
   actorStarted: def(46, "worker", "node", { actorId, epoch: uint() }),
-  actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: PAYLOAD_MAX }),
+  actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: 4 * MIB }),
   actorKill: def(48, "owner", "node", { actorId, noRestart: bool }),
   /** exitActor(): the actor ends for good, by its own will. */
   actorExit: def(49, "worker", "node", { actorId }),
@@ -264,8 +259,8 @@ export const definitions = {
     61,
     "node",
     "owner",
-    { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(256 * MIB)) },
-    { limit: 256 * MIB },
+    { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(64 * MIB)) },
+    { limit: 64 * MIB },
   ),
   /** Spans for the timeline and counts for state listings, in batches; never on the path of a task. */
   events: def(

@@ -6,6 +6,7 @@ import type {
   LeaseId,
   LeaseRequestId,
   NodeId,
+  NodePrefix,
   ObjectId,
   PlacementGroupId,
   ProcessId,
@@ -31,10 +32,6 @@ export interface Definition<S extends Shape = Shape, F extends Role = Role, T ex
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
-/** Of a message with an error of the largest size, or a million refs. */
-export const PAYLOAD_MAX = 64 * MIB;
-/** Of one with environment variables, methods and names of as many and as long as options may have. */
-export const SHAPE_MAX = 32 * MIB;
 
 export function def<const S extends Shape, F extends Role, T extends Role>(
   code: number,
@@ -43,10 +40,11 @@ export function def<const S extends Shape, F extends Role, T extends Role>(
   shape: S,
   options: { key?: keyof S & string; limit?: number } = {},
 ): Definition<S, F, T> {
-  return { code, from, to, shape, key: options.key, limit: options.limit ?? MIB };
+  return { code, from, to, shape, key: options.key, limit: options.limit ?? 64 * KIB };
 }
 
 export const nodeId = str<NodeId>(64);
+export const nodePrefix = str<NodePrefix>(6);
 export const processId = str<ProcessId>(64);
 export const wayId = str<WayId>(80);
 export const jobId = str<JobId>(64);

@@ -55,6 +55,7 @@ export class Worker {
       (name, body) => this.#message(name, body),
       () => this.#orphaned(),
     );
+    this.#client.job = settings.job;
     const engine = new ClientEngine(this.#client, {
       connected: () => Promise.resolve({ address: settings.nodeSocket, nodeId: this.#client.nodeId, jobId, namespace }),
       close: () => Promise.resolve(),

@@ -37,9 +37,9 @@ class World {
   constructor() {
     this.run(({ node }) => node.prestart([], this.machines.now()));
     DRIVERS.forEach((id, i) =>
-      this.run(({ node, control }) => {
+      this.run(({ node, ownControl }) => {
         node.driverJoined(id, `${JOB}${i}` as JobId);
-        control.driverJoined(id, `${JOB}${i}` as JobId);
+        ownControl!.driverJoined(id, `${JOB}${i}` as JobId);
       }),
     );
   }
@@ -158,9 +158,9 @@ const acts: ((w: World, a: number, b: number) => void)[] = [
     if (b % 10 === 0) w.lose(pick(DRIVERS, a)!);
   },
   (w) =>
-    w.run(({ node, control, now }) => {
+    w.run(({ node, ownControl, now }) => {
       node.tick(now() + 10_000);
-      control.tick(now() + 10_000);
+      ownControl!.tick(now() + 10_000);
     }),
 ];
 const weights = [6, 6, 6, 1, 1, 2, 4, 2, 1, 4, 2, 1, 3];
@@ -173,14 +173,14 @@ test("after any history of actors, when all processes are gone nothing is held a
     fc.property(ops, (list) => {
       const w = new World();
       for (const [kind, a, b] of list) acts[kind]!(w, a, b);
-      alive += w.machines.control.actors().filter(({ phase }) => phase === "alive").length;
+      alive += w.machines.ownControl!.actors().filter(({ phase }) => phase === "alive").length;
       for (const id of w.actors) w.run(({ control }) => control.kill({ actorId: id, noRestart: true }));
       for (const driver of DRIVERS) w.lose(driver);
       for (let i = 0; i < 20; i++) for (const id of [...w.doomed, ...w.starting, ...w.alive]) w.lose(id);
       assert.equal(w.machines.refs.size, 0);
       assert.equal(w.stored.size, 0);
       assert.deepEqual({ ...w.machines.node.free }, { CPU: 20_000 });
-      assert.ok(w.machines.control.actors().every(({ phase }) => phase === "dead"));
+      assert.ok(w.machines.ownControl!.actors().every(({ phase }) => phase === "dead"));
     }),
     { numRuns: 300, includeErrorInReport: true },
   );

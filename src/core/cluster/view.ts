@@ -66,6 +66,19 @@ export class ClusterView {
     return this.#byPrefix.get(prefixOf(id));
   }
 
+  /** The node with that prefix. */
+  nodeWith(prefix: NodePrefix): NodeId | undefined {
+    return this.#byPrefix.get(prefix);
+  }
+
+  /** What this node has free and what waits here, which it knows before control does. */
+  ownIs(free: ResourceAmounts, queued: ResourceAmounts): void {
+    const own = this.#nodes.get(this.self);
+    if (own === undefined) return;
+    own.view = { ...own.view, free, queued };
+    for (const name in own.debit) delete own.debit[name];
+  }
+
   /** What is free there as far as is known here. */
   freeOf({ view, debit }: KnownNode): ResourceAmounts {
     const free = copyOf(view.free);

@@ -3,7 +3,8 @@
  * task. Events come as method calls, with the time; what it does goes out through its port. Each event ends with a
  * pass of dispatch.ts, so that nothing waits that could run.
  */
-import type { ActorId, JobId, LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
+import { prefixOf } from "../../protocol/ids.ts";
+import type { ActorId, JobId, LeaseId, LeaseRequestId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, ResourceAmounts } from "../../protocol/messages.ts";
 import { actorWant, actorWantId, leaseWant, refusal } from "./admission.ts";
 import type { ActorRequest } from "./admission.ts";
@@ -16,7 +17,7 @@ import { WorkerPool } from "./pool.ts";
 import { RequestQueue } from "./queue.ts";
 import { sumOf } from "../resources.ts";
 import { GONE_MAX, remember, TOMBSTONES_MAX } from "./state.ts";
-import type { ActorHold, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
+import type { ActorHold, ActorPlacement, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
 import { warn, watch } from "./warnings.ts";
 
 type Question = Body<"ask">["question"];
@@ -125,6 +126,11 @@ export class NodeMachine {
       else this.#endLease(lease, now);
     }
     dispatch(s, now);
+  }
+
+  /** A node is gone with all its processes. */
+  ownersLost(node: NodePrefix, now: number): void {
+    for (const id of [...this.#s.owners]) if (prefixOf(id) === node) this.ownerLost(id, now);
   }
 
   jobEnded(jobId: JobId, now: number): void {
@@ -252,6 +258,17 @@ export class NodeMachine {
       else s.pool.end(hold.worker, end.gently, now);
     }
     dispatch(s, now);
+  }
+
+  /** Actors that have a worker here. */
+  livingActors(): ({ actorId: ActorId; epoch: number } & ActorPlacement)[] {
+    return [...this.#s.actors.values()].map(({ actorId, epoch, worker, allocation }) => ({
+      actorId,
+      epoch,
+      worker: worker.address!,
+      assigned: { ...allocation.amounts },
+      gpuIds: allocation.gpus.map(({ index }) => index),
+    }));
   }
 
   // ── placement groups ─────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ import type { ActorId } from "../../protocol/ids.ts";
 import { actorId } from "../../protocol/ids.ts";
 import type { Body, Payload } from "../../protocol/messages.ts";
 import type { ActorCore, ActorSpec } from "../engine.ts";
+import { ofJob } from "../job.ts";
 import { foreign } from "./arguments.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Client } from "./client.ts";
@@ -105,7 +106,7 @@ export class ActorTable {
     const own = { namespace: spec.options.namespace === "" ? namespace : spec.options.namespace, maxTaskRetries, maxPendingCalls };
     const options = { ...spec.options, ...own };
     client.held.hold(id, core, 1);
-    client.node.send("actorDeclare", { actorId: id, jobId, className: spec.target.name, options, shape: spec.shape });
+    client.node.send("actorDeclare", { actorId: id, jobId, className: spec.target.name, options, shape: ofJob(spec.shape, client.job) });
     this.client(core);
     this.#createWhenReady(core, definition, args);
     return core;

@@ -17,6 +17,7 @@ import { putId, wayId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload } from "../../protocol/messages.ts";
 import { ValueCodec, packedSize } from "../../values/codec.ts";
 import type { ApiHooks } from "../engine.ts";
+import type { Job } from "../job.ts";
 import { ActorTable } from "./actor-table.ts";
 import { ClaimBlocks } from "./claim-blocks.ts";
 import { Exports } from "./exports.ts";
@@ -51,13 +52,15 @@ export class Client {
   readonly actors: ActorTable;
   readonly hooks: ApiHooks;
   nodeId = "";
+  /** What the workers of this process's tasks serve, on a cluster. */
+  job: Job | undefined;
   /** Set once the node has answered. */
   welcome: Body<"welcome"> | undefined;
   #store: StoreClient | undefined;
   #blocks: ClaimBlocks | undefined;
   readonly #storeHandlers = new Map<MessageName, (body: never) => void>();
-  /** Puts made before the store was there, whose bytes belong in it: nobody has them until then. */
-  #early: { readonly ref: WeakRef<ObjectRef>; readonly bytes: Uint8Array; readonly refs: readonly HeldId[] | undefined }[] = [];
+  /** Puts made before the store was there, whose bytes belong in it. */
+  #early: WeakRef<ObjectRef>[] = [];
   readonly #claims = { available: true };
   /** Ways whose end has not come. */
   readonly #waysOpen = new Set<WayId>();
@@ -93,6 +96,7 @@ export class Client {
         node: this.node,
         process: identity.process,
         identity,
+        job: () => this.job,
         blocks: () => this.#blocks,
         openWay: (to) => this.openWay(wayId(identity.process, this.#wayCount++), true, to),
         flushNode: () => this.node.flush(),
@@ -160,7 +164,8 @@ export class Client {
   }
 
   errorPayload(error: unknown): Payload & { kind: "error" } {
-    return this.packing.error(error);
+    const encoded = this.packing.encode(error, "error");
+    return { kind: "error", bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) };
   }
 
   put(value: unknown): ObjectRef {
@@ -169,13 +174,12 @@ export class Client {
     const encoded = this.packing.encode(value, "value");
     const ref = this.newRef(id);
     ref.inner = encoded.refs.length > 0 ? encoded.refs : undefined;
-    const size = packedSize(encoded);
-    if (!this.connected && size > INLINE_MAX) {
-      checkReadable(id, size);
-      this.#early.push({ ref: new WeakRef(ref), bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) });
-      return ref;
+    if (this.connected) ref.payload = this.packing.pack(encoded, () => id);
+    else {
+      checkReadable(id, packedSize(encoded));
+      ref.payload = { kind: "inline", bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) };
+      if (ref.payload.bytes.byteLength > INLINE_MAX) this.#early.push(new WeakRef(ref));
     }
-    ref.payload = this.packing.pack(encoded, () => id);
     ref.state = "ready";
     if (ref.payload.kind === "stored") this.sealedHere(ref);
     return ref;
@@ -241,10 +245,8 @@ export class Client {
 
   close(error: MobulaError): void {
     this.world.close({ kind: "connection", message: error.message });
-    const early = this.#early.flatMap(({ ref }) => ref.deref() ?? []);
-    for (const ref of [...this.#fetching.values(), ...early]) this.world.owner.settle(ref, this.errorPayload(error));
+    for (const ref of this.#fetching.values()) this.world.owner.settle(ref, this.errorPayload(error));
     this.#fetching.clear();
-    this.#early = [];
     this.#store?.close();
   }
 
@@ -333,18 +335,20 @@ export class Client {
   #storeEarly(): void {
     const early = this.#early;
     this.#early = [];
-    for (const { ref: weak, bytes, refs } of early) {
+    for (const weak of early) {
       const ref = weak.deref();
-      if (!ref) continue;
+      if (ref?.payload?.kind !== "inline" || ref.shared) continue;
+      const { bytes, refs } = ref.payload;
       try {
         const room = this.store.create(ref.id, bytes.byteLength);
         room.write(0, bytes);
         room.seal(this.identity.process, refs ?? []);
+        ref.payload = { kind: "stored", id: ref.id, size: bytes.byteLength };
         this.sealedHere(ref);
-        this.world.owner.settle(ref, { kind: "stored", id: ref.id, size: bytes.byteLength });
       } catch (error) {
         // Its put() is over long ago: who reads it is told, and what takes it as an argument.
-        this.world.owner.settle(ref, this.errorPayload(error));
+        ref.payload = this.errorPayload(error);
+        ref.state = "failed";
       }
     }
   }

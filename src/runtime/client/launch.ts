@@ -1,10 +1,11 @@
 /**
- * A program that is its own cluster: starts the node daemon of this machine, joins it, and ends it.
+ * A program and its node. It starts the node daemon of this machine, joins it, and ends it: as a cluster of its own, or as a node without
+ * processors of the cluster at an address. Where that cluster has a node here already, it joins that.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,13 +16,15 @@ import { driverId } from "../../protocol/ids.ts";
 import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { DAEMON_CONFIG } from "../daemon/config.ts";
-import type { DaemonConfig, DaemonReport } from "../daemon/config.ts";
+import type { ClusterConfig, DaemonConfig, DaemonReport } from "../daemon/config.ts";
 import { daemonFlags, workerFlags } from "../flags.ts";
 import { countGpus } from "../gpus.ts";
 import type { ApiHooks, ClusterInfo, Engine, EngineOptions } from "../engine.ts";
 import { Client } from "./client.ts";
 import { ClientEngine, notAnActor } from "./engine.ts";
 import { LogPrinter } from "./log-printer.ts";
+import { nodeOf } from "./nodes-here.ts";
+import type { NodeHere } from "./nodes-here.ts";
 
 /** Source or build: the files that are started have the ending of this one. */
 const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -45,6 +48,10 @@ class LocalCluster {
   readonly engine: ClientEngine;
   readonly #client: Client;
   readonly #options: EngineOptions;
+  /** Of the cluster that it joins; undefined when it is its own. */
+  readonly #address: string | undefined;
+  /** A node of that cluster which runs here. */
+  readonly #here: NodeHere | undefined;
   readonly #nodeId: NodeId;
   readonly #abort = new AbortController();
   readonly #printer = new LogPrinter();
@@ -56,7 +63,9 @@ class LocalCluster {
 
   constructor(options: EngineOptions, hooks: ApiHooks) {
     this.#options = options;
-    const nodeId = (this.#nodeId = randomBytes(6).toString("hex") as NodeId);
+    this.#address = addressOf(options.address);
+    this.#here = this.#address === undefined ? undefined : nodeOf(this.#address);
+    const nodeId = (this.#nodeId = this.#here?.nodeId ?? (randomBytes(6).toString("hex") as NodeId));
     const process_ = driverId(nodeId, randomBytes(3).toString("hex"));
     const jobId = `job-${randomBytes(4).toString("hex")}` as JobId;
     const namespace = options.namespace ?? randomBytes(8).toString("hex");
@@ -66,6 +75,10 @@ class LocalCluster {
       (name, body) => this.#message(name, body),
       () => this.#lost(),
     );
+    if (this.#address !== undefined) {
+      const execArgv = workerFlags(process.execArgv);
+      this.#client.job = { jobId, namespace, driver: process_, entry: process.argv[1], execArgv, envVars: options.envVars ?? {} };
+    }
     this.engine = new ClientEngine(this.#client, {
       connected: () => this.#connected,
       close: () => this.#end(),
@@ -80,8 +93,7 @@ class LocalCluster {
 
   async #start(): Promise<ClusterInfo> {
     try {
-      refuseAddress(this.#options.address);
-      const socket = await this.#startDaemon();
+      const socket = this.#here?.socket ?? (await this.#startDaemon());
       this.#client.node.story = () => this.#whyItEnded();
       const { identity } = this.#client;
       await this.#client.node.connect(
@@ -95,7 +107,7 @@ class LocalCluster {
       this.#client.node.hold();
       await this.#welcomed;
       this.#client.node.letGo();
-      return { address: socket, nodeId: this.#client.nodeId, jobId: identity.jobId, namespace: identity.namespace };
+      return { address: this.#address ?? socket, nodeId: this.#client.nodeId, jobId: identity.jobId, namespace: identity.namespace };
     } catch (error) {
       const failed =
         error instanceof ConnectionError ? error : new ConnectionError(`The cluster did not start: ${String(error)}`, { cause: error });
@@ -109,10 +121,11 @@ class LocalCluster {
   #welcome: (() => void) | undefined;
   readonly #welcomed = new Promise<void>((resolve) => (this.#welcome = resolve));
 
-  #startDaemon(): Promise<string> {
+  async #startDaemon(): Promise<string> {
     const sessionDir = (this.#sessionDir = mkdtempSync(join(tmpdir(), "mobula-")));
     chmodSync(sessionDir, 0o700);
-    const config = this.#daemonConfig(sessionDir);
+    const cluster = this.#address === undefined ? undefined : await joining(this.#address, sessionDir, this.#options.token);
+    const config = this.#daemonConfig(sessionDir, cluster);
     // From sources it needs what loads TypeScript.
     const flags = ending === "ts" ? workerFlags(process.execArgv) : daemonFlags(process.execArgv);
     const daemon = spawn(process.execPath, [...flags, daemonMain], {
@@ -123,7 +136,7 @@ class LocalCluster {
     this.#daemon = daemon;
     // While the daemon loads this process would only wait.
     setImmediate(prepareCapture);
-    return new Promise<string>((resolve, reject) => {
+    return await new Promise<string>((resolve, reject) => {
       let text = "";
       const timer = setTimeout(() => reject(new Error(`the node daemon did not answer within ${START_MS} ms`)), START_MS);
       daemon.stdout!.setEncoding("utf8");
@@ -160,14 +173,15 @@ class LocalCluster {
 
   /** A daemon that ends breaks its connection a moment before its exit is known. */
   #whyItEnded(): Promise<Error | undefined> {
-    const daemon = this.#daemon!;
+    const daemon = this.#daemon;
+    if (daemon === undefined) return Promise.resolve(undefined);
     if (daemon.exitCode !== null || daemon.signalCode !== null) {
       return Promise.resolve(nodeDied(daemon.pid, daemon.exitCode, daemon.signalCode));
     }
     return within(EXIT_MS, new Promise<Error>((resolve) => (this.#ended = resolve)));
   }
 
-  #daemonConfig(sessionDir: string): DaemonConfig {
+  #daemonConfig(sessionDir: string, cluster: ClusterConfig | undefined): DaemonConfig {
     const { numCpus, numGpus, resources, objectStoreMemory, envVars } = this.#options;
     const { jobId, namespace } = this.#client.identity;
     return {
@@ -175,8 +189,10 @@ class LocalCluster {
       nodeId: this.#nodeId,
       jobId,
       namespace,
-      numCpus: numCpus ?? availableParallelism(),
-      numGpus: numGpus ?? countGpus(),
+      ...(cluster === undefined ? {} : { cluster }),
+      // What joins a cluster brings no processors unless it says so: the program itself needs some.
+      numCpus: numCpus ?? (cluster === undefined ? availableParallelism() : 0),
+      numGpus: numGpus ?? (cluster === undefined ? countGpus() : 0),
       resources,
       objectStoreMemory: objectStoreMemory ?? defaultCapacity(),
       labels: {},
@@ -241,19 +257,30 @@ class LocalCluster {
   }
 }
 
-/** Another cluster cannot be joined by this version: not by an option, and not by mistake. */
-function refuseAddress(given: string | undefined): void {
+/** The address of the cluster to join, if there is one. */
+function addressOf(given: string | undefined): string | undefined {
   const address = given ?? process.env["MOBULA_ADDRESS"] ?? "";
-  if (address === "" || address === "local") return;
-  const source = given === undefined ? "MOBULA_ADDRESS" : "the option address";
-  throw new ConnectionError(
-    explain(
-      `The cluster at ${address} cannot be joined`,
-      "This version runs on one machine, and starts a cluster of its own",
-      `Leave ${source} out, or set it to "local"`,
-    ),
-    { address },
-  );
+  return address === "" || address === "local" ? undefined : address;
+}
+
+/** What a node of this program needs to join a cluster. The token goes to it by a file that only this user can read. */
+async function joining(address: string, sessionDir: string, token: string | undefined): Promise<ClusterConfig> {
+  const { findToken, Secret } = await import("../network/index.ts");
+  const secret = token === undefined ? findToken()?.token : new Secret(token);
+  if (secret === undefined) {
+    throw new ConnectionError(
+      explain(
+        `The cluster at ${address} cannot be joined`,
+        "there is no token for it",
+        "Copy the head's token file here and name it by MOBULA_TOKEN_FILE, or set MOBULA_TOKEN, or pass init({ token })",
+      ),
+      { address },
+    );
+  }
+  const tokenFile = join(sessionDir, "token");
+  writeFileSync(tokenFile, secret.expose(), { mode: 0o600 });
+  const control = address.split(",").map((each) => each.trim());
+  return { tokenFile, control, host: "127.0.0.1", port: 0, head: false };
 }
 
 /** From the environment, as it belongs to the machine and not to the program. */

@@ -15,6 +15,8 @@ import type { DeathReason, Payload, WorkerAddress } from "../../protocol/message
 import { takeBack } from "./claim-blocks.ts";
 import type { ClaimBlocks } from "./claim-blocks.ts";
 import type { NodeSender } from "./held-refs.ts";
+import { ofJob } from "../job.ts";
+import type { Job } from "../job.ts";
 import { WorkerWay } from "./worker-way.ts";
 import type { Lane, WayHost } from "./worker-way.ts";
 
@@ -27,6 +29,8 @@ export interface WorldHost {
   readonly node: NodeSender;
   readonly process: ProcessId;
   readonly identity: { readonly jobId: JobId; readonly namespace: string };
+  /** What workers of its tasks serve, on a cluster. */
+  job(): Job | undefined;
   blocks(): ClaimBlocks | undefined;
   openWay(to: ProcessId): WayEnd;
   flushNode(): void;
@@ -121,7 +125,12 @@ export class OwnerWorld implements OwnerPort, WayHost {
   // ── OwnerPort ────────────────────────────────────────────────────────────────────────────────
 
   requestLease(requestId: LeaseRequestId, queue: ShapeQueue): void {
-    this.#host.node.send("leaseRequest", { requestId, jobId: this.jobId, shape: queue.shape, backlog: queue.backlog });
+    this.#host.node.send("leaseRequest", {
+      requestId,
+      jobId: this.jobId,
+      shape: ofJob(queue.shape, this.#host.job()),
+      backlog: queue.backlog,
+    });
   }
 
   cancelLeaseRequest(requestId: LeaseRequestId): void {

@@ -94,7 +94,7 @@ export class WorkerWay {
   open(target: Lease | ActorClient): Lane {
     const index = this.#nextLane;
     this.#nextLane = (index + 1) & 0xffff;
-    const block = this.#host.blocks?.take();
+    const block = this.address.processId.slice(0, 6) === this.#host.process.slice(0, 6) ? this.#host.blocks?.take() : undefined;
     const lane: Lane = { index, way: this, target, block };
     if (block) target.channel.startAt(block.next);
     this.#lanes.set(index, lane);

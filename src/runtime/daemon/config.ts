@@ -1,11 +1,36 @@
 /** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. Types only. */
 import type { Preload } from "../flags.ts";
+import type { Job } from "../job.ts";
 import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
 
 export const DAEMON_CONFIG = "MOBULA_DAEMON_CONFIG";
 export const WORKER_CONFIG = "MOBULA_WORKER_CONFIG";
 
+/** The cluster that a node is part of. */
+export interface ClusterConfig {
+  /** Undefined: whatever cluster control is of. */
+  readonly clusterId?: string;
+  /** A file with its token, closed to other users. */
+  readonly tokenFile: string;
+  /** Where control is or may be, `host:port`. */
+  readonly control: readonly string[];
+  /** Where this node listens for others; port 0 picks a free one. */
+  readonly host: string;
+  readonly port: number;
+  /** The host that others reach it by, where that is another. */
+  readonly advertise?: string;
+  /** A folder with certificates. */
+  readonly tlsDir?: string;
+  /** Allows a host that others reach without TLS. */
+  readonly insecure?: boolean;
+  readonly head: boolean;
+}
+
 export interface DaemonConfig {
+  /** Absent: this node is the whole cluster. */
+  readonly cluster?: ClusterConfig;
+  /** It does not end with its last driver, or with whoever has started it; and it can be found, by a file in this folder. */
+  readonly home?: string;
   /** Made by the driver, mode 0700; removed by the daemon at its end. */
   readonly sessionDir: string;
   readonly jobId: JobId;
@@ -33,6 +58,8 @@ export interface DaemonConfig {
 
 /** What a worker finds in MOBULA_WORKER_CONFIG, besides `workerConfig` of the daemon's configuration. */
 export interface WorkerConfig {
+  /** What it serves, where a node serves many: its tasks' tasks are of the same. */
+  readonly job?: Job;
   readonly processId: ProcessId;
   readonly sessionDir: string;
   readonly nodeSocket: string;

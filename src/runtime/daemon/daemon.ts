@@ -2,24 +2,34 @@
  * The node daemon: connections, worker processes, the store and the machines of one node, brought together. It decides
  * nothing; it tells the machines what happened and does what they say, until its driver is gone.
  */
+import { rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
-import { totalmem } from "node:os";
+import { hostname, totalmem } from "node:os";
 import { parseResources } from "../../core/resources.ts";
 import { StoreService } from "../../memory/service.ts";
+import { homeOf, prefixOf } from "../../protocol/ids.ts";
 import type { NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { LivingActor } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
 import type { NodeCounts, ObjectStoreState } from "../engine.ts";
+import { startOf, writeNodeFile } from "../client/nodes-here.ts";
+import type { Member } from "../cluster/member.ts";
+import type { ToProcess } from "../cluster/router.ts";
 import { Children } from "./children.ts";
 import { nodeSocketOf, workersFor } from "./config.ts";
-import type { DaemonConfig, DaemonReport } from "./config.ts";
+import type { ClusterConfig, DaemonConfig, DaemonReport } from "./config.ts";
+import type { OwnView } from "./control-link.ts";
 import { handlersFor } from "./handlers.ts";
 import type { Hello } from "./handlers.ts";
 import { LogForwarder } from "./logs.ts";
+import { machineId } from "./machine-id.ts";
 import { Machines } from "./machines.ts";
+import type { ClusterSide } from "./machines.ts";
 import { MemoryWatch, residentBytes, victimOf } from "./memory-watch.ts";
 import type { MemoryUse } from "./memory-watch.ts";
 import { Peer } from "./peer.ts";
-import { answerQuestion } from "./questions.ts";
+import { answerHere, answerQuestion } from "./questions.ts";
+import type { QuestionSources } from "./questions.ts";
 import { markSession, removeSession, removeStaleSessions } from "./session.ts";
 import { Timeline } from "./timeline.ts";
 import type { WorkerProcess } from "./worker-process.ts";
@@ -51,7 +61,9 @@ export class Daemon {
   readonly #memory: MemoryWatch | undefined;
   readonly #timeline = new Timeline();
   readonly #peers = new Map<ProcessId, Peer>();
-  readonly #handlers: NodeHandlers;
+  #handlers!: NodeHandlers;
+  /** Where it is part of a cluster. */
+  #member: Member | undefined;
   readonly #server: Server;
   /** Exits of processes whose connections are not read to the end yet. */
   readonly #exits = new Map<ProcessId, DeathReason>();
@@ -60,6 +72,8 @@ export class Daemon {
 
   static async start(config: DaemonConfig, begun: Begun): Promise<void> {
     const daemon = new Daemon(config, begun);
+    if (config.cluster !== undefined) await daemon.#join(config.cluster);
+    daemon.#handlers = daemon.#makeHandlers();
     daemon.#serve(begun.early);
     daemon.#report({ ready: true, nodeId: daemon.#nodeId, pid: process.pid, socket: nodeSocketOf(config.sessionDir) });
     await removeStaleSessions(config.sessionDir);
@@ -75,7 +89,7 @@ export class Daemon {
       exited: (id, pid, reason) => this.#exited(id, pid, reason),
     });
     this.#logs = new LogForwarder({
-      sendLog: (body) => this.#sendLog(body),
+      sendLog: (body, driver) => this.#sendLog(body, driver),
       queuedBytes: () => this.#queuedBytes(),
       setReading: (reading) => this.#children.setReading(reading),
     });
@@ -88,18 +102,7 @@ export class Daemon {
       onLost: (id, reason) => this.#event(() => this.#machines.refs.objectLost(id, reason)),
     });
     this.#machines = this.#makeMachines();
-    const { node, control, refs } = this.#machines;
-    this.#handlers = handlersFor({
-      node,
-      control,
-      refs,
-      store: this.#store,
-      now: () => this.#machines.now(),
-      announced: (id, reason) => this.#onChild(id, (child) => (child.announced = reason)),
-      titled: (id, title) => this.#onChild(id, (child) => (child.title = title)),
-      events: (from, body) => this.#timeline.add(from, this.#nodeId, body),
-      ask: (from, body) => this.#ask(from, body),
-    });
+    const { node } = this.#machines;
     for (const worker of begun.workers) this.#children.adopt(worker);
     this.#event(() =>
       node.prestart(
@@ -112,6 +115,108 @@ export class Daemon {
     this.#watchEnds();
   }
 
+  #makeHandlers(): NodeHandlers {
+    const { node, control, refs } = this.#machines;
+    const member = this.#member;
+    return handlersFor({
+      node,
+      leases: member?.leases ?? node,
+      control,
+      refs,
+      store: this.#store,
+      now: () => this.#machines.now(),
+      announced: (id, reason) => this.#onChild(id, (child) => (child.announced = reason)),
+      titled: (id, title) => this.#onChild(id, (child) => (child.title = title)),
+      events: (from, body) => this.#timeline.add(from, this.#nodeId, body),
+      ask: (from, body) => answerQuestion(this.#sources(), from, body),
+      toHome: (from, body) => {
+        const home = homeOf(body.id);
+        if (member === undefined || home === prefixOf(this.#nodeId)) return false;
+        member.router.relay(home, from, "objectResult", body);
+        return true;
+      },
+      refsGoTo: (process) => member?.router.watch(process),
+    });
+  }
+
+  async #join(config: ClusterConfig): Promise<void> {
+    const { node, refs } = this.#machines;
+    // What only a cluster needs is loaded only there.
+    const { Member } = await import("../cluster/member.ts");
+    const member = await Member.open({
+      nodeId: this.#nodeId,
+      config,
+      node,
+      refs,
+      event: (run) => this.#event(run),
+      now: () => this.#machines.now(),
+      deliver: (to, name, body) => this.#deliver(to, name, body),
+      lives: (process) => this.#peers.has(process) || this.#children.get(process)?.process.exited === false,
+      self: () => this.#ownView(config),
+      living: () => this.#living(),
+      status: () => ({ free: { ...node.free }, queued: node.queued(), pending: [] }),
+      control: {
+        place: (request) => node.placeActor(request, this.#machines.now()),
+        unplace: (id, epoch, end) => node.unplaceActor(id, epoch, end, this.#machines.now()),
+        jobEnded: (jobId) => node.jobEnded(jobId, this.#machines.now()),
+        drain: () => {},
+      },
+      located: () => {},
+      ask: (question, answer) => answerHere(this.#sources(), question, (value) => answer(JSON.stringify(value))),
+      accept: ({ socket }) => socket.destroy(),
+      nodeLost: (prefix, reason) => this.#peers.forEach(({ connection }) => connection.send("nodeLost", { prefix, reason })),
+      lost: (error) => void this.end(error.message, 1),
+      log: (line) => process.stderr.write(`mobula node: ${line}\n`),
+    });
+    this.#member = member;
+    await member.start();
+    if (this.#config.home === undefined) return;
+    const { sessionDir } = this.#config;
+    this.#nodeFile = writeNodeFile(this.#config.home, {
+      nodeId: this.#nodeId,
+      pid: process.pid,
+      started: startOf(process.pid),
+      socket: nodeSocketOf(sessionDir),
+      sessionDir,
+      clusterId: member.clusterId,
+      control: config.control,
+      address: member.address,
+      head: config.head,
+    });
+  }
+
+  #nodeFile: string | undefined;
+
+  #ownView(config: ClusterConfig): Omit<OwnView, "host" | "port"> {
+    const { node } = this.#machines;
+    return {
+      nodeId: this.#nodeId,
+      hostname: hostname(),
+      pid: process.pid,
+      socket: nodeSocketOf(this.#config.sessionDir),
+      machine: machineId(),
+      head: config.head,
+      labels: { ...this.#config.labels },
+      total: { ...node.total },
+      free: { ...node.free },
+      queued: node.queued(),
+      pending: [],
+    };
+  }
+
+  #living(): { processes: ProcessId[]; actors: LivingActor[] } {
+    return { processes: [...this.#peers.keys()], actors: this.#machines.node.livingActors() };
+  }
+
+  /** To a process of this node. */
+  #deliver(to: ProcessId, name: MessageName, body: never): boolean {
+    const peer = this.#peers.get(to);
+    if (peer === undefined) return false;
+    if (name === "actorStart") this.#machines.actorStarts(to, body);
+    if (name !== "log" || peer.wantsLogs) peer.connection.send(name, body);
+    return true;
+  }
+
   #makeMachines(): Machines {
     const { labels, idleTimeoutMs, registerTimeoutMs } = this.#config;
     const config = {
@@ -122,14 +227,30 @@ export class Daemon {
       idleTimeoutMs,
       registerTimeoutMs,
     };
-    return new Machines(config, {
-      send: (to, name, body) => this.#send(to, name, body),
-      spawnWorker: (id, envVars) => {
-        if (!this.#ending) this.#children.spawn(id, envVars);
+    return new Machines(
+      config,
+      {
+        send: (to, name, body) => this.#send(to, name, body),
+        spawnWorker: (id, envVars) => {
+          if (!this.#ending) this.#children.spawn(id, envVars);
+        },
+        killWorker: (id, reason) => this.#children.kill(id, reason),
+        freeStored: (id) => this.#store.free(id),
       },
-      killWorker: (id, reason) => this.#children.kill(id, reason),
-      freeStored: (id) => this.#store.free(id),
-    });
+      this.#config.cluster === undefined ? undefined : this.#clusterSide(),
+    );
+  }
+
+  #clusterSide(): ClusterSide {
+    const member = (): Member => this.#member!;
+    return {
+      self: prefixOf(this.#nodeId),
+      get control() {
+        return member().control;
+      },
+      tell: (to, name, body) => member().router.tell(to, name, body),
+      relayCame: (to, from, body) => member().router.relay(to, from, "refCame", body),
+    };
   }
 
   /** Takes over the socket that main.ts has opened. */
@@ -159,14 +280,14 @@ export class Daemon {
   /** Returns whether the peer is welcome. */
   #hello(peer: Peer, name: Hello, body: Body<Hello>): boolean {
     if (this.#ending || this.#peers.has(body.processId)) return false;
-    const { node, control } = this.#machines;
+    const { node, ownControl } = this.#machines;
     if (name === "workerHello") {
       const child = this.#children.get(body.processId);
       if (child === undefined || child.process.exited) return false;
       child.registered = true;
     }
-    const jobId = name === "driverHello" ? (body as Body<"driverHello">).jobId : this.#config.jobId;
-    const namespace = name === "driverHello" ? (body as Body<"driverHello">).namespace : this.#config.namespace;
+    const served = name === "driverHello" ? (body as Body<"driverHello">) : this.#children.get(body.processId)!.process.job;
+    const { jobId, namespace } = served ?? this.#config;
     this.#peers.set(body.processId, peer);
     const memory = this.#store.memoryDescription(body.processId);
     peer.connection.send("welcome", { nodeId: this.#nodeId, jobId, namespace, memory, total: { ...node.total } });
@@ -177,7 +298,8 @@ export class Daemon {
         return;
       }
       node.driverJoined(body.processId, jobId);
-      control.driverJoined(body.processId, jobId);
+      ownControl?.driverJoined(body.processId, jobId);
+      this.#member?.control.jobStart({ jobId, driver: body.processId, namespace, execArgv: [], envVars: {}, weight: 1, priority: 0 });
     });
     return true;
   }
@@ -187,7 +309,8 @@ export class Daemon {
     this.#peers.delete(peer.id);
     if (peer.role === "driver") {
       this.#event(() => this.#clientLost(peer.id));
-      if (![...this.#peers.values()].some((other) => other.role === "driver")) void this.end("its driver is gone", 0);
+      const left = [...this.#peers.values()].some((other) => other.role === "driver");
+      if (!left && this.#config.home === undefined) void this.end("its driver is gone", 0);
       return;
     }
     const exit = this.#exits.get(peer.id);
@@ -213,48 +336,51 @@ export class Daemon {
       const now = this.#machines.now();
       this.#machines.control.workerLost(id, reason, now);
       this.#machines.node.workerLost(id, reason, now);
-      this.#clientLost(id);
+      this.#clientLost(id, reason);
     });
   }
 
   /** A process is gone in its part as an owner of tasks and objects. */
-  #clientLost(id: ProcessId): void {
+  #clientLost(id: ProcessId, reason: DeathReason = { cause: "exit", message: "it has ended" }): void {
     const { node, control, refs } = this.#machines;
     node.ownerLost(id, this.#machines.now());
     refs.processLost(id);
     this.#store.processLost(id);
+    this.#member?.router.processEnded(id, reason);
     const job = control.processLost(id);
     if (job !== undefined) node.jobEnded(job, this.#machines.now());
   }
 
-  #ask(from: ProcessId, body: Body<"ask">): void {
+  #sources(): QuestionSources {
     const { node, control } = this.#machines;
-    answerQuestion(
-      {
-        nodeId: this.#nodeId,
-        labels: this.#config.labels,
-        node,
-        control,
-        timeline: this.#timeline,
-        objectStore: () => this.#objectStore(),
-        counts: () => this.#counts(),
-        collectGarbage: () => this.#peers.forEach(({ connection }) => connection.send("collectGarbage", {})),
-        now: () => this.#machines.now(),
-        drainOutput: (done) => this.#drainOutput(done),
-        answer: (to, answer) => this.#send(to, "answer", answer),
+    const member = this.#member;
+    return {
+      nodeId: this.#nodeId,
+      labels: this.#config.labels,
+      node,
+      control,
+      timeline: this.#timeline,
+      others: member && {
+        views: () => member.views(),
+        survey: (question, done) => member.survey(question, done),
+        askGroup: (from, call, question) => member.control.askGroup(from, call, question),
       },
-      from,
-      body,
-    );
+      objectStore: () => this.#objectStore(),
+      counts: () => this.#counts(),
+      collectGarbage: () => this.#peers.forEach(({ connection }) => connection.send("collectGarbage", {})),
+      now: () => this.#machines.now(),
+      drainOutput: (done) => this.#drainOutput(done),
+      answer: (to, answer) => this.#send(to, "answer", answer),
+    };
   }
 
   #counts(): Omit<NodeCounts, "nodeId"> {
-    const { node, control, refs } = this.#machines;
+    const { node, ownControl, refs } = this.#machines;
     const workers = node.workers();
     return {
       workers: workers.length,
       idle: workers.filter(({ state, leases, actorId }) => state === "ready" && leases === 0 && actorId === undefined).length,
-      actors: control.actors().filter(({ phase }) => phase !== "dead").length,
+      actors: ownControl?.actors().filter(({ phase }) => phase !== "dead").length ?? node.livingActors().length,
       leases: node.leases().length,
       waiting: node.waiting,
       references: refs.size,
@@ -303,15 +429,24 @@ export class Daemon {
     this.#armed = true;
     queueMicrotask(() => {
       this.#armed = false;
-      if (!this.#ending) this.#machines.arm();
+      if (this.#ending) return;
+      this.#machines.arm();
+      this.#member?.changed();
     });
   }
 
   #send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void {
-    this.#peers.get(to)?.connection.send(name, body);
+    if (this.#deliver(to, name, body as never)) return;
+    if (this.#member !== undefined && prefixOf(to) !== prefixOf(this.#nodeId)) {
+      this.#member.router.send(to, name as ToProcess, body as never);
+    }
   }
 
-  #sendLog(body: Body<"log">): number {
+  #sendLog(body: Body<"log">, driver: ProcessId | undefined): number {
+    if (driver !== undefined) {
+      this.#send(driver, "log", body);
+      return this.#queuedBytes();
+    }
     for (const peer of this.#peers.values()) if (peer.wantsLogs) peer.connection.send("log", body);
     return this.#queuedBytes();
   }
@@ -319,7 +454,7 @@ export class Daemon {
   #queuedBytes(): number {
     let most = 0;
     for (const peer of this.#peers.values()) if (peer.wantsLogs) most = Math.max(most, peer.connection.queuedBytes);
-    return most;
+    return Math.max(most, this.#member?.keptBytes() ?? 0);
   }
 
   #onChild(id: ProcessId, change: (child: NonNullable<ReturnType<Children["get"]>>) => void): void {
@@ -329,9 +464,11 @@ export class Daemon {
 
   #watchEnds(): void {
     // The driver holds the other end of stdin: it closes with the driver, however that ends.
-    process.stdin.on("end", () => void this.end("its driver is gone", 0));
-    process.stdin.on("error", () => void this.end("its driver is gone", 0));
-    process.stdin.resume();
+    if (this.#config.home === undefined) {
+      process.stdin.on("end", () => void this.end("its driver is gone", 0));
+      process.stdin.on("error", () => void this.end("its driver is gone", 0));
+      process.stdin.resume();
+    }
     process.on("SIGTERM", () => void this.end("it was told to end", 0));
     // Ctrl-C is the driver's to answer.
     process.on("SIGINT", () => {});
@@ -351,9 +488,12 @@ export class Daemon {
     this.#machines.stop();
     this.#memory?.stop();
     this.#server.close();
+    this.#member?.leave(why);
     await this.#children.killAll(END_MS);
     this.#logs.flush();
     await Promise.race([this.#store.close(), new Promise((resolve) => setTimeout(resolve, END_MS))]).catch(() => undefined);
+    this.#member?.close();
+    if (this.#nodeFile !== undefined) rmSync(this.#nodeFile, { force: true });
     removeSession(this.#config.sessionDir);
     process.exit(exitCode);
   }

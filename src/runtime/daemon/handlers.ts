@@ -2,23 +2,27 @@
  * What each message to the node does: one line a message, to the machine that it concerns. The table is typed by the
  * protocol, so that a message without a handler does not compile.
  */
-import type { Control } from "../../core/control/control.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
 import { creationRefs } from "../../core/refs/creation.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { Between, Body, DeathReason, Handlers } from "../../protocol/messages.ts";
 import type { ToStore } from "../../memory/backend.ts";
+import type { ControlSide } from "./machines.ts";
 
 /** A process with a connection to this daemon that has said who it is. */
 export interface Sender {
   readonly id: ProcessId;
 }
 
+/** Where requests for leases go: to this node's machine, or to the router that knows other nodes. */
+export type LeaseSide = Pick<NodeMachine, "leaseRequest" | "leaseCancel" | "leaseReturn" | "killProcess">;
+
 /** What handlers reach. */
 export interface Context {
   readonly node: NodeMachine;
-  readonly control: Control;
+  readonly leases: LeaseSide;
+  readonly control: ControlSide;
   readonly refs: RefTable;
   readonly store: { handle<N extends ToStore>(from: ProcessId, name: N, body: Body<N>): void };
   now(): number;
@@ -26,6 +30,10 @@ export interface Context {
   titled(worker: ProcessId, title: string): void;
   events(from: ProcessId, body: Body<"events">): void;
   ask(from: ProcessId, body: Body<"ask">): void;
+  /** To the home of what it is about, if that is another node: then true. */
+  toHome(from: ProcessId, body: Body<"objectResult">): boolean;
+  /** Refs go to a process, which may be of another node. */
+  refsGoTo(process: ProcessId): void;
 }
 
 type ToNode = Between<"owner", "node"> | Between<"worker", "node">;
@@ -33,14 +41,14 @@ type ToNode = Between<"owner", "node"> | Between<"worker", "node">;
 export type Hello = "driverHello" | "workerHello";
 
 export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender> {
-  const { node, control, refs, store } = c;
+  const { node, leases, control, refs, store } = c;
   return {
-    leaseRequest: (body, from) => node.leaseRequest(from.id, body, c.now()),
-    leaseCancel: (body, from) => node.leaseCancel(from.id, body, c.now()),
-    leaseReturn: (body, from) => node.leaseReturn(from.id, body, c.now()),
+    leaseRequest: (body, from) => leases.leaseRequest(from.id, body, c.now()),
+    leaseCancel: (body, from) => leases.leaseCancel(from.id, body, c.now()),
+    leaseReturn: (body, from) => leases.leaseReturn(from.id, body, c.now()),
     taskBlocked: (body, from) => node.taskBlocked(from.id, body, c.now()),
     taskUnblocked: (body, from) => node.taskUnblocked(from.id, body, c.now()),
-    killProcess: (body, from) => node.killProcess(from.id, body, c.now()),
+    killProcess: (body, from) => leases.killProcess(from.id, body, c.now()),
     workerExiting: (body, from) => {
       c.announced(from.id, body.reason);
       node.workerExiting(from.id, c.now());
@@ -51,10 +59,15 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
 
     objectEscape: (body, from) => refs.escape(from.id, body),
     objectSettle: (body) => refs.settle(body),
-    objectResult: (body) => refs.result(body),
+    objectResult: (body, from) => {
+      if (!c.toHome(from.id, body)) refs.result(body);
+    },
     refAdd: ({ id }, from) => refs.add(id, from.id),
     refDrop: (body, from) => refs.drop(from.id, body),
-    refSent: (body, from) => refs.sent(from.id, body),
+    refSent: (body, from) => {
+      c.refsGoTo(body.to);
+      refs.sent(from.id, body);
+    },
     refCame: (body, from) => refs.came(from.id, body),
     objectFetch: (body, from) => refs.fetch(from.id, body),
     objectFetchCancel: (body, from) => refs.fetchCancel(from.id, body),

@@ -3,6 +3,7 @@
  * when a driver does not keep up, so that a worker that prints without end fills no memory but waits.
  */
 import type { Body } from "../../protocol/messages.ts";
+import type { ProcessId } from "../../protocol/ids.ts";
 import type { Child, StreamName } from "./children.ts";
 
 const GATHER_MS = 5;
@@ -14,8 +15,8 @@ const LOW_BYTES = 4 << 20;
 const LOOK_AGAIN_MS = 20;
 
 export interface LogPort {
-  /** To every driver that wants it. Returns the most bytes that are unsent to one of them. */
-  sendLog(body: Body<"log">): number;
+  /** To the driver of the job, or without one to every driver that wants it. Returns the most bytes that are unsent to one of them. */
+  sendLog(body: Body<"log">, driver: ProcessId | undefined): number;
   queuedBytes(): number;
   setReading(reading: boolean): void;
 }
@@ -23,6 +24,7 @@ export interface LogPort {
 interface Batch {
   readonly body: { name: string; pid: number; stream: StreamName; lines: string[] };
   bytes: number;
+  readonly driver: ProcessId | undefined;
 }
 
 export class LogForwarder {
@@ -41,7 +43,7 @@ export class LogForwarder {
       const { pid } = child.process;
       const same = batch?.body.pid === pid && batch?.body.stream === stream && batch?.body.name === child.title;
       if (!batch || !same || batch.body.lines.length >= BATCH_LINES || batch.bytes + line.length > BATCH_BYTES) {
-        batch = { body: { name: child.title, pid: pid ?? 0, stream, lines: [] }, bytes: 0 };
+        batch = { body: { name: child.title, pid: pid ?? 0, stream, lines: [] }, bytes: 0, driver: child.process.job?.driver };
         this.#batches.push(batch);
       }
       batch.body.lines.push(line);
@@ -62,7 +64,7 @@ export class LogForwarder {
     const batches = this.#batches;
     this.#batches = [];
     let queued = 0;
-    for (const { body } of batches) queued = Math.max(queued, this.#port.sendLog(body));
+    for (const { body, driver } of batches) queued = Math.max(queued, this.#port.sendLog(body, driver));
     if (queued > HIGH_BYTES && !this.#held) this.#hold();
   }
 

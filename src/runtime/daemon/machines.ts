@@ -1,13 +1,15 @@
 /**
- * The machines of a node, wired to each other. A machine's port may not call back into it, so what one machine asks of
- * another is put off until the one that runs now is done; `run` is the way in for every event.
+ * The machines of a node, wired to each other. Where the node is the whole cluster it has control as well, else that is reached by
+ * `ClusterSide`. A machine's port may not call back into it, so what one machine asks of another is put off until the one that runs now is
+ * done; `run` is the way in for every event.
  */
 import { Control } from "../../core/control/control.ts";
 import { NodeMachine } from "../../core/node/node.ts";
 import type { NodeConfig } from "../../core/node/state.ts";
 import { creditedRefs } from "../../core/refs/creation.ts";
 import { RefTable } from "../../core/refs/refs.ts";
-import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { RefPort } from "../../core/refs/refs.ts";
+import type { NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 
 export interface MachineWorld {
@@ -17,32 +19,77 @@ export interface MachineWorld {
   freeStored(id: ObjectId): void;
 }
 
+/** The methods of control that nodes use, wherever it is. */
+export type ControlSide = Pick<
+  Control,
+  | "declare"
+  | "create"
+  | "abandon"
+  | "watch"
+  | "kill"
+  | "byName"
+  | "started"
+  | "startFailed"
+  | "exit"
+  | "placed"
+  | "unplaced"
+  | "unheld"
+  | "workerLost"
+  | "processLost"
+>;
+
+/** What a node of a cluster has others for. */
+export interface ClusterSide extends Pick<RefPort, "tell" | "relayCame"> {
+  readonly self: NodePrefix;
+  readonly control: ControlSide;
+}
+
 const alone = (): never => {
   throw new Error("there is no other node");
 };
 
 export class Machines {
   readonly node: NodeMachine;
-  readonly control: Control;
+  /** Where control is here. */
+  readonly ownControl: Control | undefined;
+  readonly #cluster: ClusterSide | undefined;
   readonly refs: RefTable;
   readonly #later: (() => void)[] = [];
   #running = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(config: NodeConfig, world: MachineWorld) {
+  constructor(config: NodeConfig, world: MachineWorld, cluster?: ClusterSide) {
     const later = (event: () => void): void => void this.#later.push(event);
     const send = <N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void => world.send(to, name, body);
-    this.refs = new RefTable({
+    const { tell = alone, relayCame = alone, self } = cluster ?? {};
+    this.refs = new RefTable(
+      {
+        send,
+        freeStored: (id) => later(() => world.freeStored(id)),
+        actorUnheld: (id, given) => later(() => this.control.unheld(id, given)),
+        tell,
+        relayCame,
+      },
+      self,
+    );
+    this.#cluster = cluster;
+    this.ownControl = cluster === undefined ? this.#makeControl(send, later) : undefined;
+    this.node = new NodeMachine(config, {
       send,
-      freeStored: (id) => later(() => world.freeStored(id)),
-      actorUnheld: (id, given) => later(() => this.control.unheld(id, given)),
-      tell: alone,
-      relayCame: alone,
+      spawnWorker: (id, envVars) => world.spawnWorker(id, envVars),
+      killWorker: (id, reason) => world.killWorker(id, reason),
+      actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
+      actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),
     });
-    this.control = new Control({
+  }
+
+  get control(): ControlSide {
+    return this.ownControl ?? this.#cluster!.control;
+  }
+
+  #makeControl(send: MachineWorld["send"], later: (event: () => void) => void): Control {
+    return new Control({
       send: (to, name, body) => {
-        // What a worker is given with its actor it holds at once.
-        if (name === "actorStart") creditedRefs(body as Body<"actorStart">).forEach((id) => this.refs.add(id, to));
         send(to, name, body);
       },
       place: (request) => later(() => this.node.placeActor(request, this.now())),
@@ -54,13 +101,11 @@ export class Machines {
       },
       alias: (id, alias) => this.refs.alias(alias, id),
     });
-    this.node = new NodeMachine(config, {
-      send,
-      spawnWorker: (id, envVars) => world.spawnWorker(id, envVars),
-      killWorker: (id, reason) => world.killWorker(id, reason),
-      actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
-      actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),
-    });
+  }
+
+  /** What a worker is given with its actor it holds at once. */
+  actorStarts(worker: ProcessId, body: Body<"actorStart">): void {
+    for (const id of creditedRefs(body)) this.refs.add(id, worker);
   }
 
   now(): number {
@@ -81,7 +126,7 @@ export class Machines {
 
   /** Sets the clock for the machines' next own act. After events, once a batch. */
   arm(): void {
-    const at = Math.min(this.node.nextDeadline() ?? Infinity, this.control.nextDeadline() ?? Infinity);
+    const at = Math.min(this.node.nextDeadline() ?? Infinity, this.ownControl?.nextDeadline() ?? Infinity);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (at === Infinity) return;
@@ -89,7 +134,7 @@ export class Machines {
     this.#timer = setTimeout(() => {
       this.run(() => {
         this.node.tick(this.now());
-        this.control.tick(this.now());
+        this.ownControl?.tick(this.now());
       });
       this.arm();
     }, wait);
@@ -101,7 +146,7 @@ export class Machines {
 
   check(): void {
     this.node.check(this.now());
-    this.control.check();
+    this.ownControl?.check();
     this.refs.check();
   }
 }

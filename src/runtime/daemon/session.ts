@@ -2,9 +2,10 @@
  * The session folder: marked with the daemon that serves it, removed at its end; and those that earlier daemons left
  * behind because something killed them at once.
  */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { lstat, readdir, readFile, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { startOf } from "../client/nodes-here.ts";
 
 const OWNER_FILE = "daemon.pid";
 /** A folder without a mark may be one whose daemon is just starting. */
@@ -43,26 +44,6 @@ async function isStale(folder: string): Promise<boolean> {
     if (mark === undefined) return Date.now() - info.mtimeMs > UNMARKED_MS && (await lstat(join(folder, "node.sock"))).isSocket();
     const { pid, started } = JSON.parse(mark) as { pid: number; started: string };
     return startOf(pid) !== started;
-  } catch {
-    return false;
-  }
-}
-
-/** When a process was started, in the kernel's count: with it a pid is not mistaken for a later process. "" if it is gone. */
-function startOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" ? "" : fields[19]!;
-  } catch {
-    return isAlive(pid) ? "unknown" : "";
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
   } catch {
     return false;
   }

@@ -6,6 +6,8 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import type { ProcessId } from "../../protocol/ids.ts";
 import { splitPreloads } from "../flags.ts";
+import { jobOf } from "../job.ts";
+import type { Job } from "../job.ts";
 import { DAEMON_CONFIG, nodeSocketOf, WORKER_CONFIG } from "./config.ts";
 import type { DaemonConfig, WorkerConfig } from "./config.ts";
 
@@ -18,37 +20,37 @@ export interface Exit {
 
 export class WorkerProcess {
   readonly id: ProcessId;
-  /** Undefined where it could not be started. */
-  readonly child: ChildProcess | undefined;
+  readonly child: ChildProcess;
+  /** What it serves, where a node serves many. */
+  readonly job: Job | undefined;
   #exit: Exit | undefined;
   #onExit: ((exit: Exit) => void) | undefined;
 
-  constructor(config: DaemonConfig, id: ProcessId, envVars: Readonly<Record<string, string>>) {
+  constructor(config: DaemonConfig, id: ProcessId, variables: Readonly<Record<string, string>>) {
     this.id = id;
-    const { sessionDir, workerExecArgv, workerMain, workerConfig } = config;
+    const { sessionDir, workerMain, workerConfig } = config;
+    const { job, envVars } = jobOf(variables);
+    this.job = job;
+    const workerExecArgv = job?.execArgv ?? config.workerExecArgv;
     const { flags, preloads } = splitPreloads(workerExecArgv);
     // A worker of compiled files loads them itself, one of sources needs them to load at all.
     const execArgv = workerMain.endsWith(".js") ? flags : workerExecArgv;
     const loading = { execArgv: workerExecArgv, preloads: execArgv === flags ? preloads : [] };
     const own: WorkerConfig = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid, ...loading };
-    const env: NodeJS.ProcessEnv = { ...process.env, ...envVars, [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...own }) };
+    const served = job === undefined ? {} : { jobId: job.jobId, namespace: job.namespace, entry: job.entry, envVars: job.envVars, job };
+    const settings = JSON.stringify({ ...workerConfig, ...served, ...own });
+    const env: NodeJS.ProcessEnv = { ...process.env, ...envVars, [WORKER_CONFIG]: settings };
     delete env[DAEMON_CONFIG];
     // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
-    try {
-      const child = spawn(process.execPath, [...execArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
-      child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
-      child.on("error", (error) => {
-        if (child.pid === undefined) this.#exited({ code: null, signal: null, error });
-      });
-      this.child = child;
-    } catch (error) {
-      // Some reasons come at once: too long an environment, too little memory.
-      this.#exited({ code: null, signal: null, error: error as Error });
-    }
+    this.child = spawn(process.execPath, [...execArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    this.child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
+    this.child.on("error", (error) => {
+      if (this.child.pid === undefined) this.#exited({ code: null, signal: null, error });
+    });
   }
 
   get pid(): number | undefined {
-    return this.child?.pid;
+    return this.child.pid;
   }
 
   get exited(): boolean {
@@ -63,14 +65,14 @@ export class WorkerProcess {
 
   /** At once, with everything in its process group. */
   kill(): void {
-    killGroup(this.child?.pid);
+    killGroup(this.child.pid);
   }
 
   #exited(exit: Exit): void {
     if (this.#exit !== undefined) return;
     this.#exit = exit;
     // What it started and left behind would be an orphan.
-    killGroup(this.child?.pid);
+    killGroup(this.child.pid);
     this.#onExit?.(exit);
   }
 }

@@ -1,0 +1,89 @@
+/**
+ * The nodes of clusters that this user runs on this machine: each has a file in the folder of its cluster, for programs and commands to
+ * find it by. Nothing secret is in it, and nothing here is loaded by a program that is its own cluster.
+ */
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type { NodeId } from "../../protocol/ids.ts";
+
+export interface NodeHere {
+  readonly nodeId: NodeId;
+  readonly pid: number;
+  /** When that process was started, as the kernel counts: a pid lives twice. */
+  readonly started: string;
+  readonly socket: string;
+  readonly sessionDir: string;
+  readonly clusterId: string;
+  /** Where its control is or may be, `host:port`. */
+  readonly control: readonly string[];
+  /** Where other nodes reach it. */
+  readonly address: string;
+  readonly head: boolean;
+}
+
+/** The folder of a cluster where none is named: MOBULA_HOME, else ~/.mobula. */
+export function homeFolder(env: NodeJS.ProcessEnv = process.env): string {
+  const named = env["MOBULA_HOME"];
+  return named === undefined || named === "" ? join(homedir(), ".mobula") : named;
+}
+
+const folderOf = (home: string): string => join(home, "nodes");
+
+export function writeNodeFile(home: string, node: NodeHere): string {
+  const folder = folderOf(home);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, `${node.nodeId}.json`);
+  writeFileSync(`${path}.new`, `${JSON.stringify(node, undefined, 2)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+  return path;
+}
+
+/** Those that live. Files of dead ones are removed. */
+export function nodesHere(home: string = homeFolder()): NodeHere[] {
+  const found: NodeHere[] = [];
+  let names: string[];
+  try {
+    names = readdirSync(folderOf(home)).filter((name) => name.endsWith(".json"));
+  } catch {
+    return [];
+  }
+  for (const name of names) {
+    const path = join(folderOf(home), name);
+    try {
+      const node = JSON.parse(readFileSync(path, "utf8")) as NodeHere;
+      if (startOf(node.pid) === node.started) found.push(node);
+      else rmSync(path, { force: true });
+    } catch {
+      continue; // It is being removed, or was cut: the next daemon writes its own.
+    }
+  }
+  return found;
+}
+
+/** A node here of the cluster whose control is at that address; the head first. */
+export function nodeOf(address: string, home?: string): NodeHere | undefined {
+  const wanted = address.split(",").map((each) => each.trim());
+  const nodes = nodesHere(home).filter(({ control }) => control.some((each) => wanted.includes(each)));
+  return nodes.find(({ head }) => head) ?? nodes[0];
+}
+
+/** When a process was started, in the kernel's count. "" if it is gone. */
+export function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? "" : fields[19]!;
+  } catch {
+    return isAlive(pid) ? "unknown" : "";
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

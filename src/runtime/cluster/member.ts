@@ -1,0 +1,313 @@
+/**
+ * This node as a member of a cluster: the port that other nodes reach it by, the links to them and to control, and what goes on them. The
+ * daemon makes one where it is part of a cluster, and none otherwise.
+ */
+import { LeaseRouter } from "../../core/cluster/lease-router.ts";
+import type { RefTable } from "../../core/refs/refs.ts";
+import type { NodeMachine } from "../../core/node/node.ts";
+import { prefixOf } from "../../protocol/ids.ts";
+import type { NodeId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import type { NodeView } from "../../protocol/cluster.ts";
+import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
+import { definitions } from "../../protocol/messages.ts";
+import { MalformedMessage } from "../../protocol/schema.ts";
+import type { ClusterConfig } from "../daemon/config.ts";
+import { ControlLink } from "../daemon/control-link.ts";
+import type { ControlLinkEvents, OwnView } from "../daemon/control-link.ts";
+import {
+  CONTROL_ID,
+  dial,
+  formatAddress,
+  LINK,
+  LinkHub,
+  listen,
+  loadTls,
+  parseAddress,
+  readTokenFile,
+  tokenCredential,
+} from "../network/index.ts";
+import type { Authenticated, Credential, DialOptions, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
+import { Router } from "./router.ts";
+import type { NodeMessage } from "./router.ts";
+import { Survey } from "./survey.ts";
+import type { SurveyQuestion } from "./survey.ts";
+
+export interface MemberHost {
+  readonly nodeId: NodeId;
+  readonly config: ClusterConfig;
+  readonly node: NodeMachine;
+  readonly refs: RefTable;
+  /** Everything that comes in is an event of the machines. */
+  event(run: () => void): void;
+  now(): number;
+  /** To a process of this node; false when it is not there. */
+  deliver(to: ProcessId, name: MessageName, body: never): boolean;
+  lives(process: ProcessId): boolean;
+  /** What this node is, without its address. */
+  self(): Omit<OwnView, "host" | "port">;
+  living: ConstructorParameters<typeof ControlLink>[0]["living"];
+  status(): Body<"nodeStatus">;
+  readonly control: Pick<ControlLinkEvents, "place" | "unplace" | "jobEnded" | "drain">;
+  located(body: Body<"objectLocated">): void;
+  /** This node's own answer, as JSON. */
+  ask(question: SurveyQuestion, answer: (body: string) => void): void;
+  /** A connection of another purpose than a link. */
+  accept(connection: Authenticated): void;
+  nodeLost(node: NodePrefix, reason: DeathReason): void;
+  lost(error: Error): void;
+  log(line: string): void;
+}
+
+/** What a dead node held is let go of so long after its death. */
+const FORGET_MS = 10_000;
+const REBALANCE_MS = 100;
+
+export class Member {
+  readonly clusterId: string;
+  readonly router: Router;
+  readonly leases: LeaseRouter;
+  readonly control: ControlLink;
+  readonly #host: MemberHost;
+  readonly #hub: LinkHub;
+  readonly #survey = new Survey({
+    ask: (node, body) => this.router.tell(node, "nodeAsk", body),
+    others: () => {
+      const { view } = this.control;
+      return [...view.nodes]
+        .filter(({ view: node }) => node.nodeId !== view.self && view.isAlive(node.nodeId))
+        .map(({ view: node }) => prefixOf(node.nodeId));
+    },
+  });
+  readonly #listener: Listener;
+  readonly #byPrefix = new Map<NodePrefix, NodeView>();
+  readonly #gone = new Set<NodePrefix>();
+  readonly #timer: NodeJS.Timeout;
+
+  /** Rejects when its port cannot be had, or its token or certificates cannot be read. */
+  static async open(host: MemberHost): Promise<Member> {
+    const { config, nodeId } = host;
+    const credentials = tokenCredential(readTokenFile(config.tokenFile));
+    const tls = config.tlsDir === undefined ? undefined : loadTls(config.tlsDir);
+    const self = { role: "node" as const, id: nodeId, incarnation: Date.now() };
+    const clusterId = config.clusterId ?? (await clusterAt(config.control, { self, credentials, ...(tls === undefined ? {} : { tls }) }));
+    const accepting: { member?: Member } = {};
+    const listener = await listen({
+      host: config.host,
+      port: config.port,
+      credentials,
+      clusterId,
+      self,
+      ...(tls === undefined ? {} : { tls }),
+      ...(config.insecure === undefined ? {} : { insecure: config.insecure }),
+      onConnection: (connection) => {
+        if (accepting.member === undefined) connection.socket.destroy();
+        else accepting.member.#accept(connection);
+      },
+      log: host.log,
+    });
+    return (accepting.member = new Member(host, listener, { clusterId, credentials, self, tls }));
+  }
+
+  private constructor(
+    host: MemberHost,
+    listener: Listener,
+    proof: { clusterId: string; credentials: Credential; self: PeerSelf; tls: TlsChoice | undefined },
+  ) {
+    this.#host = host;
+    this.#listener = listener;
+    this.clusterId = proof.clusterId;
+    const { nodeId, config, node, refs } = host;
+    this.#hub = new LinkHub({
+      self: proof.self,
+      clusterId: proof.clusterId,
+      credentials: proof.credentials,
+      ...(proof.tls === undefined ? {} : { tls: proof.tls }),
+      onMessage: (from, name, body) => this.#message(from, name, body),
+      onPeerRestarted: (id) => {
+        if (id === CONTROL_ID) host.event(() => this.control.peerRestarted());
+      },
+      onEnded: (id, reason) => {
+        if (id === CONTROL_ID) host.event(() => this.control.linkEnded(reason));
+      },
+      onTrouble: (id, error) => {
+        if (id === CONTROL_ID) this.control.linkTrouble(error);
+      },
+    });
+    this.control = new ControlLink({
+      nodeId,
+      hub: this.#hub,
+      addresses: config.control.map((address) => parseAddress(address)),
+      self: () => ({ ...host.self(), host: config.advertise ?? config.host, port: listener.port }),
+      living: host.living,
+      status: host.status,
+      events: this.#controlEvents(),
+    });
+    const { view } = this.control;
+    this.leases = new LeaseRouter(node, view, {
+      forward: (to, from, hops, body) => this.router.forward(prefixOf(to), from, hops, body),
+      relay: (to, from, name, body) => this.router.relay(prefixOf(to), from, name, body as never),
+      reject: (to, body) => this.router.send(to, "leaseReject", body),
+      processIsGone: (to, process) => this.router.send(to, "processLost", { processId: process, reason: GONE }),
+      chance: Math.random,
+    });
+    this.router = new Router(
+      {
+        self: prefixOf(nodeId),
+        view,
+        node,
+        refs,
+        leases: this.leases,
+        link: (to, name, body) => this.#send(to, name, body),
+        deliver: (to, name, body) => host.deliver(to, name, body),
+        lives: (process) => host.lives(process),
+        located: (body) => host.located(body),
+        ask: (question, answer) => host.ask(question, answer),
+        answered: (from, body) => this.#survey.answered(from, body),
+        now: () => host.now(),
+      },
+      (prefix) => host.event(() => this.#nodeLost(prefix, { cause: "node-died", message: `node ${prefix} is not known to the cluster` })),
+    );
+    this.#timer = setInterval(() => host.event(() => this.leases.rebalance(host.now())), REBALANCE_MS);
+    this.#timer.unref();
+  }
+
+  /** Where other nodes reach this one. */
+  get address(): string {
+    const { host, advertise } = this.#host.config;
+    return formatAddress({ host: advertise ?? host, port: this.#listener.port });
+  }
+
+  /** Resolves when this node is a member. */
+  start(): Promise<void> {
+    this.control.start();
+    return this.#joined;
+  }
+
+  #isJoined!: () => void;
+  readonly #joined = new Promise<void>((resolve) => (this.#isJoined = resolve));
+
+  /** What is free here, or waits, has changed. */
+  changed(): void {
+    const { node } = this.#host;
+    this.control.view.ownIs({ ...node.free }, node.queued());
+    this.control.statusChanged();
+  }
+
+  /** Most bytes that are kept for one of the others. */
+  keptBytes(): number {
+    return Math.max(0, ...Object.values(this.#hub.statistics().links).map(({ keptBytes }) => keptBytes));
+  }
+
+  /** It leaves; what is said before still goes out. */
+  leave(reason: string): void {
+    this.control.leave(reason);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.router.stop();
+    this.#survey.stop();
+    this.control.stop();
+    this.#listener.close();
+    this.#hub.close();
+  }
+
+  /** Asks every other node; calls back with what they answered. */
+  survey(question: SurveyQuestion, done: (answers: string[]) => void): void {
+    this.#survey.ask(question, done);
+  }
+
+  /** The living nodes, and the dead ones that are still listed. */
+  views(): NodeView[] {
+    return [...this.control.view.nodes].map(({ view }) => view);
+  }
+
+  #controlEvents(): ControlLinkEvents {
+    const host = this.#host;
+    const event = (run: () => void): void => host.event(run);
+    return {
+      message: (to, name, body) => void host.deliver(to, name, body),
+      place: (request) => host.control.place(request),
+      unplace: (id, epoch, end) => host.control.unplace(id, epoch, end),
+      over: (id) => host.refs.actorOver(id),
+      give: (body) => this.router.give(body),
+      alias: (id, alias) => host.refs.alias(alias, id),
+      jobEnded: (jobId) => host.control.jobEnded(jobId),
+      drain: (timeoutMs) => host.control.drain(timeoutMs),
+      viewChanged: () => {
+        for (const { view } of this.control.view.nodes) this.#byPrefix.set(prefixOf(view.nodeId), view);
+        this.router.viewChanged();
+        this.leases.rebalance(host.now());
+      },
+      nodeGone: ({ nodeId }) =>
+        event(() =>
+          this.#nodeLost(prefixOf(nodeId), { cause: "node-died", message: `node ${nodeId} is not part of the cluster any more` }),
+        ),
+      joined: () => {
+        this.#isJoined();
+        this.changed();
+      },
+      lost: (error) => host.lost(error),
+    };
+  }
+
+  #accept(connection: Authenticated): void {
+    if (connection.peer.purpose === LINK) this.#hub.accept(connection);
+    else this.#host.accept(connection);
+  }
+
+  #message(from: PeerClaims, name: MessageName, body: never): void {
+    const { event } = this.#host;
+    const { from: said, to } = definitions[name];
+    if (from.id === CONTROL_ID && from.role === "control") return event(() => this.control.receive(name, body));
+    if (from.role !== "node" || said !== "node" || to !== "node") throw new MalformedMessage("message", "one from a node to a node", name);
+    const prefix = prefixOf(from.id as NodeId);
+    if (!this.#gone.has(prefix)) event(() => this.router.receive(prefix, name as NodeMessage, body));
+  }
+
+  #send<N extends NodeMessage>(to: NodePrefix, name: N, body: Body<N>): void {
+    const view = this.#byPrefix.get(to) ?? this.#find(to);
+    if (view !== undefined && !this.#gone.has(to)) this.#hub.link(view.nodeId, view).send(name, body);
+  }
+
+  #find(prefix: NodePrefix): NodeView | undefined {
+    const id = this.control.view.nodeWith(prefix);
+    return id === undefined ? undefined : this.control.view.get(id);
+  }
+
+  #nodeLost(prefix: NodePrefix, reason: DeathReason): void {
+    if (this.#gone.has(prefix)) return;
+    this.#gone.add(prefix);
+    const { refs, node } = this.#host;
+    const nodeId = this.control.view.nodeWith(prefix);
+    this.#byPrefix.delete(prefix);
+    this.router.nodeLost(prefix);
+    this.#survey.nodeLost(prefix);
+    refs.nodeLost(prefix);
+    node.ownersLost(prefix, this.#host.now());
+    if (nodeId !== undefined) {
+      this.#hub.forget(nodeId);
+      this.leases.nodeLost(nodeId, this.#host.now());
+    }
+    this.#host.nodeLost(prefix, reason);
+    setTimeout(() => this.#host.event(() => refs.nodeForgotten(prefix)), FORGET_MS).unref();
+  }
+}
+
+/** The cluster that answers at one of these addresses, once it has proven the token. Rejects with the last failure. */
+async function clusterAt(control: readonly string[], proof: Pick<DialOptions, "self" | "credentials" | "tls">): Promise<string> {
+  let failed: unknown;
+  for (const address of control) {
+    try {
+      const { socket, peer } = await dial({ ...parseAddress(address), ...proof, purpose: "probe" });
+      socket.destroy();
+      return peer.clusterId;
+    } catch (error) {
+      failed = error;
+    }
+  }
+  throw failed;
+}
+
+type PeerSelf = { readonly role: "node"; readonly id: string; readonly incarnation: number };
+const GONE: DeathReason = { cause: "node-died", message: "its node is not part of the cluster any more" };
