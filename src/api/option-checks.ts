@@ -102,13 +102,23 @@ export function bytes(option: string, value: unknown, min = 0): number {
   return integer(option, value, min, MAX_AMOUNT);
 }
 
+/** More names than anybody writes, and few enough for messages of bounded length. */
+const NAMES_MAX = 200;
+
 /** A record of strings to what `check` gives. Its prototype is null, so that any name is safe. */
-export function record<T>(option: string, value: unknown, check: (option: string, value: unknown, name: string) => T): Record<string, T> {
+export function record<T>(
+  option: string,
+  value: unknown,
+  check: (option: string, value: unknown, name: string) => T,
+  most = NAMES_MAX,
+): Record<string, T> {
   if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Map) {
     refuse(option, value, "an object of names and values");
   }
   const out = Object.create(null) as Record<string, T>;
-  for (const [name, item] of Object.entries(value)) {
+  const entries = Object.entries(value);
+  if (entries.length > most) refuse(option, `${entries.length} names`, `at most ${most} names`);
+  for (const [name, item] of entries) {
     if (item === undefined) continue;
     if (name === "" || name.length > 256) refuse(`a name in ${option}`, name, "1 to 256 characters long");
     out[name] = check(`${option}.${name}`, item, name);

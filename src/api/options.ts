@@ -83,7 +83,7 @@ export function refuseCaptures(given: Raw): void {
 
 /** The captures named by hand. */
 export function captures(given: Raw): Readonly<Record<string, unknown>> | undefined {
-  return given["captures"] === undefined ? undefined : record("captures", given["captures"], (_option, value) => value);
+  return given["captures"] === undefined ? undefined : record("captures", given["captures"], (_option, value) => value, Infinity);
 }
 
 /** Resources that have options of their own. */
@@ -265,7 +265,7 @@ function wireActorOptions(given: Raw, methods: readonly string[]): WireActorOpti
         }),
     resources,
     placementResources: given["numCpus"] === undefined ? { ...resources, CPU: AMOUNT_UNIT } : resources,
-    methods: [...methods],
+    methods: methods.filter((method) => method.length <= 256).slice(0, 10_000),
   };
 }
 

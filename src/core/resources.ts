@@ -72,8 +72,18 @@ export function inWholes(amounts: Readonly<ResourceAmounts>): Record<string, num
   return Object.fromEntries(Object.entries(amounts).map(([name, units]) => [name, units / SCALE]));
 }
 
+/** Names in a message to people, and characters of one. */
+const SHOWN_MAX = 12;
+const NAME_MAX = 64;
+
+function brief(name: string): string {
+  return name.length <= NAME_MAX ? name : `${name.slice(0, NAME_MAX - 1)}…`;
+}
+
 /** For messages to people: `{CPU: 2, GPU: 0.5}`. */
 export function describeResources(amounts: Readonly<ResourceAmounts>): string {
   const parts = Object.entries(amounts).filter(([, units]) => units !== 0);
-  return `{${parts.map(([name, units]) => `${name}: ${units / SCALE}`).join(", ")}}`;
+  const shown = parts.slice(0, SHOWN_MAX).map(([name, units]) => `${brief(name)}: ${units / SCALE}`);
+  if (parts.length > SHOWN_MAX) shown.push(`${parts.length - SHOWN_MAX} more`);
+  return `{${shown.join(", ")}}`;
 }

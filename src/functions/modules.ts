@@ -102,8 +102,10 @@ export function moduleBehind(value: unknown, parent: string): { module: string; 
 
 /** `__toESM(require("x"))` of a module that is marked as transpiled: a copy with the same members and no other trace. */
 function transpiledModule(value: object, parent: string): { module: string; name: string } | undefined {
+  // Its members are getters, each of them. Arrays are not looked through: a large one has millions of members.
+  if (typeof value !== "object" || ArrayBuffer.isView(value) || Array.isArray(value)) return undefined;
   const keys = Object.keys(value);
-  if (keys.length === 0 || !Object.values(Object.getOwnPropertyDescriptors(value)).some((one) => one.get !== undefined)) return undefined;
+  if (keys.length === 0 || Object.getOwnPropertyDescriptor(value, keys[0]!)?.get === undefined) return undefined;
   for (const [path, module] of Object.entries(ownRequire.cache)) {
     const exports: unknown = module?.exports;
     if (typeof exports !== "object" || exports === null || path === entryPath()) continue;

@@ -12,6 +12,8 @@ import {
   failure,
   jobId,
   MIB,
+  PAYLOAD_MAX,
+  SHAPE_MAX,
   nodeId,
   nodePrefix,
   objectId,
@@ -92,7 +94,7 @@ export const clusterDefinitions = {
     { limit: 257 * MIB },
   ),
   /** A request for a lease that the sender does not serve itself. */
-  leaseForward: def(81, "node", "node", { from: processId, hops: uint(16), code: uint(127), body: bytes() }),
+  leaseForward: def(81, "node", "node", { from: processId, hops: uint(16), code: uint(127), body: bytes() }, { limit: SHAPE_MAX + MIB }),
   /** A process of the sender is gone, and everything that it said to this node came before. */
   processGone: def(82, "node", "node", { processId, reason: deathReason }, { key: "processId" }),
 
@@ -115,7 +117,7 @@ export const clusterDefinitions = {
   refsDrop: def(85, "node", "node", { refs: list(obj({ id: refId, count: uint() })) }, { limit: 4 * MIB }),
   /** It wants to know what the object is. Answered by `refState`, once it is known. */
   refFetch: def(86, "node", "node", { id: objectId }, { key: "id" }),
-  refState: def(87, "node", "node", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
+  refState: def(87, "node", "node", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: PAYLOAD_MAX }),
   /** This actor id of the receiver's means that actor of the sender's, which is counted as held by the receiver. */
   refAlias: def(124, "node", "node", { alias: actorId, actorId }),
   /** The object was sealed in the sender's store. */

@@ -17,6 +17,8 @@ import { clusterDefinitions } from "./cluster.ts";
 import {
   KIB,
   MIB,
+  PAYLOAD_MAX,
+  SHAPE_MAX,
   actorId,
   actorOptions,
   actorStatus,
@@ -76,7 +78,7 @@ export const definitions = {
     "owner",
     "node",
     { requestId, jobId, shape, /** tasks waiting for it, for listings */ backlog: uint() },
-    { key: "requestId" },
+    { key: "requestId", limit: SHAPE_MAX },
   ),
   leaseCancel: def(11, "owner", "node", { requestId }, { key: "requestId" }),
   leaseGrant: def(
@@ -123,11 +125,11 @@ export const definitions = {
 
   // ── objects ──────────────────────────────────────────────────────────────────────────────────
   /** The record of an object goes to the node, because its ref left its process. The sender holds it once. */
-  objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: 4 * MIB }),
+  objectEscape: def(30, "owner", "node", { id: objectId, payload: optional(payload) }, { key: "id", limit: PAYLOAD_MAX }),
   /** As `objectSettle`, from the worker that made it: its owner may be computing. Makes it known as well, if its owner has not yet. */
-  objectResult: def(29, "worker", "node", { id: objectId, payload }, { key: "id", limit: 4 * MIB }),
+  objectResult: def(29, "worker", "node", { id: objectId, payload }, { key: "id", limit: PAYLOAD_MAX }),
   /** `by`: the process of another node that has stored it. */
-  objectSettle: def(31, "owner", "node", { id: objectId, payload, by: optional(processId) }, { key: "id", limit: 4 * MIB }),
+  objectSettle: def(31, "owner", "node", { id: objectId, payload, by: optional(processId) }, { key: "id", limit: PAYLOAD_MAX }),
   /** The sender holds it once more. */
   refAdd: def(32, "owner", "node", { id: str<ObjectId | ActorId>(128) }),
   /** The sender gives up `count` of its own holds. */
@@ -152,7 +154,7 @@ export const definitions = {
   refLost: def(51, "node", "owner", { way: wayId, opener: bool, from: processId }),
   objectFetch: def(35, "owner", "node", { id: objectId }, { key: "id" }),
   /** Either the payload, whose refs are credited to the receiver, or why there will be none. */
-  objectState: def(36, "node", "owner", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: 4 * MIB }),
+  objectState: def(36, "node", "owner", { id: objectId, payload: optional(payload), failure: optional(failure) }, { limit: PAYLOAD_MAX }),
   objectFetchCancel: def(37, "owner", "node", { id: objectId }),
   /** Cancels the task that makes an object of another process. The node passes it on to that process, as `taskCancel`. */
   objectCancel: def(38, "owner", "node", { id: objectId, force: bool, recursive: bool }, { key: "id" }),
@@ -160,7 +162,13 @@ export const definitions = {
 
   // ── actors ───────────────────────────────────────────────────────────────────────────────────
   /** Made known at `.remote()`; its creation starts when the arguments are there (`actorCreate`). The sender holds it once. */
-  actorDeclare: def(40, "owner", "node", { actorId, jobId, className: str(256), options: actorOptions, shape }, { key: "actorId" }),
+  actorDeclare: def(
+    40,
+    "owner",
+    "node",
+    { actorId, jobId, className: str(256), options: actorOptions, shape },
+    { key: "actorId", limit: SHAPE_MAX },
+  ),
   actorCreate: def(
     41,
     "owner",
@@ -174,10 +182,10 @@ export const definitions = {
       /** Inside `args`. The node holds these and those of the payloads while the actor may start again. */
       argRefs: optional(list(str<ObjectId | ActorId>(128))),
     },
-    { key: "actorId", limit: 256 * MIB },
+    { key: "actorId", limit: 240 * MIB },
   ),
   /** Creation will not come: an argument failed. */
-  actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: 4 * MIB }),
+  actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: PAYLOAD_MAX }),
   actorWatch: def(43, "owner", "node", { actorId }, { key: "actorId" }),
   actorState: def(
     44,
@@ -190,7 +198,7 @@ export const definitions = {
       /** Declared with `getIfExists`, and this one exists: calls go to it. A hold on `actorId` is a hold on it. */
       actualId: optional(actorId),
     },
-    { limit: 4 * MIB },
+    { limit: PAYLOAD_MAX },
   ),
   /** The refs inside are credited to the worker. */
   actorStart: def(
@@ -216,7 +224,7 @@ export const definitions = {
     { limit: 256 * MIB },
   ),
   actorStarted: def(46, "worker", "node", { actorId, epoch: uint() }),
-  actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: 4 * MIB }),
+  actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: PAYLOAD_MAX }),
   actorKill: def(48, "owner", "node", { actorId, noRestart: bool }),
   /** exitActor(): the actor ends for good, by its own will. */
   actorExit: def(49, "worker", "node", { actorId }),
@@ -259,8 +267,8 @@ export const definitions = {
     61,
     "node",
     "owner",
-    { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(64 * MIB)) },
-    { limit: 64 * MIB },
+    { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(256 * MIB)) },
+    { limit: 256 * MIB },
   ),
   /** Spans for the timeline and counts for state listings, in batches; never on the path of a task. */
   events: def(

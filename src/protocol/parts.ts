@@ -32,6 +32,10 @@ export interface Definition<S extends Shape = Shape, F extends Role = Role, T ex
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
+/** Of a message with an error of the largest size, or a million refs. */
+export const PAYLOAD_MAX = 64 * MIB;
+/** Of one with environment variables, methods and names of as many and as long as options may have. */
+export const SHAPE_MAX = 32 * MIB;
 
 export function def<const S extends Shape, F extends Role, T extends Role>(
   code: number,
@@ -40,7 +44,7 @@ export function def<const S extends Shape, F extends Role, T extends Role>(
   shape: S,
   options: { key?: keyof S & string; limit?: number } = {},
 ): Definition<S, F, T> {
-  return { code, from, to, shape, key: options.key, limit: options.limit ?? 64 * KIB };
+  return { code, from, to, shape, key: options.key, limit: options.limit ?? MIB };
 }
 
 export const nodeId = str<NodeId>(64);

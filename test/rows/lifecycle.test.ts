@@ -55,6 +55,9 @@ test("what is large and comes before the cluster is there is stored once it is, 
   const starting = ray.init({ numCpus: 1, objectStoreMemory: 64 << 20 });
   const length = ray.remote(async (bytes: Uint8Array) => [bytes.length, (await objectStore())[0]!.objects]);
   const kept = ray.put(new Uint8Array(8 << 20));
+  // One that is inside a value, and one that is too large there.
+  const box = ray.remote(async ({ ref }: { ref: ray.ObjectRef<Uint8Array> }) => (await ray.get(ref)).length);
+  const boxes = [box.remote({ ref: kept }), box.remote({ ref: ray.put(new Uint8Array(70 << 20)) })];
   const tooLarge = ray.put(new Uint8Array(80 << 20));
   const refs = [
     length.remote(kept),
@@ -66,6 +69,9 @@ test("what is large and comes before the cluster is there is stored once it is, 
   const [size, objects] = await ray.get(refs[1]!);
   assert.ok(size === 4 << 20 && objects! >= 1);
   for (const ref of [tooLarge, refs[2]!, refs[3]!]) await assert.rejects(ray.get(ref as ray.ObjectRef<unknown>), ray.ObjectStoreFullError);
+  assert.equal(await ray.get(boxes[0]!), 8 << 20);
+  const inside = await Promise.allSettled([ray.get(boxes[1]!)]);
+  assert.match(String(inside[0].status === "rejected" && inside[0].reason), /larger than the whole object store/);
   assert.equal((await ray.get(kept)).length, 8 << 20);
   await starting;
 });

@@ -13,6 +13,8 @@ const NEVER_AFTER_MS = 1000;
 const HELD_AFTER_MS = 4000;
 const REPEAT_MS = 60_000;
 const WARNED_MAX = 1000;
+/** Of labels in a warning, characters. */
+const LABELS_MAX = 1000;
 
 interface Obstacle {
   readonly code: "INFEASIBLE" | "RESOURCES_HELD";
@@ -57,7 +59,8 @@ function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
     return {
       code: "INFEASIBLE",
       message:
-        `${waits} a node with the labels ${JSON.stringify(labels)}, this cluster has ${JSON.stringify(s.config.labels)}. ` +
+        `${waits} a node with the labels ${JSON.stringify(labels).slice(0, LABELS_MAX)}, ` +
+        `this cluster has ${JSON.stringify(s.config.labels)}. ` +
         "It will wait for such a node; cancel it, or change its labels.",
     };
   }

@@ -69,8 +69,13 @@ interface WaitingRequest extends AllocateRequest {
   readonly deadline: number;
 }
 
-/** How long a reader waits for the seal of an object that the store does not have (yet). */
-const SEAL_WAIT_MS = 3000;
+/**
+ * How long a reader waits for the seal of an object that the store does not have yet: its maker has sealed it, and the news may be
+ * behind much else that it said. One that was here is gone, unless it is made again: of it the news is waited for less long.
+ */
+const SEAL_WAIT_MS = 30_000;
+const AGAIN_WAIT_MS = 3000;
+const GONE_MAX = 10_000;
 /** How long spilling rests after the disk refused. */
 const SPILL_RETRY_MS = 1000;
 
@@ -85,6 +90,8 @@ export class StoreMachine {
   readonly #idleCopies = new Map<ObjectKey, StoredObject>();
   /** Readers of objects whose seal has not been heard of. */
   readonly #early = new Map<ObjectId, Waiter[]>();
+  /** The last that were here and are not any more. */
+  readonly #gone = new Set<ObjectId>();
   #queue: WaitingRequest[] = [];
   /** Objects that wait for space to be restored in, in order. They come before the queue: what they free, others wait for. */
   #restores: StoredObject[] = [];
@@ -154,6 +161,13 @@ export class StoreMachine {
     else this.#early.set(id, [waiter]);
   }
 
+  #forget(id: ObjectId): void {
+    this.#byId.delete(id);
+    this.#gone.delete(id);
+    this.#gone.add(id);
+    if (this.#gone.size > GONE_MAX) this.#gone.delete(this.#gone.values().next().value!);
+  }
+
   #pinEarly(id: ObjectId): void {
     const waiters = this.#early.get(id);
     const object = this.#byId.get(id);
@@ -193,7 +207,7 @@ export class StoreMachine {
   /** Until `deadline` a spilled object may wait for space; then it is offered on disk. */
   pin(call: number, process: ProcessId, id: ObjectId, deadline: number, now: number): void {
     const object = this.#byId.get(id);
-    if (!object) return this.#awaitSeal(id, { call, process, deadline: now + SEAL_WAIT_MS });
+    if (!object) return this.#awaitSeal(id, { call, process, deadline: now + (this.#gone.has(id) ? AGAIN_WAIT_MS : SEAL_WAIT_MS) });
     if (object.state === "resident" || object.state === "spilling") return this.#pinResident(object, call, process);
     object.waiters.push({ call, process, deadline });
     if (object.state === "restoring") return;
@@ -215,7 +229,7 @@ export class StoreMachine {
   free(id: ObjectId, now: number): void {
     const object = this.#byId.get(id);
     if (!object) return;
-    this.#byId.delete(id);
+    this.#forget(id);
     object.freed = true;
     object.unannouncedBy = undefined;
     this.#failWaiters(object, "it was freed");
@@ -269,7 +283,7 @@ export class StoreMachine {
     object.state = "spilled";
     this.#failWaiters(object, reason);
     if (!object.freed) {
-      this.#byId.delete(object.id);
+      this.#forget(object.id);
       object.freed = true;
       object.unannouncedBy = undefined;
       this.#port.lost(object.id, reason);
@@ -289,7 +303,7 @@ export class StoreMachine {
       if (object.unannouncedBy === process) {
         object.unannouncedBy = undefined;
         object.freed = true;
-        this.#byId.delete(object.id);
+        this.#forget(object.id);
         this.#failWaiters(object, "the process that made it is gone");
       } else if (!had) continue;
       this.#settle(object);
@@ -305,7 +319,8 @@ export class StoreMachine {
       this.#queue = this.#queue.filter((request) => request.deadline > now);
       for (const request of late) this.#port.refused(request.request, this.#refusal(this.#spillFailure ? "spill-failed" : "full"));
     }
-    for (const { call } of this.#leaveEarly((waiter) => waiter.deadline <= now)) this.#port.pinFailed(call, "the store does not have it");
+    for (const { call } of this.#leaveEarly((waiter) => waiter.deadline <= now))
+      this.#port.pinFailed(call, "the store does not have it: it was freed, or its maker died before the node had heard of it");
     for (const object of [...this.#restores]) {
       const waiting = object.waiters.filter((waiter) => waiter.deadline > now);
       for (const waiter of object.waiters) if (waiter.deadline <= now) this.#pinOnDisk(object, waiter);
@@ -500,7 +515,7 @@ export class StoreMachine {
   /** Drops copies, then gives up primaries, least recently used first. True: some space is free at once, try again. */
   #makeSpace(size: number, now: number): boolean {
     for (const copy of this.#idleCopies.values()) {
-      this.#byId.delete(copy.id);
+      this.#forget(copy.id);
       copy.freed = true;
       copy.unannouncedBy = undefined;
       this.#settle(copy);

@@ -59,8 +59,8 @@ export class Client {
   #store: StoreClient | undefined;
   #blocks: ClaimBlocks | undefined;
   readonly #storeHandlers = new Map<MessageName, (body: never) => void>();
-  /** Puts made before the store was there, whose bytes belong in it. */
-  #early: WeakRef<ObjectRef>[] = [];
+  /** Puts made before the store was there, whose bytes belong in it: nobody has them until then. */
+  #early: { readonly ref: WeakRef<ObjectRef>; readonly bytes: Uint8Array; readonly refs: readonly HeldId[] | undefined }[] = [];
   readonly #claims = { available: true };
   /** Ways whose end has not come. */
   readonly #waysOpen = new Set<WayId>();
@@ -164,8 +164,7 @@ export class Client {
   }
 
   errorPayload(error: unknown): Payload & { kind: "error" } {
-    const encoded = this.packing.encode(error, "error");
-    return { kind: "error", bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) };
+    return this.packing.error(error);
   }
 
   put(value: unknown): ObjectRef {
@@ -174,12 +173,13 @@ export class Client {
     const encoded = this.packing.encode(value, "value");
     const ref = this.newRef(id);
     ref.inner = encoded.refs.length > 0 ? encoded.refs : undefined;
-    if (this.connected) ref.payload = this.packing.pack(encoded, () => id);
-    else {
-      checkReadable(id, packedSize(encoded));
-      ref.payload = { kind: "inline", bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) };
-      if (ref.payload.bytes.byteLength > INLINE_MAX) this.#early.push(new WeakRef(ref));
+    const size = packedSize(encoded);
+    if (!this.connected && size > INLINE_MAX) {
+      checkReadable(id, size);
+      this.#early.push({ ref: new WeakRef(ref), bytes: this.packing.inline(encoded), refs: this.packing.escape(encoded) });
+      return ref;
     }
+    ref.payload = this.packing.pack(encoded, () => id);
     ref.state = "ready";
     if (ref.payload.kind === "stored") this.sealedHere(ref);
     return ref;
@@ -245,8 +245,10 @@ export class Client {
 
   close(error: MobulaError): void {
     this.world.close({ kind: "connection", message: error.message });
-    for (const ref of this.#fetching.values()) this.world.owner.settle(ref, this.errorPayload(error));
+    const early = this.#early.flatMap(({ ref }) => ref.deref() ?? []);
+    for (const ref of [...this.#fetching.values(), ...early]) this.world.owner.settle(ref, this.errorPayload(error));
     this.#fetching.clear();
+    this.#early = [];
     this.#store?.close();
   }
 
@@ -335,20 +337,18 @@ export class Client {
   #storeEarly(): void {
     const early = this.#early;
     this.#early = [];
-    for (const weak of early) {
+    for (const { ref: weak, bytes, refs } of early) {
       const ref = weak.deref();
-      if (ref?.payload?.kind !== "inline" || ref.shared) continue;
-      const { bytes, refs } = ref.payload;
+      if (!ref) continue;
       try {
         const room = this.store.create(ref.id, bytes.byteLength);
         room.write(0, bytes);
         room.seal(this.identity.process, refs ?? []);
-        ref.payload = { kind: "stored", id: ref.id, size: bytes.byteLength };
         this.sealedHere(ref);
+        this.world.owner.settle(ref, { kind: "stored", id: ref.id, size: bytes.byteLength });
       } catch (error) {
         // Its put() is over long ago: who reads it is told, and what takes it as an argument.
-        ref.payload = this.errorPayload(error);
-        ref.state = "failed";
+        this.world.owner.settle(ref, this.errorPayload(error));
       }
     }
   }

@@ -113,7 +113,9 @@ export class NodeLink implements NodeSender {
   story: (() => Promise<Error | undefined>) | undefined;
 
   async #broken(cause: Error): Promise<void> {
-    this.fail((await this.story?.()) ?? cause);
+    // What this side did not understand is the reason, whatever became of the other one then.
+    const story = cause instanceof MalformedMessage ? undefined : await this.story?.();
+    this.fail(story ?? cause);
   }
 
   /** The connection is over: what was asked is not answered any more. */

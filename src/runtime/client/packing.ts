@@ -1,7 +1,7 @@
 /**
  * Values to payloads and back: encodes, puts what is large into the store, makes the refs inside known to the node.
  */
-import { SerializationError } from "../../errors/index.ts";
+import { MobulaError, SerializationError, TaskError, explain } from "../../errors/index.ts";
 import type { ReadableObject, StoreClient } from "../../memory/contract.ts";
 import type { InlinePayload } from "../../protocol/direct.ts";
 import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
@@ -15,6 +15,11 @@ import type { HeldId } from "./held-refs.ts";
 
 /** Larger values lie in the store; smaller ones travel inside messages. Bytes. */
 export const INLINE_MAX = 100 * 1024;
+
+/** An error has no place in the store: it goes with the answer of its task. A larger one is told in words. Bytes. */
+const ERROR_MAX = 32 * 2 ** 20;
+/** As many as a message may list. */
+const REFS_MAX = 1_000_000;
 
 /** Makes the refs inside a value known to the node, and gives their ids. */
 export type Escape = (refs: readonly object[]) => HeldId[];
@@ -54,7 +59,20 @@ export class Packing {
   }
 
   escape(encoded: Encoded): HeldId[] | undefined {
-    return encoded.refs.length > 0 ? this.#escape(encoded.refs) : undefined;
+    const { length } = encoded.refs;
+    if (length > REFS_MAX) {
+      throw new SerializationError(
+        explain(`A value holds ${length} refs and handles`, `At most ${REFS_MAX} can cross in one`, "Send them in several values"),
+      );
+    }
+    return length > 0 ? this.#escape(encoded.refs) : undefined;
+  }
+
+  error(error: unknown): Payload & { kind: "error" } {
+    let encoded = this.encode(error, "error");
+    const size = packedSize(encoded);
+    if (size > ERROR_MAX) encoded = this.encode(inWords(error as Error, size), "error");
+    return { kind: "error", bytes: this.inline(encoded), refs: this.escape(encoded) };
   }
 
   /** A payload; a large value is stored under `id`, held by this process once. Blocks while the store is full. */
@@ -99,6 +117,15 @@ export class Packing {
     const value = this.unpack(object.bytes, true);
     return value instanceof Later ? value.promise : value;
   }
+}
+
+/** What is left of an error that is too large. */
+function inWords(error: Error, size: number): Error {
+  const why = `With what it holds it has ${Math.round(size / 2 ** 20)} MiB, too many to be sent: its cause and fields were left out`;
+  const message = explain(error.message.slice(0, 2000), why, "Put large data into the store, and its ref into the error");
+  if (!(error instanceof TaskError)) return new MobulaError((error as MobulaError).code, message);
+  const { functionName, taskId, actorId, errorName, attempt, pid } = error;
+  return new TaskError(message, { functionName, taskId, actorId, errorName, attempt, pid });
 }
 
 /** A value that is there once modules have been imported. A class of its own, so that a decoded promise-like is not mistaken. */

@@ -18,6 +18,8 @@ export interface ChildrenEvents {
 
 const LAST_LINES = 20;
 const LAST_LINE_MAX = 2000;
+/** Of all of them: they are in every error that the death of the process causes. */
+const LAST_CHARACTERS = 10_000;
 /** Pipes that somebody else has kept open are not waited for any longer. */
 const DRAIN_MS = 250;
 
@@ -58,11 +60,14 @@ export class Children {
   adopt(process: WorkerProcess): void {
     const child = new Child(process);
     this.#children.set(process.id, child);
+    if (process.child === undefined) return process.whenExited(() => setImmediate(() => this.#gone(child)));
     const { stdout, stderr } = process.child;
     const out = new LineReader(stdout!, (lines) => this.#events.printed(child, "stdout", lines));
     const err = new LineReader(stderr!, (lines) => {
       for (const line of lines.slice(-LAST_LINES)) child.lastLines.push(line.slice(0, LAST_LINE_MAX));
       child.lastLines.splice(0, child.lastLines.length - LAST_LINES);
+      let characters = child.lastLines.reduce((sum, line) => sum + line.length, 0);
+      while (characters > LAST_CHARACTERS) characters -= child.lastLines.shift()!.length;
       this.#events.printed(child, "stderr", lines);
     });
     let timer: NodeJS.Timeout | undefined;
@@ -102,7 +107,7 @@ export class Children {
   /** Stops or goes on reading what they print. */
   setReading(reading: boolean): void {
     for (const { process } of this.#children.values()) {
-      for (const stream of [process.child.stdout, process.child.stderr]) {
+      for (const stream of [process.child?.stdout, process.child?.stderr]) {
         if (reading) stream?.resume();
         else stream?.pause();
       }

@@ -20,7 +20,8 @@ export interface Exit {
 
 export class WorkerProcess {
   readonly id: ProcessId;
-  readonly child: ChildProcess;
+  /** Undefined where it could not be started. */
+  readonly child: ChildProcess | undefined;
   /** What it serves, where a node serves many. */
   readonly job: Job | undefined;
   #exit: Exit | undefined;
@@ -42,15 +43,21 @@ export class WorkerProcess {
     const env: NodeJS.ProcessEnv = { ...process.env, ...envVars, [WORKER_CONFIG]: settings };
     delete env[DAEMON_CONFIG];
     // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
-    this.child = spawn(process.execPath, [...execArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
-    this.child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
-    this.child.on("error", (error) => {
-      if (this.child.pid === undefined) this.#exited({ code: null, signal: null, error });
-    });
+    try {
+      const child = spawn(process.execPath, [...execArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+      child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
+      child.on("error", (error) => {
+        if (child.pid === undefined) this.#exited({ code: null, signal: null, error });
+      });
+      this.child = child;
+    } catch (error) {
+      // Some reasons come at once: too long an environment, too little memory.
+      this.#exited({ code: null, signal: null, error: error as Error });
+    }
   }
 
   get pid(): number | undefined {
-    return this.child.pid;
+    return this.child?.pid;
   }
 
   get exited(): boolean {
@@ -65,14 +72,14 @@ export class WorkerProcess {
 
   /** At once, with everything in its process group. */
   kill(): void {
-    killGroup(this.child.pid);
+    killGroup(this.child?.pid);
   }
 
   #exited(exit: Exit): void {
     if (this.#exit !== undefined) return;
     this.#exit = exit;
     // What it started and left behind would be an orphan.
-    killGroup(this.child.pid);
+    killGroup(this.child?.pid);
     this.#onExit?.(exit);
   }
 }

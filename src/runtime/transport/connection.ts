@@ -8,6 +8,7 @@
 import type { Socket } from "node:net";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { codeOf, decodeBody, encodeBody, FIRST_DIRECT_CODE, HEADER_BYTES, limitOf, MESSAGE_BYTES_MAX } from "../../protocol/wire.ts";
+import { MobulaError, explain } from "../../errors/index.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 
 const FIRST_FLUSH_BYTES = 2 * 1024;
@@ -70,7 +71,10 @@ export class Connection {
   send<N extends MessageName>(name: N, body: Body<N>): void {
     if (this.#closed) return;
     const bytes = encodeBody(name, body);
-    const at = this.begin(codeOf(name), bytes.byteLength);
+    const code = codeOf(name);
+    // The other side would cut the connection, and nobody would know why.
+    if (bytes.byteLength > limitOf(code)!) throw tooLong(name, bytes.byteLength, limitOf(code)!);
+    const at = this.begin(code, bytes.byteLength);
     this.#out.set(bytes, at);
     this.commit();
   }
@@ -229,4 +233,15 @@ export class Connection {
     this.#closed = true;
     this.#handler.closed(this.#error);
   }
+}
+
+function tooLong(name: MessageName, bytes: number, limit: number): MobulaError {
+  return new MobulaError(
+    "MESSAGE_TOO_LONG",
+    explain(
+      `A message (${name}) of ${bytes} bytes was not sent`,
+      `It may have ${limit}`,
+      "Put large values into the store, and send their refs",
+    ),
+  );
 }

@@ -79,11 +79,11 @@ export class CallRunner {
   /** Arguments at once, or undefined when some must be read or imported first. */
   #arguments(push: Push): unknown[] | undefined {
     const { packing } = this.#host;
-    for (const { payload } of push.payloads) if (payload.kind !== "inline") return undefined;
+    for (const { payload } of push.payloads) if (payload.kind === "stored") return undefined;
     const args = packing.open(push.args);
     if (args instanceof Later) return undefined;
     for (const { index, payload } of push.payloads) {
-      const value = packing.open(payload as Payload & { kind: "inline" });
+      const value = payload.kind === "stored" ? undefined : packing.open(payload);
       if (value instanceof Later) return undefined;
       (args as unknown[])[index] = value;
     }
@@ -97,8 +97,6 @@ export class CallRunner {
     const places = push.payloads.map(async ({ index, payload }) => {
       const value = payload.kind === "stored" ? await packing.read(payload.id) : packing.open(payload);
       args[index] = value instanceof Later ? await value.promise : value;
-      // It failed after the call was made: a value that did not fit into the store once that was there.
-      if (payload.kind === "error") throw args[index] as Error;
     });
     await Promise.all(places);
     return args;
@@ -209,9 +207,7 @@ export class CallRunner {
   }
 
   #error(error: MobulaError): Payload {
-    const { packing } = this.#host;
-    const encoded = packing.encode(error, "error");
-    return { kind: "error", bytes: packing.inline(encoded), refs: packing.escape(encoded) };
+    return this.#host.packing.error(error);
   }
 
   #reply(call: RunningCall, body: ReplyBody): number {

@@ -27,7 +27,7 @@ export class Spans {
   add(call: Ran, durationUs: number): void {
     if (this.#gathered.length >= GATHERED_MAX) return;
     const startUs = (performance.timeOrigin + call.startedAt) * 1000;
-    this.#gathered.push({ name: call.name, category: this.#category, startUs, durationUs, taskId: call.taskId });
+    this.#gathered.push({ name: call.name.slice(0, 256), category: this.#category, startUs, durationUs, taskId: call.taskId });
     if (this.#gathered.length === 1) setTimeout(() => this.#send(), SEND_MS).unref();
   }
 
