@@ -63,8 +63,11 @@ export interface ClientBackend {
    * `slow` now and then, and delivers the reports that this returns.
    */
   request(request: SpaceRequest, reports: readonly SpaceReport[], slow: () => readonly SpaceReport[]): Grant | Refusal | undefined;
-  /** Unmaps at once, after a garbage collection, what nobody can reach. Finalizers would: but not while this thread blocks. */
-  reclaim(): void;
+  /**
+   * Unmaps at once, after a garbage collection, what nobody can reach, and says how much that was. Finalizers would: but not while this
+   * thread blocks.
+   */
+  reclaim(): number;
   /** A slab in advance is wanted. False: there is one, or it is asked for already, and `reports` were not delivered. */
   askReserve(reports: readonly SpaceReport[]): boolean;
   takeReserve(): Grant | undefined;

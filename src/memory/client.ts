@@ -2,8 +2,6 @@
  * The store as a process sees it: takes space from its slabs at once or asks for it, seals, reads. The same for both
  * backends, which move the bytes.
  */
-import v8 from "node:v8";
-import vm from "node:vm";
 import { GRAIN, alignmentOf, roundUp } from "../core/store/arena.ts";
 import { keyOf } from "../core/store/types.ts";
 import type { Grant, ObjectKey, Place, Refusal } from "../core/store/types.ts";
@@ -11,9 +9,12 @@ import { ConnectionError, ObjectLostError, ObjectStoreFullError } from "../error
 import type { ActorId, ObjectId, ProcessId } from "../protocol/ids.ts";
 import type { Body } from "../protocol/messages.ts";
 import type { ClientBackend, Space, SpaceReport, SpaceWriter, StoreConnection } from "./backend.ts";
+import { GarbagePressure } from "./pressure.ts";
+import { Reclaimer } from "./reclaimer.ts";
 import type { ReadableObject, StoreClient, WritableObject } from "./contract.ts";
 import { libc, whyNoLibc } from "./ffi.ts";
 import { FileClientBackend } from "./file-client.ts";
+import { collectGarbage } from "./garbage.ts";
 import { LARGEST_VIEW } from "./mapped-arena.ts";
 import { SharedClientBackend } from "./shared-client.ts";
 
@@ -21,13 +22,15 @@ export interface StoreClientOptions {
   /** From the daemon's `StoreService.memoryDescription`, for this process. */
   readonly memory: Record<string, string>;
   readonly connection: StoreConnection;
+  /** After a garbage collection: says to the node at once which refs are gone, and how many they were. */
+  readonly dropRefs?: () => number;
   /** How long a create may wait for space. */
   readonly fullTimeoutMs?: number;
 }
 
 /** Opens this process's side of its node's store. Throws ConnectionError if it cannot be reached. */
 export function openStoreClient(options: StoreClientOptions): StoreClient {
-  return new Client(openBackend(options.memory), options.connection, options.fullTimeoutMs ?? 10_000);
+  return new Client(openBackend(options.memory), options);
 }
 
 function openBackend(memory: Record<string, string>): ClientBackend {
@@ -76,10 +79,19 @@ interface Call<T> {
   readonly reject: (error: Error) => void;
 }
 
+/** An object that this process reads, and so has pinned: once, however many views of it there are. */
+interface Pinned {
+  readonly key: ObjectKey;
+  readonly place: Place;
+  views: number;
+}
+
 class Client implements StoreClient {
   readonly #backend: ClientBackend;
   readonly #connection: StoreConnection;
   readonly #fullTimeoutMs: number;
+  readonly #dropRefs: () => number;
+  readonly #pressure: GarbagePressure;
   #slab: Slab | undefined;
   #closed = false;
   #call = 0;
@@ -88,14 +100,17 @@ class Client implements StoreClient {
   #unheard: SpaceReport[] = [];
   readonly #allocations = new Map<number, Call<Body<"storeAllocated">>>();
   readonly #pins = new Map<number, Call<Body<"storePinned">["at"]>>();
+  readonly #pinned = new Map<ObjectId, Pinned>();
   /** Views keep the object that they are part of, and its space, from being cleaned up. */
   readonly #views = new WeakMap<ArrayBuffer, WrittenObject>();
-  readonly #abandoned = new FinalizationRegistry<WrittenSpace>((space) => this.#cleanUp(space));
+  readonly #abandoned = new Reclaimer();
 
-  constructor(backend: ClientBackend, connection: StoreConnection, fullTimeoutMs: number) {
+  constructor(backend: ClientBackend, { connection, memory, fullTimeoutMs = 10_000, dropRefs = () => 0 }: StoreClientOptions) {
     this.#backend = backend;
     this.#connection = connection;
     this.#fullTimeoutMs = fullTimeoutMs;
+    this.#dropRefs = dropRefs;
+    this.#pressure = new GarbagePressure(Number(memory["capacity"] ?? Number.POSITIVE_INFINITY));
     connection.on("storeAllocated", (body) => settle(this.#allocations, body.call, body));
     connection.on("storePinned", (body) => settle(this.#pins, body.call, body.at));
     connection.on("storeHeard", ({ seq }) => (this.#unheard = this.#unheard.filter((report) => report.seq > seq)));
@@ -106,12 +121,12 @@ class Client implements StoreClient {
     this.#checkCreate(id, size);
     const quick = this.#fromSlab(size);
     if (quick) return this.#writable(id, quick.place, quick.slab);
+    this.#relieve();
     const started = performance.now();
     const request = { size, slab: this.#slabFor(size), timeoutMs: this.#fullTimeoutMs };
     const result = this.#backend.request(request, this.#takeUnheard(), () => {
       // Others are asked by message; this process cannot hear it now, and may hold the most.
       this.#dropGarbage();
-      this.#backend.reclaim();
       return this.#takeUnheard();
     });
     if (!result) throw new ConnectionError(`the daemon of this node did not answer a request for ${size} bytes: it hangs or is gone`);
@@ -123,6 +138,7 @@ class Client implements StoreClient {
     this.#checkCreate(id, size);
     const quick = this.#fromSlab(size);
     if (quick) return this.#writable(id, quick.place, quick.slab);
+    this.#relieve();
     const started = performance.now();
     const call = ++this.#call;
     const answer = new Promise<Body<"storeAllocated">>((resolve, reject) => this.#allocations.set(call, { resolve, reject }));
@@ -134,16 +150,41 @@ class Client implements StoreClient {
 
   async read(id: ObjectId): Promise<ReadableObject> {
     if (this.#closed) throw closedError(`read object ${id}`);
+    const pinned = this.#pinned.get(id);
+    if (pinned) return this.#view(id, pinned);
     const call = ++this.#call;
     const answer = new Promise<Body<"storePinned">["at"]>((resolve, reject) => this.#pins.set(call, { resolve, reject }));
     this.#connection.send("storePin", { call, id });
     const at = await answer;
     if (at.kind === "lost") throw new ObjectLostError(`object ${id} cannot be read: ${at.reason}`, { objectId: id });
     if (at.kind === "disk") return this.#readFromDisk(id, at);
+    const known = this.#pinned.get(id);
+    // Another read of it was as early: one pin is enough.
+    if (known?.key === at.key) {
+      this.#unpin(at.key);
+      return this.#view(id, known);
+    }
+    const { key, serial, offset, size } = at;
+    const fresh: Pinned = { key, place: { serial, offset, size }, views: 0 };
+    if (!known) this.#pinned.set(id, fresh);
+    return this.#view(id, fresh);
+  }
+
+  /** One more view of what is pinned. The last one to go takes the pin with it. */
+  async #view(id: ObjectId, pinned: Pinned): Promise<ReadableObject> {
+    pinned.views++;
+    let over = false;
+    const gone = (): void => {
+      if (over) return;
+      over = true;
+      if (--pinned.views > 0) return;
+      if (this.#pinned.get(id) === pinned) this.#pinned.delete(id);
+      this.#unpin(pinned.key);
+    };
     try {
-      const bytes = await this.#backend.read(at, () => this.#unpin(at.key));
-      return { size: at.size, bytes };
+      return { size: pinned.place.size, bytes: await this.#backend.read(pinned.place, gone) };
     } catch (cause) {
+      gone();
       throw new ObjectLostError(`object ${id} cannot be read: ${messageOf(cause)}`, { objectId: id, cause });
     }
   }
@@ -174,8 +215,9 @@ class Client implements StoreClient {
     if (this.#closed) throw closedError(`seal object ${object.id}`);
     const pin = writer.seal();
     space.state = "sealed";
+    this.#pressure.stored(space.place.size);
     // With views out, the finalizer has something left to do: unmap and unpin.
-    if (!pin) this.#abandoned.unregister(object);
+    if (!pin) this.#abandoned.forget(object);
     const seq = ++this.#seq;
     const { id } = object;
     const { place } = space;
@@ -217,6 +259,7 @@ class Client implements StoreClient {
         if (slab.left < slab.grant.size / 2 && this.#backend.askReserve(this.#unheard)) this.#takeUnheard();
         return { place, slab };
       }
+      this.#relieve();
       const reserve = this.#backend.takeReserve();
       if (!reserve) return undefined;
       this.#adopt(new Slab(reserve));
@@ -268,7 +311,7 @@ class Client implements StoreClient {
     const space: WrittenSpace = { place, slab, state: "open", resource: undefined };
     try {
       const object = new WrittenObject(this, id, space, this.#backend.writer(space));
-      this.#abandoned.register(object, space, object);
+      this.#abandoned.watch(object, () => this.#cleanUp(space));
       return object;
     } catch (error) {
       this.#giveBack(space);
@@ -313,9 +356,21 @@ class Client implements StoreClient {
     return reports;
   }
 
+  /** Before more is asked for: what this process has stored and forgotten comes back first. */
+  #relieve(): void {
+    if (this.#pressure.due) this.#collect();
+  }
+
+  #collect(): void {
+    const started = performance.now();
+    collectGarbage();
+    const found = this.#abandoned.sweep() + this.#backend.reclaim() + this.#dropRefs();
+    this.#pressure.collected(performance.now() - started, found > 0);
+  }
+
   #dropGarbage(): void {
     if (this.#closed) return;
-    collectGarbage();
+    this.#collect();
     const reserve = this.#backend.takeReserve();
     if (reserve) this.#release(reserve.serial);
     if (this.#slab?.open === 0) this.#retire(this.#slab);
@@ -366,17 +421,6 @@ class WrittenObject implements WritableObject {
 function settle<T>(calls: Map<number, Call<T>>, call: number, value: T): void {
   calls.get(call)?.resolve(value);
   calls.delete(call);
-}
-
-let gc: (() => void) | undefined;
-
-/** What only garbage holds is let go of soon after: finalizers run in later turns. */
-function collectGarbage(): void {
-  if (!gc) {
-    v8.setFlagsFromString("--expose-gc");
-    gc = vm.runInNewContext("gc") as () => void;
-  }
-  gc();
 }
 
 /** Throws if an object of that size could be written and not be read. */

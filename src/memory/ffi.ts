@@ -46,6 +46,8 @@ export interface Libc {
   makeFifo(path: string): void;
   /** Locks an open file for as long as it is open, in any process (flock); false when another has it. */
   tryLock(fd: number): boolean;
+  /** Takes from what V8 counts as external memory of this thread's JavaScript; undefined where V8 is not known to allow it. */
+  readonly subtractExternal: ((bytes: number) => void) | undefined;
   /** The kernel sends `signal` to this process when the thread that started it ends. */
   setParentDeathSignal(signal: number): void;
 }
@@ -133,8 +135,27 @@ function bind(koffi: Koffi, futexNumber: number): Libc {
       if (koffi.errno() === EAGAIN) return false;
       throw new SystemCallError("flock", koffi.errno());
     },
+    subtractExternal: bindAccounting(lib),
     setParentDeathSignal: (signal) => void checked("prctl", prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0)),
   };
+}
+
+/** Newer ones abort when the count falls below what they have counted. */
+const NEWEST_V8 = 12;
+
+/**
+ * V8's own method, by the name that it has in Node's executable. It is only ever given negative numbers: it subtracts them and does nothing
+ * else, while a rise could start a collection, on a stack that V8 does not know.
+ */
+function bindAccounting(lib: ReturnType<Koffi["load"]>): Libc["subtractExternal"] {
+  if (Number.parseInt(process.versions.v8, 10) > NEWEST_V8) return undefined;
+  try {
+    const isolate = lib.func("_ZN2v87Isolate10GetCurrentEv", "int64_t", []) as Call;
+    const adjust = lib.func("_ZN2v87Isolate37AdjustAmountOfExternalAllocatedMemoryEl", "int64_t", ["int64_t", "int64_t"]) as Call;
+    return (bytes) => void adjust(isolate(), -Math.abs(bytes));
+  } catch {
+    return undefined; // A build that does not export it loses nothing but speed.
+  }
 }
 
 let loaded: { libc: Libc | undefined; why: string } | undefined;

@@ -84,7 +84,9 @@ export class FileClientBackend implements ClientBackend {
   }
 
   /** Reads are copies: nothing stays mapped. */
-  reclaim(): void {}
+  reclaim(): number {
+    return 0;
+  }
 
   /** There are none in advance: a quota costs one look at the daemon, and no memory has to be made ready. */
   askReserve(): boolean {

@@ -9,6 +9,7 @@ interface Entry {
 
 export class Reclaimer {
   readonly #entries = new Set<Entry>();
+  readonly #byTarget = new WeakMap<object, Entry>();
   readonly #registry = new FinalizationRegistry<Entry>((entry) => this.#run(entry));
 
   /** Calls `cleanUp`, which must not hold `target`, once after it is unreachable. */
@@ -16,11 +17,20 @@ export class Reclaimer {
     const entry: Entry = { target: new WeakRef(target), cleanUp };
     this.#entries.add(entry);
     this.#registry.register(target, entry, entry);
+    this.#byTarget.set(target, entry);
   }
 
-  /** Cleans up now what the last garbage collection found. */
-  sweep(): void {
+  /** What was watched needs no cleaning up any more. */
+  forget(target: object): void {
+    const entry = this.#byTarget.get(target);
+    if (entry && this.#entries.delete(entry)) this.#registry.unregister(entry);
+  }
+
+  /** Cleans up now what the last garbage collection found, and says how many there were. */
+  sweep(): number {
+    const before = this.#entries.size;
     for (const entry of this.#entries) if (entry.target.deref() === undefined) this.#run(entry);
+    return before - this.#entries.size;
   }
 
   #run(entry: Entry): void {

@@ -75,8 +75,11 @@ export class StoreService {
     this.#slabBytes = slabBytesFor(capacity);
     const events: NodeEvents = {
       reports: (from, reports) => this.#run((now) => this.#reports(from, reports, now)),
+      // What the process said on its connection before it rang is read in this turn: space that it has just freed comes first.
       request: (from, number, { size, slab, timeoutMs }) =>
-        this.#run((now) => this.#allocate({ kind: "blocked", process: from, number }, size, slab, now + timeoutMs, now)),
+        void setImmediate(() =>
+          this.#run((now) => this.#allocate({ kind: "blocked", process: from, number }, size, slab, now + timeoutMs, now)),
+        ),
       reserve: (from) =>
         this.#run((now) => this.#allocate({ kind: "reserve", process: from }, this.#slabBytes, this.#slabBytes, undefined, now)),
     };

@@ -11,8 +11,10 @@ import type { ClientBackend, Space, SpaceReport, SpaceRequest, SpaceWriter } fro
 import { CONTROL_BYTES, Mailbox, claimWords } from "./control-segment.ts";
 import { encodeLines } from "./doorbell.ts";
 import type { Libc } from "./ffi.ts";
+import { collectGarbage } from "./garbage.ts";
 import { LARGEST_VIEW, MappedArena, PAGE } from "./mapped-arena.ts";
 import { Reclaimer } from "./reclaimer.ts";
+import { Unaccounted } from "./unaccounted.ts";
 
 /** From here up an object is read in place; below, a copy is cheaper than a mapping. */
 export const MAP_FROM = 64 * 1024;
@@ -49,10 +51,12 @@ export class SharedClientBackend implements ClientBackend {
   readonly #tenant: number;
   readonly #claims = new Map<number, Int32Array>();
   readonly #unmaps = new Reclaimer();
+  readonly #unaccounted: Unaccounted | undefined;
   #request = 0;
 
   constructor(libc: Libc, memory: Record<string, string>) {
     this.#libc = libc;
+    this.#unaccounted = libc.subtractExternal && new Unaccounted(libc.subtractExternal);
     this.slabBytes = Number(memory["slabBytes"]);
     this.#slot = Number(memory["slot"]);
     this.#tenant = Number(memory["tenant"]);
@@ -79,8 +83,8 @@ export class SharedClientBackend implements ClientBackend {
     return this.#mailbox.take(number);
   }
 
-  reclaim(): void {
-    this.#unmaps.sweep();
+  reclaim(): number {
+    return this.#unmaps.sweep();
   }
 
   askReserve(reports: readonly SpaceReport[]): boolean {
@@ -94,7 +98,7 @@ export class SharedClientBackend implements ClientBackend {
   }
 
   writer(space: Space): SpaceWriter {
-    return new SharedWriter(this.#arena, space);
+    return new SharedWriter(this.#arena, space, (address, length) => this.#view(address, length, () => undefined));
   }
 
   read(place: Place, unpin: () => void): Uint8Array {
@@ -109,12 +113,28 @@ export class SharedClientBackend implements ClientBackend {
         unpin();
       }
     }
-    const buffer = this.#libc.view(address, size);
-    this.#unmaps.watch(buffer, () => {
+    const gone = (): void => {
       this.#arena.unmap(address, size);
       unpin();
+    };
+    return new Uint8Array(this.#view(address, size, gone));
+  }
+
+  /** A view of mapped memory. `gone` is called when nobody can reach it any more. */
+  #view(address: number, length: number, gone: () => void): ArrayBuffer {
+    const unaccounted = this.#unaccounted;
+    if (unaccounted?.crowded) {
+      collectGarbage();
+      this.#unmaps.sweep();
+      unaccounted.swept();
+    }
+    const hidden = unaccounted?.hide(length) ?? false;
+    const buffer = this.#libc.view(address, length);
+    this.#unmaps.watch(buffer, () => {
+      unaccounted?.gone(length, hidden);
+      gone();
     });
-    return new Uint8Array(buffer);
+    return buffer;
   }
 
   claims(index: number): Int32Array | undefined {
@@ -126,6 +146,7 @@ export class SharedClientBackend implements ClientBackend {
 
   /** The control segment stays mapped: views of claim words are out. */
   close(): void {
+    this.#unaccounted?.close();
     closeSync(this.#doorbell);
     this.#arena.close();
     closeSync(this.#arenaFd);
@@ -159,10 +180,12 @@ class SharedWriter implements SpaceWriter {
   #address: number | undefined;
   /** Views that could not be mapped: copied in at the end. */
   readonly #copies: { offset: number; buffer: ArrayBuffer }[] = [];
+  readonly #view: (address: number, length: number) => ArrayBuffer;
 
-  constructor(arena: MappedArena, space: Space) {
+  constructor(arena: MappedArena, space: Space, view: (address: number, length: number) => ArrayBuffer) {
     this.#arena = arena;
     this.#space = space;
+    this.#view = view;
   }
 
   write(offset: number, bytes: Uint8Array): void {
@@ -172,7 +195,7 @@ class SharedWriter implements SpaceWriter {
   view(offset: number, length: number): ArrayBuffer {
     const { place } = this.#space;
     if (this.#address === undefined && place.size >= MAP_FROM && alignmentOf(place.size) === PAGE) this.#map();
-    if (this.#address !== undefined && length > 0) return this.#arena.libc.view(this.#address + offset, length);
+    if (this.#address !== undefined && length > 0) return this.#view(this.#address + offset, length);
     const buffer = new ArrayBuffer(length);
     // What was written there before shows, as it does in a mapping.
     this.#arena.copyOut(place.offset + offset, new Uint8Array(buffer));

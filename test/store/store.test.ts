@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { TestContext } from "node:test";
 import type { StoreStatistics } from "../../src/core/store/types.ts";
+import type { ReadableObject } from "../../src/memory/contract.ts";
 import { ConnectionError, ObjectLostError, ObjectStoreFullError } from "../../src/errors/index.ts";
 import type { ObjectId, ProcessId } from "../../src/protocol/ids.ts";
 import { Daemon, MIB, backends, collected, eventually, modulePath, pattern } from "./harness.ts";
@@ -165,8 +166,9 @@ function lifetimes(backend: BackendKind): void {
     const member = await store.join();
     const bytes = pattern(2 * MIB, 4);
     const id = member.put(bytes);
+    const other = member.put(pattern(2 * MIB, 5));
     const { bytes: read } = await member.client.read(id);
-    const pending = member.client.read(id);
+    const pending = member.client.read(other);
     member.client.close();
     await assert.rejects(pending, ConnectionError);
     await assert.rejects(member.client.read(id), ConnectionError);
@@ -174,6 +176,27 @@ function lifetimes(backend: BackendKind): void {
     await store.stop();
     assert.ok(equal(read, bytes));
     read.fill(1);
+  });
+
+  it("reads again what it reads without asking, each time as an image of its own, and lets go of it with the last", async (t) => {
+    const store = await daemon(t, { backend, capacityBytes: 64 * MIB });
+    const member = await store.join();
+    const bytes = pattern(2 * MIB, 4);
+    const id = member.put(bytes);
+    // Two at once, before either knows of the other, and one after.
+    const images: ReadableObject[] = await Promise.all([member.client.read(id), member.client.read(id)]);
+    images.push(await member.client.read(id));
+    images[0]!.bytes.fill(1);
+    assert.ok(equal(images[1]!.bytes, bytes) && equal(images[2]!.bytes, bytes));
+    assert.equal((await member.stats()).pinned, backend === "files" ? 0 : bytes.byteLength);
+    images.splice(0, 2);
+    await collected(async () => false, 300);
+    assert.ok(equal(images[0]!.bytes, bytes), "the last one holds it");
+    assert.equal((await member.stats()).pinned, backend === "files" ? 0 : bytes.byteLength);
+    images.length = 0;
+    assert.ok(await collected(async () => (await member.stats()).pinned === 0), "the pin goes with the last image");
+    member.free(id);
+    assert.ok(await collected(async () => empty(await member.stats())));
   });
 
   it("gives back the space of a process that is killed in the middle of writing", async (t) => {

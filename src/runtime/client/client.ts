@@ -129,6 +129,11 @@ export class Client {
     const store = openStoreClient({
       memory: welcome.memory,
       connection: { send: (name, body) => this.node.send(name, body), on: on as never },
+      dropRefs: () => {
+        const dropped = this.held.sweep();
+        this.node.flush();
+        return dropped;
+      },
     });
     const slot = Number(welcome.memory["slot"] ?? -1);
     if (slot >= 0) this.#blocks = new ClaimBlocks((block) => store.claims(block), slot * CLAIM_BLOCKS, CLAIM_BLOCKS);

@@ -78,6 +78,17 @@ export class HeldRefs {
     this.onDropped(id);
   }
 
+  /** Gives up at once what the last garbage collection found, and says how many. */
+  sweep(): number {
+    let found = 0;
+    for (const { id, target } of this.#entries.values()) {
+      if (target.deref() !== undefined) continue;
+      this.release(id);
+      found++;
+    }
+    return found;
+  }
+
   #drop(entry: Entry): void {
     // Another object may stand for the id by now.
     if (this.#entries.get(entry.id) !== entry || entry.target.deref() !== undefined) return;
