@@ -302,3 +302,38 @@ test("names of groups: one at a time, found until removed; a job's groups end wi
   assert.equal(find("theirs").failure, undefined);
   assert.equal(h.free.CPU, 1);
 });
+
+test("of groups that are over the last ten thousand are remembered, and one more costs no walk through them", () => {
+  const h = new NodeHarness({ CPU: 2 }).ready();
+  const count = 10_500;
+  const ask = (call: number, question: Parameters<typeof h.machine.askGroup>[2]): void => h.machine.askGroup(DRIVER, call, question, h.now);
+  const idOf = (i: number): PlacementGroupId => `g${i}` as PlacementGroupId;
+  let visits = 0;
+  const values = Map.prototype.values;
+  for (let i = 0; i < count; i++) {
+    ask(1, { kind: "groupCreate", groupId: idOf(i), jobId: JOB, bundles: [amounts({ CPU: 1 })], strategy: "PACK", detached: false });
+    if (i === count - 1) {
+      // Entries of large tables that are walked through while the last group is removed.
+      Map.prototype.values = function* (this: Map<unknown, unknown>) {
+        for (const value of values.call(this)) {
+          if (this.size > 1000) visits++;
+          yield value;
+        }
+      } as typeof values;
+    }
+    try {
+      ask(2, { kind: "groupRemove", groupId: idOf(i) });
+    } finally {
+      Map.prototype.values = values;
+    }
+  }
+  h.take("answer");
+  h.check();
+  assert.equal(visits, 0);
+  const known = (i: number): string | undefined => {
+    ask(3, { kind: "groupReady", groupId: idOf(i) });
+    return h.take("answer").at(-1)?.failure?.message;
+  };
+  assert.match(known(0)!, /is not known/);
+  assert.match(known(count - 1)!, /was removed$/);
+});

@@ -36,6 +36,9 @@ function checkLeases(s: NodeState): void {
 function checkResources(s: NodeState): void {
   const held = new Map<Ledger, Allocation[]>([[s.ledger, []]]);
   for (const group of s.groups.values()) {
+    if (s.groupsOver.has(group.id) !== (group.state === "removed" || group.state === "failed")) {
+      throw new Error(`placement group ${group.id} is ${group.state}, and is${s.groupsOver.has(group.id) ? "" : " not"} listed as over`);
+    }
     held.get(s.ledger)!.push(...group.reserved);
     for (const ledger of group.ledgers) held.set(ledger, []);
     const reserves = group.state === "ready" || group.state === "removing";

@@ -146,12 +146,11 @@ export function refuse(s: NodeState, wantId: string, failure: Failure, reason?: 
 function over(s: NodeState, group: Group, state: "removed" | "failed"): void {
   group.state = state;
   answerWaiting(s, group);
-  let ended = 0;
-  for (const each of s.groups.values()) if (each.state === "removed" || each.state === "failed") ended++;
-  if (ended <= REMEMBERED_MAX) return;
-  for (const each of s.groups.values()) {
-    if (each.state === "removed" || each.state === "failed") return void s.groups.delete(each.id);
-  }
+  s.groupsOver.add(group.id);
+  if (s.groupsOver.size <= REMEMBERED_MAX) return;
+  const [first] = s.groupsOver;
+  s.groupsOver.delete(first!);
+  s.groups.delete(first!);
 }
 
 function answerWaiting(s: NodeState, group: Group): void {

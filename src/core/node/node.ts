@@ -41,6 +41,7 @@ export class NodeMachine {
       resuming: new Set(),
       actors: new Map(),
       groups: new Map(),
+      groupsOver: new Set(),
       groupNames: new Map(),
       owners: new Set(),
       gone: new Map(),

@@ -161,6 +161,8 @@ export interface NodeState {
   readonly resuming: Set<Lease>;
   readonly actors: Map<ActorId, ActorHold>;
   readonly groups: Map<PlacementGroupId, Group>;
+  /** Those that are over and remembered, the first to end first. */
+  readonly groupsOver: Set<PlacementGroupId>;
   readonly groupNames: Map<string, PlacementGroupId>;
   /** Who may ask: drivers and registered workers, by what job they are known for. */
   readonly owners: Set<ProcessId>;
