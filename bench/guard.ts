@@ -14,7 +14,7 @@ import { rows } from "./rows/index.ts";
 import { pairRatio } from "./runner/statistics.ts";
 import { Suite } from "./runner/suite.ts";
 
-const ROWS = ["A9", "A10", "A12", "A13", "worker-start"];
+const ROWS = ["A9", "A10", "A12", "A13", "A15", "A19", "worker-start"];
 const OPTIONS = { effort: "quick", rounds: 7, seconds: 0.4, warmSeconds: 0.5 } as const;
 const file = path.join(import.meta.dirname, "guard.json");
 

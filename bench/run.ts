@@ -6,6 +6,7 @@
  *   npm run bench -- --quick tasks             shorter rounds and smaller sizes, to steer by
  *   npm run bench -- --only mobula,limit A10   these contenders
  *   npm run bench -- --rounds 8 --seconds 2    more and longer rounds
+ *   npm run bench -- --part tasks A12          part of a full run, for docs/benchmarks.md, where one call cannot last as long as all takes
  *   npm run bench -- --smoke                   every row once and tiny, no figures: does it run at all?
  */
 import { parseArgs } from "node:util";
@@ -31,6 +32,7 @@ const { values: flags, positionals } = parseArgs({
   options: {
     quick: { type: "boolean" },
     smoke: { type: "boolean" },
+    part: { type: "boolean" },
     rounds: { type: "string" },
     seconds: { type: "string" },
     only: { type: "string" },
@@ -83,8 +85,10 @@ const suite = new Suite(new Map(infos.map((info) => [info.name, info])), options
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void suite.end().then(() => process.exit(1)));
 
 const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" ");
-// Whole areas at full length are what the page is made of.
-const whole = effort === "full" && flags.only === undefined && positionals.every((word) => (AREAS as readonly string[]).includes(word));
+// What the page is made of: whole areas at full length, and what was asked for as a part of it.
+const areasOnly = positionals.every((word) => (AREAS as readonly string[]).includes(word));
+const whole = effort === "full" && flags.only === undefined && (areasOnly || flags.part === true);
+if (flags.part === true && !whole) fail("a part of the full run is at full length and has all contenders: no --quick, --smoke or --only");
 const name = whole ? ["full", ...positionals].join("-") : `partial-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
 // As it is now: a run takes long enough for a checkout to move on.
 const started = commitNow();

@@ -23,6 +23,30 @@ const putSmall: LoopMaker = async () => {
   };
 };
 
+/** Small objects of a worker, read here for the first time. */
+const getCrossing: LoopMaker = async (size) => {
+  await cluster();
+  const make = ray.remote((count: number) => Array.from({ length: count }, (_, i) => ray.put(i)));
+  const count = size(1000);
+  const once = async (): Promise<void> => {
+    const values = await ray.get(await ray.get(make.remote(count)));
+    if (values.length !== count || values[count - 1] !== count - 1) throw new Error("not every object arrived");
+  };
+  return { once };
+};
+
+/** Small objects of this process, each read by a task. */
+const putCrossing: LoopMaker = async (size) => {
+  await cluster();
+  const same = ray.remote((x: number) => x);
+  const count = size(1000);
+  const once = async (): Promise<void> => {
+    const values = await ray.get(Array.from({ length: count }, (_, i) => same.remote(ray.put(i))));
+    if (values[count - 1] !== count - 1) throw new Error("not every object arrived");
+  };
+  return { once };
+};
+
 const putSmallInTasks: LoopMaker = async (size) => {
   await cluster();
   const task = ray.remote((count: number) => {
@@ -111,6 +135,8 @@ const waitOneByOne: LoopMaker = async (size) => {
 export const loops: Loops = {
   A1: getSmall,
   A2: putSmall,
+  "get-crossing": getCrossing,
+  "put-crossing": putCrossing,
   A3: putSmallInTasks,
   A4: putLarge,
   A6: putLargeInTasks,

@@ -126,6 +126,32 @@ const refsInObject =
     return { once: () => ray.get(ref) };
   };
 
+/** One wait over so many references, all of them ready. */
+const waitOver =
+  (count: number): LoopMaker =>
+  async (size) => {
+    await cluster();
+    const refs = Array.from({ length: size(count) }, (_, i) => ray.put(i));
+    return { once: () => ray.wait(refs) };
+  };
+
+/** Tasks that are cancelled before they begin, in us each. */
+const cancelled =
+  (count: number): LoopMaker =>
+  async (size) => {
+    await cluster();
+    const task = ray.remote(() => "ok");
+    const measure = async (): Promise<number> => {
+      const refs = Array.from({ length: size(count) }, () => task.remote());
+      const startedAt = performance.now();
+      await Promise.all(refs.map((ref) => ray.cancel(ref)));
+      const elapsed = performance.now() - startedAt;
+      await Promise.allSettled(refs.map((ref) => ray.get(ref)));
+      return (elapsed / refs.length) * 1000;
+    };
+    return { measure };
+  };
+
 /** New actors, each called once, in ms each. */
 const newActors =
   (full: number): LoopMaker =>
@@ -164,5 +190,7 @@ export const loops: Loops = {
   ...family("in-flight", [10, 100, 1000, 10_000, 100_000], inFlight),
   ...family("refs", [10, 100, 1000, 10_000], refsInObject),
   ...family("args", [10, 100, 1000, 10_000], manyArguments),
+  ...family("waited", [10, 100, 1000, 10_000], waitOver),
+  ...family("cancelled", [100, 1000, 10_000, 100_000], cancelled),
   ...family("actors", [1, 3, 10, 30, 100], newActors),
 };

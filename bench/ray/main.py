@@ -134,9 +134,34 @@ def kill_all(actors):
         ray.kill(actor)
 
 
-def get_small(size):
-    ref = ray.put(0)
-    return Loop(lambda: ray.get(ref))
+@ray.remote
+def put_many(count):
+    return [ray.put(i) for i in range(count)]
+
+
+@ray.remote
+def same(x):
+    return x
+
+
+def get_crossing(size):
+    count = size(1000)
+
+    def once():
+        values = ray.get(ray.get(put_many.remote(count)))
+        assert values[-1] == count - 1
+
+    return Loop(once)
+
+
+def put_crossing(size):
+    count = size(1000)
+
+    def once():
+        values = ray.get([same.remote(ray.put(i)) for i in range(count)])
+        assert values[-1] == count - 1
+
+    return Loop(once)
 
 
 def get_sized(count):
@@ -369,8 +394,8 @@ def queued(size):
 
 
 LOOPS = {
-    "A1": get_small,
-    "A2": lambda size: Loop(lambda: ray.put(0)),
+    "get-crossing": get_crossing,
+    "put-crossing": put_crossing,
     "A3": lambda size: Loop(lambda: ray.get([do_put_small.remote(size(100)) for _ in range(10)])),
     "A4": put_large,
     "A6": lambda size: Loop(lambda: ray.get([do_put_large.remote(size(10 * MIB)) for _ in range(10)])),

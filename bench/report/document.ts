@@ -14,7 +14,7 @@ import type { ResultRow, Results } from "./results.ts";
 import { cells, markdown, verdictWord } from "./table.ts";
 
 const root = path.join(import.meta.dirname, "..", "..");
-const EXCERPT = ["A9", "A10", "A13", "A1", "A4", "first-result"];
+const EXCERPT = ["A9", "A10", "A13", "get-crossing", "A4", "first-result"];
 const START = "<!-- bench:start, written by npm run bench:docs -->";
 const END = "<!-- bench:end -->";
 
@@ -116,7 +116,7 @@ $ ${results.command}
 \`\`\`
 
 ${where(results)}
-${warning(results)}
+${session(results)}${warning(results)}
 A figure is the median of its rounds, ± half of what lies between the lowest and the highest. Behind the colon of a rival stands how many
 times as good this project is, pair by pair: the median of the ratios of the rounds, and the lowest and highest. "Raw limit" is what the
 machine does with no engine at all: an echo over Unix sockets, a copy of memory, a bare fork. Ray's published figures are of release
@@ -178,12 +178,47 @@ export function withExcerpt(readme: string, text: string): string {
   return readme.slice(0, from) + text + readme.slice(to + END.length);
 }
 
+/** A run is one session if its calls came within so long of each other. */
+const SESSION_MS = 3 * 3600_000;
+
+/** What the calls of a run have in common, and what not: said on the page, so that nobody takes parts for a whole that they are not. */
+export function session({ calls = [] }: Results): string {
+  if (calls.length < 2) return "";
+  const commits = [...new Set(calls.map(({ commit }) => commit.slice(0, 12)))];
+  const dates = calls.map(({ date }) => Date.parse(date));
+  const minutes = Math.round((Math.max(...dates) - Math.min(...dates)) / 60_000);
+  const one = commits.length === 1 && minutes * 60_000 <= SESSION_MS && !calls.some(({ changed }) => changed);
+  const verdict = one
+    ? `one commit, the last written ${minutes} minutes after the first. Every row has all its contenders from one call, in turn`
+    : `NOT one session: ${commits.length === 1 ? "one commit" : `commits ${commits.join(", ")}`}, ${minutes} minutes apart` +
+      `${calls.some(({ changed }) => changed) ? ", with changes that were not committed" : ""}`;
+  const lines = calls.map(({ date, command, commit, load, rounds, seconds }) => {
+    const what = command.replace("npm run bench -- ", "");
+    return `| \`${what}\` | ${date.slice(11, 16)} | ${commit.slice(0, 12)} | ${rounds} x ${figure(seconds)} s | ${load ?? ""} |`;
+  });
+  return `
+The run was made in ${calls.length} calls: ${verdict}.
+
+| call | ended, UTC | commit | rounds | load, 15 min |
+| --- | --- | --- | --- | --- |
+${lines.join("\n")}
+`;
+}
+
 /** Areas may be measured in several calls, since all of them take long: the rows of a later one stand in for an earlier one's. */
 export function merged(list: readonly Results[]): Results {
   const rows = new Map(list.flatMap((results) => results.rows.map((row) => [row.id, row])));
   const contenderList = new Map(list.flatMap((results) => results.contenders.map((contender) => [contender.name, contender])));
   return {
     ...list[0]!,
+    ...(list.length < 2
+      ? {}
+      : {
+          calls: list.map(({ date, command, commit, changed, load, rounds, seconds }) => ({
+            ...{ date, command, commit, changed, rounds, seconds },
+            ...(load === undefined ? {} : { load }),
+          })),
+        }),
     changed: list.some(({ changed }) => changed),
     command: list.map(({ command }) => command).join("\n$ "),
     rows: [...rows.values()],

@@ -29,7 +29,20 @@ export interface ResultRow {
   readonly bars: readonly Verdict[];
 }
 
+/** One call of the suite. */
+export interface Call {
+  readonly date: string;
+  readonly command: string;
+  readonly commit: string;
+  readonly changed: boolean;
+  readonly load?: number;
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
 export interface Results {
+  /** The calls that the rows are from, where they are from more than one. */
+  readonly calls?: readonly Call[];
   readonly date: string;
   readonly command: string;
   readonly commit: string;

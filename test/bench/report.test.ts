@@ -168,6 +168,10 @@ test("the page and the table say what was measured and where this project is beh
     ["measured again", "a time"],
   );
   assert.equal(both.command, "npm run bench\n$ npm run bench -- tasks");
+  assert.match(page(both), /made in 2 calls: one commit, the last written 0 minutes after the first/);
+  assert.match(page(merged([results, { ...later, commit: "def" }])), /made in 2 calls: NOT one session: commits abc, def, 0 minutes apart/);
+  assert.match(page(merged([results, { ...later, changed: true }])), /NOT one session: one commit, .* not committed/);
+  assert.doesNotMatch(page(results), /made in/);
   assert.doesNotMatch(page(results), /This run was disturbed/);
   const wild = { row: rate, results: new Map([["mobula" as const, { values: [100, 900] }]]) };
   const disturbed = collect([wild], contenders, { command: "npm run bench", rounds: 2, seconds: 1, commit: "abc", changed: false });
