@@ -5,6 +5,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { StoreMachine } from "../core/store/machine.ts";
+import { keyOf } from "../core/store/types.ts";
 import type { Grant, ObjectKey, Place, Refusal, StorePort, StoreStatistics } from "../core/store/types.ts";
 import type { ActorId, ObjectId, ProcessId } from "../protocol/ids.ts";
 import type { Body } from "../protocol/messages.ts";
@@ -14,7 +15,8 @@ import { libc } from "./ffi.ts";
 import { FileNodeBackend } from "./file-node.ts";
 import { makeOwnFolder, removeDeadFolders } from "./own-folder.ts";
 import { SharedNodeBackend } from "./shared-node.ts";
-import { SpillFileDamaged, readSpillFile, writeSpillFile } from "./spill-file.ts";
+import { SpillFileDamaged, SpillFileSource, readSpillFile, writeSpillFile } from "./spill-file.ts";
+import type { ByteSink, ByteSource } from "./spill-file.ts";
 
 export interface StoreServiceOptions {
   /** Where spill files go unless `spillDir` says otherwise. */
@@ -27,6 +29,44 @@ export interface StoreServiceOptions {
   onSealed(id: ObjectId, holder: ProcessId, size: number, contains: readonly (ObjectId | ActorId)[]): void;
   onLost(id: ObjectId, reason: string): void;
 }
+
+/** What knows other nodes. Called after the store's event, never from within. */
+export interface Elsewhere {
+  /** Somebody here waits for an object that is not here: make a copy, or call `notFound`. */
+  missing(id: ObjectId): void;
+  /** Nobody waits for it any more, whether it came or not. */
+  unwanted(id: ObjectId): void;
+  /** A copy was dropped for space. */
+  evicted(id: ObjectId): void;
+}
+
+/** Bytes of an object in the store, to be sent to another node. They stay where they are until it is closed. */
+export interface StoredSource {
+  readonly size: number;
+  /** Names the run of the task that made these bytes; undefined: they were made here, as this key. */
+  readonly origin: string | undefined;
+  readonly key: ObjectKey;
+  /** At most 1 MiB at a time, in order; valid until the next call. */
+  read(at: number, length: number): Promise<Uint8Array> | Uint8Array;
+  close(): void;
+}
+
+/** Space for a copy of another node's object. */
+export interface IncomingCopy {
+  readonly size: number;
+  /** At most 1 MiB at a time. What is put into `buffer` is in the copy once `write` is done. */
+  buffer(at: number, length: number): Uint8Array;
+  write(at: number, bytes: Uint8Array): Promise<void> | void;
+  /** What has been written, for a node that gets its copy from this one. */
+  source(): ByteSource & { close(): Promise<void> };
+  /** It is complete. Its bytes stay where they are until `close`. False: the store is closed. */
+  seal(id: ObjectId, origin: string): Promise<boolean>;
+  /** Gives the space back, or, after `seal`, leaves the copy to the store. */
+  close(): void;
+}
+
+/** The one who holds copies under way, and reads what is sent. */
+const TRANSFER = "transfer" as ProcessId;
 
 /** How long a reader waits for space to restore an object in, before it reads it from disk. */
 const RESTORE_WAIT_MS = 1000;
@@ -46,7 +86,10 @@ interface Process {
 type Asker =
   | { readonly kind: "message"; readonly process: ProcessId; readonly call: number }
   | { readonly kind: "blocked"; readonly process: ProcessId; readonly number: number }
-  | { readonly kind: "reserve"; readonly process: ProcessId };
+  | { readonly kind: "reserve"; readonly process: ProcessId }
+  | { readonly kind: "copy"; readonly process: ProcessId; readonly size: number; answer(result: IncomingCopy | Refusal): void };
+
+type Pinned = { readonly key: ObjectKey; readonly size: number; readonly place?: Place };
 
 export class StoreService {
   readonly #options: StoreServiceOptions;
@@ -56,6 +99,8 @@ export class StoreService {
   readonly #processes = new Map<ProcessId, Process>();
   readonly #askers = new Map<number, Asker>();
   readonly #pinCalls = new Map<number, { process: ProcessId; call: number }>();
+  #elsewhere: Elsewhere | undefined;
+  #pinnedNow: Pinned | undefined;
   #number = 0;
   #timer: NodeJS.Timeout | undefined;
   #garbageAskedAt = -Infinity;
@@ -122,6 +167,79 @@ export class StoreService {
     for (const [number, call] of this.#pinCalls) if (call.process === id) this.#pinCalls.delete(number);
     this.#run((now) => this.#machine.processLost(id, now));
     this.#backend.leave(id, () => this.#machine.livePlaces());
+  }
+
+  // ── copies between nodes ──
+
+  /** From now on there are other nodes. */
+  attach(elsewhere: Elsewhere): void {
+    this.#elsewhere = elsewhere;
+    this.#machine.elsewhere = true;
+  }
+
+  notFound(id: ObjectId, reason: string): void {
+    this.#run(() => this.#machine.notFound(id, reason));
+  }
+
+  /** Undefined: it is not here. */
+  sizeOf(id: ObjectId): number | undefined {
+    return this.#machine.sizeOf(id);
+  }
+
+  /** The primary is gone: this node's copy is the primary from now on. False: there is none. */
+  promote(id: ObjectId): boolean {
+    return this.#machine.promote(id);
+  }
+
+  /** Space for a copy, when there is some. Returns what takes the request back. */
+  allocateCopy(size: number, timeoutMs: number, answer: (result: IncomingCopy | Refusal) => void): () => void {
+    const number = this.#number + 1;
+    this.#run((now) => this.#allocate({ kind: "copy", process: TRANSFER, size, answer }, size, 0, now + timeoutMs, now));
+    return () => {
+      if (this.#askers.delete(number)) this.#run((now) => this.#machine.withdraw(number, now));
+    };
+  }
+
+  /** Undefined: it is not here. */
+  openSource(id: ObjectId): StoredSource | undefined {
+    let pinned: Pinned | undefined;
+    this.#run(() => {
+      if (this.#machine.pinWhereItLies(-1, TRANSFER, id)) pinned = this.#pinnedNow;
+    });
+    if (pinned === undefined) return undefined;
+    const { key, size, place } = pinned;
+    const source = place === undefined ? new SpillFileSource(this.#fileOf(key), size) : this.#backend.source(place);
+    const close = (): void => {
+      void source.close().catch(() => undefined);
+      this.#run((now) => this.#machine.unpin(TRANSFER, key, 1, now));
+    };
+    return { size, key, origin: this.#machine.originOf(id), read: (at, length) => source.read(at, length), close };
+  }
+
+  #incomingCopy(grant: Grant, size: number): IncomingCopy {
+    const { serial, offset } = grant;
+    const place = { serial, offset, size };
+    const sink: ByteSink & { close(): Promise<void> } = this.#backend.sink(place);
+    let sealed = false;
+    return {
+      size,
+      buffer: (at, length) => sink.buffer(at, length),
+      write: (at, bytes) => sink.write(at, bytes),
+      source: () => this.#backend.source(place),
+      seal: async (id, origin) => {
+        await sink.close();
+        const request = { process: TRANSFER, id, ...place, pin: true, copy: true, announced: true, origin };
+        this.#run((now) => (sealed = this.#machine.seal(request, now)));
+        return sealed;
+      },
+      close: () => {
+        if (sealed) return this.#run((now) => this.#machine.unpin(TRANSFER, keyOf(serial, offset), 1, now));
+        void sink.close().catch(() => undefined);
+        this.#run((now) => this.#machine.release(TRANSFER, serial, now));
+        // The file backend has a file for it, which no object names.
+        this.#backend.discard(place);
+      },
+    };
   }
 
   stats(): StoreStatistics {
@@ -219,8 +337,14 @@ export class StoreService {
     return {
       granted: (request, grant) => this.#answer(request, grant),
       refused: (request, refusal) => this.#answer(request, refusal),
-      pinned: (call, key, place) => this.#pinAnswer(call, { kind: "memory", key, ...place }),
-      pinnedOnDisk: (call, key, size) => this.#pinAnswer(call, { kind: "disk", key, file: this.#fileOf(key), size }),
+      pinned: (call, key, place) => {
+        if (call === -1) this.#pinnedNow = { key, size: place.size, place };
+        else this.#pinAnswer(call, { kind: "memory", key, ...place });
+      },
+      pinnedOnDisk: (call, key, size) => {
+        if (call === -1) this.#pinnedNow = { key, size };
+        else this.#pinAnswer(call, { kind: "disk", key, file: this.#fileOf(key), size });
+      },
       pinFailed: (call, reason) => this.#pinAnswer(call, { kind: "lost", reason }),
       spill: (key, place) => this.#disk(() => this.#spill(key, place)),
       restore: (key, place) => this.#disk(() => this.#restore(key, place), true),
@@ -228,8 +352,9 @@ export class StoreService {
       discarded: (place) => this.#backend.discard(place),
       // After this event: who hears of it may say so to the store.
       lost: (id, reason) => queueMicrotask(() => this.#options.onLost(id, reason)),
-      // Copies come with the transfer between nodes; on one node every object is a primary.
-      evicted: () => undefined,
+      evicted: (id) => queueMicrotask(() => this.#elsewhere?.evicted(id)),
+      missing: (id) => queueMicrotask(() => this.#elsewhere?.missing(id)),
+      unwanted: (id) => queueMicrotask(() => this.#elsewhere?.unwanted(id)),
       wantSpace: () => this.#wantSpace(),
     };
   }
@@ -242,6 +367,7 @@ export class StoreService {
     let taken = true;
     if (asker.kind === "blocked") taken = this.#backend.answer(asker.process, asker.number, result);
     else if (asker.kind === "reserve") taken = this.#backend.putReserve(asker.process, grant);
+    else if (asker.kind === "copy") queueMicrotask(() => asker.answer(grant ? this.#incomingCopy(grant, asker.size) : (result as Refusal)));
     else this.#options.send(asker.process, "storeAllocated", { call: asker.call, ...(grant ? { grant } : { refusal: result as Refusal }) });
     // Not waited for any more. After this event: the machine is in the middle of it.
     if (!taken && grant) queueMicrotask(() => this.#run((now) => this.#machine.release(asker.process, grant.serial, now)));

@@ -67,15 +67,61 @@ export async function writeSpillFile(path: string, size: number, source: ByteSou
   }
 }
 
+async function checkedHeader(file: Awaited<ReturnType<typeof open>>, size: number): Promise<number> {
+  const head = new Uint8Array(HEADER_BYTES);
+  await readAll(file, head, 0);
+  const view = new DataView(head.buffer);
+  if (view.getUint32(0) !== MAGIC || view.getUint32(4) !== VERSION) throw new SpillFileDamaged("it has no header");
+  if (view.getFloat64(8) !== size) throw new SpillFileDamaged(`it says ${view.getFloat64(8)} bytes, the object has ${size}`);
+  return view.getUint32(16);
+}
+
+/**
+ * The bytes of a spill file in order, from any byte on, in pieces of at most 1 MiB. The piece that ends the object is given only if the
+ * whole file has its checksum: what comes before the first piece is read for that alone.
+ */
+export class SpillFileSource implements ByteSource {
+  readonly #path: string;
+  readonly #size: number;
+  readonly #buffer = new Uint8Array(CHUNK);
+  #file: Awaited<ReturnType<typeof open>> | undefined;
+  #expected = 0;
+  #checksum = 0;
+  #at = 0;
+
+  constructor(path: string, size: number) {
+    this.#path = path;
+    this.#size = size;
+  }
+
+  async read(at: number, length: number): Promise<Uint8Array> {
+    if (this.#file === undefined) {
+      this.#file = await open(this.#path, "r");
+      this.#expected = await checkedHeader(this.#file, this.#size);
+    }
+    while (this.#at < at) await this.#next(Math.min(CHUNK, at - this.#at));
+    return await this.#next(length);
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close();
+  }
+
+  async #next(length: number): Promise<Uint8Array> {
+    const bytes = this.#buffer.subarray(0, length);
+    await readAll(this.#file!, bytes, HEADER_BYTES + this.#at);
+    this.#checksum = crc32(bytes, this.#checksum);
+    this.#at += length;
+    if (this.#at === this.#size && this.#checksum !== this.#expected) throw new SpillFileDamaged("its checksum is wrong");
+    return bytes;
+  }
+}
+
 /** Throws `SpillFileDamaged` if length or checksum are not those that were written. */
 export async function readSpillFile(path: string, size: number, sink: ByteSink): Promise<void> {
   const file = await open(path, "r");
   try {
-    const head = new Uint8Array(HEADER_BYTES);
-    await readAll(file, head, 0);
-    const view = new DataView(head.buffer);
-    if (view.getUint32(0) !== MAGIC || view.getUint32(4) !== VERSION) throw new SpillFileDamaged("it has no header");
-    if (view.getFloat64(8) !== size) throw new SpillFileDamaged(`it says ${view.getFloat64(8)} bytes, the object has ${size}`);
+    const expected = await checkedHeader(file, size);
     let checksum = 0;
     for (let at = 0; at < size; at += CHUNK) {
       const bytes = sink.buffer(at, Math.min(CHUNK, size - at));
@@ -83,7 +129,7 @@ export async function readSpillFile(path: string, size: number, sink: ByteSink):
       checksum = crc32(bytes, checksum);
       await sink.write(at, bytes);
     }
-    if (checksum !== view.getUint32(16)) throw new SpillFileDamaged("its checksum is wrong");
+    if (checksum !== expected) throw new SpillFileDamaged("its checksum is wrong");
   } finally {
     await file.close();
   }

@@ -34,6 +34,8 @@ export class World implements StorePort {
   readonly lostIds: ObjectId[] = [];
   readonly evictedIds: ObjectId[] = [];
   readonly discards: Place[] = [];
+  /** Objects that are wanted from elsewhere. */
+  readonly missingIds = new Set<ObjectId>();
   spaceWanted = 0;
   readonly asked = new Map<number, ProcessId>();
   readonly calls = new Map<number, ProcessId>();
@@ -194,6 +196,15 @@ export class World implements StorePort {
 
   evicted(id: ObjectId): void {
     this.evictedIds.push(id);
+  }
+
+  missing(id: ObjectId): void {
+    assert.ok(!this.missingIds.has(id), "asked for once");
+    this.missingIds.add(id);
+  }
+
+  unwanted(id: ObjectId): void {
+    assert.ok(this.missingIds.delete(id), "what is not wanted any more was wanted");
   }
 
   wantSpace(): void {

@@ -1,8 +1,8 @@
 /** The invariants of the store machine. Reads its state, never changes it. */
 import type { ObjectId } from "../../protocol/ids.ts";
 import type { Arena, Segment } from "./arena.ts";
-import { GrantedSpace } from "./machine.ts";
-import type { Holder, StoredObject } from "./machine.ts";
+import { GrantedSpace } from "./stored.ts";
+import type { Holder, StoredObject } from "./stored.ts";
 import type { ObjectKey } from "./types.ts";
 
 export interface StoreState {

@@ -9,61 +9,10 @@ import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { Arena, GRAIN, PAGE, alignmentOf, roundUp } from "./arena.ts";
 import type { Segment } from "./arena.ts";
 import { checkStore } from "./check.ts";
+import { GrantedSpace, StoredObject } from "./stored.ts";
+import type { Holder, ObjectState, Waiter } from "./stored.ts";
 import { keyOf } from "./types.ts";
 import type { AllocateRequest, ObjectKey, Place, Refusal, SealRequest, StorePort, StoreStatistics } from "./types.ts";
-
-export type ObjectState = "resident" | "spilling" | "spilled" | "restoring";
-
-interface Waiter {
-  readonly call: number;
-  readonly process: ProcessId;
-  readonly deadline: number;
-}
-
-/** An object, sealed and not yet gone. */
-export class StoredObject {
-  readonly key: ObjectKey;
-  readonly id: ObjectId;
-  readonly size: number;
-  readonly copy: boolean;
-  state: ObjectState = "resident";
-  /** In memory: its bytes. */
-  segment: Segment<Holder> | undefined;
-  serial: number;
-  /** It has a file. */
-  onDisk = false;
-  /** Freed, and kept only for those who read it or for the disk operation under way. */
-  freed = false;
-  /** The process that sealed it, until its holders are known. */
-  unannouncedBy: ProcessId | undefined;
-  readonly pins = new Map<ProcessId, number>();
-  /** Calls that wait for it to be restored. */
-  waiters: Waiter[] = [];
-  constructor(request: SealRequest, segment: Segment<Holder>) {
-    this.key = keyOf(request.serial, request.offset);
-    this.id = request.id;
-    this.size = request.size;
-    this.copy = request.copy;
-    this.serial = request.serial;
-    this.segment = segment;
-    if (!request.announced) this.unannouncedBy = request.process;
-  }
-}
-
-/** Space that a process has been given and in which there is no sealed object yet. */
-export class GrantedSpace {
-  readonly serial: number;
-  readonly process: ProcessId;
-  readonly slab: boolean;
-  readonly segments = new Set<Segment<Holder>>();
-  constructor(serial: number, process: ProcessId, slab: boolean) {
-    this.serial = serial;
-    this.process = process;
-    this.slab = slab;
-  }
-}
-
-export type Holder = StoredObject | GrantedSpace;
 
 interface WaitingRequest extends AllocateRequest {
   readonly deadline: number;
@@ -101,6 +50,8 @@ export class StoreMachine {
   #spilledBytes = 0;
   #restUntil = -Infinity;
   #spillFailure: string | undefined;
+  /** There are other nodes: what is missing here is asked of them. */
+  elsewhere = false;
 
   constructor(capacity: number, port: StorePort) {
     this.#arena = new Arena(capacity);
@@ -125,6 +76,12 @@ export class StoreMachine {
     this.#pump(now);
   }
 
+  /** Who asked does not wait for it any more. */
+  withdraw(request: number, now: number): void {
+    this.#queue = this.#queue.filter((other) => other.request !== request);
+    this.#pump(now);
+  }
+
   /** An object is complete. False: its process does not have that space (any more), and nothing happens. */
   seal(request: SealRequest, now: number): boolean {
     const grant = this.#grants.get(request.serial);
@@ -143,6 +100,7 @@ export class StoreMachine {
     if (twin) {
       object.freed = true;
       object.unannouncedBy = undefined;
+      if (!request.copy) this.promote(request.id);
     } else this.#byId.set(request.id, object);
     if (request.pin) object.pins.set(request.process, 1);
     this.#pinEarly(request.id);
@@ -153,12 +111,26 @@ export class StoreMachine {
 
   /**
    * A reader may be faster than the seal: who made the object told the reader's process of it on another connection. The seal
-   * is on its way then; of an object that is gone it never comes.
+   * is on its way then; of an object that is gone it never comes. Where there are other nodes it may as well be on one of them.
    */
-  #awaitSeal(id: ObjectId, waiter: Waiter): void {
+  #awaitSeal(id: ObjectId, call: number, process: ProcessId, now: number): void {
+    const waiter = { call, process, deadline: this.#sealDeadline(id, now) };
     const others = this.#early.get(id);
-    if (others) others.push(waiter);
-    else this.#early.set(id, [waiter]);
+    if (others) return void others.push(waiter);
+    this.#early.set(id, [waiter]);
+    if (this.elsewhere) this.#port.missing(id);
+  }
+
+  #sealDeadline(id: ObjectId, now: number): number {
+    return this.elsewhere ? Infinity : now + (this.#gone.has(id) ? AGAIN_WAIT_MS : SEAL_WAIT_MS);
+  }
+
+  #takeEarly(id: ObjectId): readonly Waiter[] {
+    const waiters = this.#early.get(id);
+    if (!waiters) return [];
+    this.#early.delete(id);
+    if (this.elsewhere) this.#port.unwanted(id);
+    return waiters;
   }
 
   #forget(id: ObjectId): void {
@@ -169,11 +141,14 @@ export class StoreMachine {
   }
 
   #pinEarly(id: ObjectId): void {
-    const waiters = this.#early.get(id);
     const object = this.#byId.get(id);
-    if (!waiters || !object) return;
-    this.#early.delete(id);
-    for (const { call, process } of waiters) this.#pinResident(object, call, process);
+    if (!object) return;
+    for (const { call, process } of this.#takeEarly(id)) this.#pinResident(object, call, process);
+  }
+
+  /** It was looked for on other nodes, in vain. */
+  notFound(id: ObjectId, reason: string): void {
+    for (const { call } of this.#takeEarly(id)) this.#port.pinFailed(call, reason);
   }
 
   /** Takes those waiters out that are to go. */
@@ -184,7 +159,7 @@ export class StoreMachine {
       if (kept.length === waiters.length) continue;
       gone.push(...waiters.filter(goes));
       if (kept.length > 0) this.#early.set(id, kept);
-      else this.#early.delete(id);
+      else this.#takeEarly(id);
     }
     return gone;
   }
@@ -207,13 +182,43 @@ export class StoreMachine {
   /** Until `deadline` a spilled object may wait for space; then it is offered on disk. */
   pin(call: number, process: ProcessId, id: ObjectId, deadline: number, now: number): void {
     const object = this.#byId.get(id);
-    if (!object) return this.#awaitSeal(id, { call, process, deadline: now + (this.#gone.has(id) ? AGAIN_WAIT_MS : SEAL_WAIT_MS) });
+    if (!object) return this.#awaitSeal(id, call, process, now);
     if (object.state === "resident" || object.state === "spilling") return this.#pinResident(object, call, process);
     object.waiters.push({ call, process, deadline });
     if (object.state === "restoring") return;
     object.state = "restoring";
     this.#restores.push(object);
     this.#pump(now);
+  }
+
+  /** For who sends it to another node: it is read where it lies, from its file too. False: it is not here. */
+  pinWhereItLies(call: number, process: ProcessId, id: ObjectId): boolean {
+    const object = this.#byId.get(id);
+    if (!object) return false;
+    if (object.state === "resident" || object.state === "spilling") this.#pinResident(object, call, process);
+    else this.#pinOnDisk(object, call, process);
+    return true;
+  }
+
+  /** Names the run of its task that these bytes are from; undefined for a primary. */
+  originOf(id: ObjectId): string | undefined {
+    return this.#byId.get(id)?.origin;
+  }
+
+  /** Undefined: it is not here. */
+  sizeOf(id: ObjectId): number | undefined {
+    return this.#byId.get(id)?.size;
+  }
+
+  /** The primary is gone: from now on this copy is it. False: there is none. */
+  promote(id: ObjectId): boolean {
+    const object = this.#byId.get(id);
+    if (!object) return false;
+    if (!object.copy) return true;
+    this.#idleCopies.delete(object.key);
+    object.copy = false;
+    this.#settle(object);
+    return true;
   }
 
   unpin(process: ProcessId, key: ObjectKey, count: number, now: number): void {
@@ -323,7 +328,7 @@ export class StoreMachine {
       this.#port.pinFailed(call, "the store does not have it: it was freed, or its maker died before the node had heard of it");
     for (const object of [...this.#restores]) {
       const waiting = object.waiters.filter((waiter) => waiter.deadline > now);
-      for (const waiter of object.waiters) if (waiter.deadline <= now) this.#pinOnDisk(object, waiter);
+      for (const waiter of object.waiters) if (waiter.deadline <= now) this.#pinOnDisk(object, waiter.call, waiter.process);
       object.waiters = waiting;
     }
     this.#pump(now);
@@ -421,9 +426,9 @@ export class StoreMachine {
     this.#port.pinned(call, object.key, this.#place(object));
   }
 
-  #pinOnDisk(object: StoredObject, waiter: Waiter): void {
-    object.pins.set(waiter.process, (object.pins.get(waiter.process) ?? 0) + 1);
-    this.#port.pinnedOnDisk(waiter.call, object.key, object.size);
+  #pinOnDisk(object: StoredObject, call: number, process: ProcessId): void {
+    object.pins.set(process, (object.pins.get(process) ?? 0) + 1);
+    this.#port.pinnedOnDisk(call, object.key, object.size);
   }
 
   #place(object: StoredObject): Place {

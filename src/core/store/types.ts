@@ -52,6 +52,8 @@ export interface SealRequest {
   readonly copy: boolean;
   /** Its holders are known already. One that is not, goes with the process that sealed it. */
   readonly announced: boolean;
+  /** Of a copy: the origin of what it is a copy of. */
+  readonly origin?: string;
 }
 
 /** Effects. Methods return nothing and never call back into the machine. */
@@ -73,6 +75,10 @@ export interface StorePort {
   lost(id: ObjectId, reason: string): void;
   /** A copy was dropped for space. */
   evicted(id: ObjectId): void;
+  /** Somebody waits for an object that is not here: it is to be fetched, then sealed as a copy, or `notFound` called. */
+  missing(id: ObjectId): void;
+  /** Nobody waits for it any more, whether it came or not. */
+  unwanted(id: ObjectId): void;
   /** Space is short: everyone should drop garbage and give idle slabs back. */
   wantSpace(): void;
 }

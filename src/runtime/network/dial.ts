@@ -3,7 +3,7 @@
  * used; what fails says in one error why.
  */
 import { connect as connectTcp } from "node:net";
-import type { Socket } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import type { ConnectionError } from "../../errors/index.ts";
 import { formatAddress } from "./address.ts";
 import {
@@ -24,11 +24,13 @@ import {
 import { bindingOf, FrameSource } from "./frames.ts";
 import {
   BadHandshake,
+  BODY_MAX,
   decodeChallenge,
   decodeRefusal,
   encodeFrame,
   encodeHello,
   FRAME,
+  HEADER_BYTES,
   isProof,
   newNonce,
   proofOf,
@@ -57,6 +59,13 @@ export interface Authenticated {
   readonly secure: boolean;
 }
 
+/** Takes bytes without a copy: they are put into `buffer`, which is asked for anew after each `took`. `take`: bytes that lie elsewhere. */
+export interface ByteTaker {
+  buffer(): Uint8Array;
+  took(length: number): void;
+  take(bytes: Uint8Array): void;
+}
+
 export interface DialOptions {
   readonly host: string;
   readonly port: number;
@@ -69,6 +78,11 @@ export interface DialOptions {
   readonly tls?: TlsChoice;
   /** For everything up to the handshake's end. */
   readonly timeoutMs?: number;
+  /**
+   * Where bytes go that come after the handshake, straight from the kernel, on a connection without TLS; one with TLS has "data" events. The
+   * listener must say nothing before it is asked.
+   */
+  readonly into?: ByteTaker;
   /** Gives up; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -110,8 +124,9 @@ class Dial {
   readonly #aborted = (): void => this.#fail(this.#options.signal!.reason as Error);
 
   start(): void {
-    const { host, port, tls } = this.#options;
-    const socket = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 });
+    const { host, port, tls, into } = this.#options;
+    const onread = into === undefined || tls !== undefined ? {} : { onread: this.#readInto(into) };
+    const socket = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000, ...onread });
     this.#socket = socket;
     const failed = (error: Error): void => this.#fail(socketFailure(this.#address, error));
     socket.once("error", failed);
@@ -131,6 +146,21 @@ class Dial {
         });
       });
     });
+  }
+
+  /** Until the handshake is over what comes is pushed into the socket, where it is read as ever. */
+  #readInto(into: ByteTaker): OnReadOpts {
+    const early = new Uint8Array(HEADER_BYTES + BODY_MAX);
+    return {
+      buffer: () => (this.#over ? into.buffer() : early),
+      callback: (length, buffer) => {
+        if (buffer !== early) into.took(length);
+        // The first bytes after the handshake are still read into the buffer that was chosen before its end.
+        else if (this.#over) into.take(Buffer.from(early.subarray(0, length)));
+        else this.#socket.push(Buffer.from(early.subarray(0, length)));
+        return true;
+      },
+    };
   }
 
   #greet(socket: Socket): void {

@@ -3,8 +3,9 @@
  */
 export { formatAddress, isLoopback, isLoopbackHost, parseAddress } from "./address.ts";
 export type { Address } from "./address.ts";
+export { Alarm } from "./alarm.ts";
 export { dial, HANDSHAKE_MS } from "./dial.ts";
-export type { Authenticated, DialOptions, PeerClaims } from "./dial.ts";
+export type { Authenticated, ByteTaker, DialOptions, PeerClaims } from "./dial.ts";
 export type { Role, Self } from "./handshake.ts";
 export { listen } from "./listen.ts";
 export type { Listener, ListenerStatistics, ListenOptions } from "./listen.ts";
