@@ -1,7 +1,7 @@
 /**
  * The machine that fetches: objects that somebody on this node waits for and that are on others. One pull for many who wait. It asks
- * the object's home where it is, gets space, chooses a source, goes on at another from the byte where one broke off, and says in the end why
- * an object does not come. It moves no bytes itself: see its port, in types.ts.
+ * the object's home where it is, gets space, chooses a source, goes on at another from the byte where one broke off, and says
+ * in the end why an object does not come. It moves no bytes itself: see its port, in types.ts.
  */
 import { prefixOf } from "../../protocol/ids.ts";
 import type { NodeId, ObjectId } from "../../protocol/ids.ts";
@@ -392,7 +392,8 @@ export class PullMachine {
   /** Nobody is left to ask: after a rest the home may know others. */
   #again(pull: Pull, now: number): void {
     const others = pull.nodes.filter((node) => node !== this.#self);
-    if (others.length === 0) pull.tell(pull.nodes.length > 0 ? "its home says that it is on this node" : "its home knows no node that has it");
+    if (others.length === 0)
+      pull.tell(pull.nodes.length > 0 ? "its home says that it is on this node" : "its home knows no node that has it");
     if (pull.rounds >= this.#limits.rounds) {
       const asked = `its home was asked ${pull.rounds + 1} times, and no node that it named gave it`;
       return this.#fail(pull, asked, now);

@@ -80,7 +80,8 @@ export class ServeMachine {
     for (const [id, set] of this.#byId) {
       if (set.size === 0) throw new Error(`serves: ${id} is served to nobody and remembered`);
       for (const serve of set) {
-        if (serve.id !== id || this.#serves.get(serve.serve) !== serve) throw new Error(`serves: ${serve.serve} is filed under a wrong object`);
+        if (serve.id !== id || this.#serves.get(serve.serve) !== serve)
+          throw new Error(`serves: ${serve.serve} is filed under a wrong object`);
         count++;
       }
     }

@@ -59,7 +59,7 @@ export interface Authenticated {
   readonly secure: boolean;
 }
 
-/** Takes bytes without a copy: they are put into `buffer`, which is asked for anew after each `took`. `take`: bytes that lie elsewhere. */
+/** Takes bytes without a copy: they are put into `buffer`, which is asked for anew after each `took`. `take`: some that lie elsewhere. */
 export interface ByteTaker {
   buffer(): Uint8Array;
   took(length: number): void;
@@ -79,8 +79,8 @@ export interface DialOptions {
   /** For everything up to the handshake's end. */
   readonly timeoutMs?: number;
   /**
-   * Where bytes go that come after the handshake, straight from the kernel, on a connection without TLS; one with TLS has "data" events. The
-   * listener must say nothing before it is asked.
+   * Where bytes go that come after the handshake, straight from the kernel, on a connection without TLS; one with TLS has "data"
+   * events. The listener must say nothing before it is asked.
    */
   readonly into?: ByteTaker;
   /** Gives up; the promise rejects with the signal's reason. */

@@ -34,7 +34,8 @@ export interface TransferOptions {
   /** To the home of the object: this node has a copy of it, or no longer any. */
   readonly announce: (id: ObjectId, there: boolean) => void;
   /**
-   * Of data; everything else has them always. "wire": unless both ends are on this machine, where there is no wire, or TLS checks what comes.
+   * Of data; everything else has them always. "wire": unless both ends are on this machine, where there is no wire, or TLS
+   * checks what comes.
    */
   readonly checksums?: "always" | "wire";
   readonly spaceWaitMs?: number;
@@ -336,5 +337,6 @@ export class Transfer {
 function noSpace(size: number, waitMs: number, { reason, capacity, used, pinned, detail }: Refusal): string {
   if (reason === "too-large") return `its ${size} bytes do not fit into the object store of this node, which has ${capacity}`;
   const why = detail === undefined ? "" : `, and spilling failed: ${detail}`;
-  return `there was no space for its ${size} bytes within ${waitMs} ms: ${used} of ${capacity} bytes are used, ${pinned} are being read${why}`;
+  const full = `${used} of ${capacity} bytes are used, ${pinned} are being read${why}`;
+  return `there was no space for its ${size} bytes within ${waitMs} ms: ${full}`;
 }
