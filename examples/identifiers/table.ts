@@ -1,6 +1,11 @@
+/** Counts of names: as they are added up in a process, and in the form in which they travel. */
+
+/** An object for each name: counting one more is one look-up, where a number would have to be put back by a second one. */
+export type Counts = Map<string, { n: number }>;
+
 /**
- * Counts in the form in which they travel: two buffers, which lie in shared memory and are read there in place. A Map of
- * a hundred thousand entries would have to be written and rebuilt entry by entry for every task that takes it.
+ * Two buffers, which lie in shared memory and are read there in place. A Map of a hundred thousand entries would have to be written and
+ * rebuilt entry by entry for every task that takes it.
  */
 export interface Table {
   /** The names, one after another, with a newline between. */
@@ -8,20 +13,32 @@ export interface Table {
   readonly counts: Uint32Array;
 }
 
-export function pack(counts: ReadonlyMap<string, number>): Table {
-  return { names: new TextEncoder().encode([...counts.keys()].join("\n")), counts: Uint32Array.from(counts.values()) };
+export function add(counts: Counts, name: string, n: number): void {
+  const count = counts.get(name);
+  if (count === undefined) counts.set(name, { n });
+  else count.n += n;
 }
 
-/** Adds a table to a Map. */
-export function addTo(sum: Map<string, number>, table: Table): void {
+export function pack(counts: Counts): Table {
+  const names = new TextEncoder().encode([...counts.keys()].join("\n"));
+  return { names, counts: Uint32Array.from(counts.values(), ({ n }) => n) };
+}
+
+/** Adds a table to the counts. */
+export function addTo(sum: Counts, table: Table): void {
   if (table.counts.length === 0) return;
   const names = new TextDecoder().decode(table.names).split("\n");
-  names.forEach((name, i) => sum.set(name, (sum.get(name) ?? 0) + table.counts[i]!));
+  names.forEach((name, i) => add(sum, name, table.counts[i]!));
 }
 
 export const bytesOf = (table: Table): number => table.names.byteLength + table.counts.byteLength;
 
 /** The `n` most frequent names; equals by the alphabet, so that the order is always the same. */
-export function mostFrequent(counts: ReadonlyMap<string, number>, n: number): Array<[name: string, count: number]> {
-  return [...counts].sort(([a, i], [b, j]) => j - i || (a < b ? -1 : 1)).slice(0, n);
+export function mostFrequent(counts: Counts, n: number): Array<[name: string, count: number]> {
+  const all = [...counts].map(([name, count]): [string, number] => [name, count.n]);
+  return all.sort(([a, i], [b, j]) => j - i || (a < b ? -1 : 1)).slice(0, n);
+}
+
+export function sameCounts(a: Counts, b: Counts): boolean {
+  return a.size === b.size && [...a].every(([name, { n }]) => b.get(name)?.n === n);
 }

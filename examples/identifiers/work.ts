@@ -7,15 +7,32 @@ import { get } from "mobula";
 import type { ActorHandle } from "mobula";
 import type { SourceFile } from "./files.ts";
 import { addTo, bytesOf, pack } from "./table.ts";
-import type { Table } from "./table.ts";
-import { countIdentifiers } from "./tokenise.ts";
+import type { Counts, Table } from "./table.ts";
+import { countIdentifiers, dropKeywords } from "./tokenise.ts";
 
-/** A part of the counts, with what it took to make it. */
+/** What it took to make a part of the counts. */
+export interface Work {
+  readonly tasks: number;
+  /** Bytes of counts that went from one process to another. */
+  readonly moved: number;
+  /** How long tasks were at it: reading and counting, and merging. */
+  readonly countMs: number;
+  readonly mergeMs: number;
+}
+
 export interface Part {
   readonly table: Table;
-  readonly tasks: number;
-  /** Bytes of counts that went from one task to another. */
-  readonly moved: number;
+  readonly work: Work;
+}
+
+export function sum(works: readonly Work[]): Work {
+  const total = (of: (work: Work) => number): number => works.reduce((all, work) => all + of(work), 0);
+  return {
+    tasks: total((work) => work.tasks),
+    moved: total((work) => work.moved),
+    countMs: total((work) => work.countMs),
+    mergeMs: total((work) => work.mergeMs),
+  };
 }
 
 /** Keeps count of what is done while hundreds of tasks run; anyone may ask. */
@@ -31,28 +48,31 @@ export class Progress {
   }
 }
 
-/** Reads and counts some files, in one Map. */
-export function countAll(files: readonly SourceFile[], counts = new Map<string, number>()): Map<string, number> {
+/** Reads and counts some files. */
+export function countAll(files: readonly SourceFile[]): Counts {
+  const counts: Counts = new Map();
   for (const file of files) countIdentifiers(readFileSync(file.path, "utf8"), counts);
+  dropKeywords(counts);
   return counts;
 }
 
 /** A leaf of the tree. */
 export async function countFiles(files: readonly SourceFile[], progress: ActorHandle<Progress>): Promise<Part> {
+  const startedAt = performance.now();
   const table = pack(countAll(files));
+  const countMs = performance.now() - startedAt;
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   // Awaited, so that the progress is whole when the last task has ended; meanwhile another task may have this processor.
   await get(progress.add.remote(files.length, bytes));
-  return { table, tasks: 1, moved: 0 };
+  return { table, work: { tasks: 1, moved: bytesOf(table), countMs, mergeMs: 0 } };
 }
 
 /** A branch of the tree: the parts arrive as references, their tables are read where they lie. */
 export function merge(...parts: Part[]): Part {
-  const sum = new Map<string, number>();
-  for (const { table } of parts) addTo(sum, table);
-  return {
-    table: pack(sum),
-    tasks: parts.reduce((tasks, part) => tasks + part.tasks, 1),
-    moved: parts.reduce((moved, part) => moved + part.moved + bytesOf(part.table), 0),
-  };
+  const startedAt = performance.now();
+  const counts: Counts = new Map();
+  for (const { table } of parts) addTo(counts, table);
+  const table = pack(counts);
+  const own: Work = { tasks: 1, moved: bytesOf(table), countMs: 0, mergeMs: performance.now() - startedAt };
+  return { table, work: sum([own, ...parts.map(({ work }) => work)]) };
 }
