@@ -11,7 +11,7 @@ import { compare } from "./report/fallen.ts";
 import type { RecordedRatio } from "./report/fallen.ts";
 import { figure } from "./report/figures.ts";
 import { rows } from "./rows/index.ts";
-import { pairRatio } from "./runner/statistics.ts";
+import { innerRatio } from "./runner/statistics.ts";
 import { Suite } from "./runner/suite.ts";
 
 const ROWS = ["A9", "A10", "A12", "A13", "A15", "A19", "worker-start"];
@@ -27,7 +27,7 @@ const now: Record<string, RecordedRatio> = {};
 for (const { row, results } of measured) {
   const [ours, limit] = [results.get("mobula"), results.get("limit")];
   const why = ours?.failed ?? limit?.failed;
-  const ratio = pairRatio(ours?.values ?? [], limit?.values ?? [], moreIsBetter(row.unit));
+  const ratio = innerRatio(ours?.values ?? [], limit?.values ?? [], moreIsBetter(row.unit));
   if (why !== undefined || ratio === undefined) throw new Error(`${row.id} was not measured: ${why ?? "a contender is missing"}`);
   now[row.id] = ratio;
 }

@@ -25,12 +25,24 @@ export interface Ratio {
  * pair. A contender that has fewer rounds is paired with its median for the rest.
  */
 export function pairRatio(ours: readonly number[], theirs: readonly number[], moreIsBetter: boolean): Ratio | undefined {
-  if (ours.length === 0 || theirs.length === 0) return undefined;
+  const ratios = pairs(ours, theirs, moreIsBetter);
+  return ratios.length === 0 ? undefined : { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) };
+}
+
+/** The same without the lowest and the highest, where there are five or more: one disturbed round says nothing about the others. */
+export function innerRatio(ours: readonly number[], theirs: readonly number[], moreIsBetter: boolean): Ratio | undefined {
+  const ratios = pairs(ours, theirs, moreIsBetter).toSorted((a, b) => a - b);
+  const inner = ratios.length < 5 ? ratios : ratios.slice(1, -1);
+  return inner.length === 0 ? undefined : { median: median(ratios), low: inner[0]!, high: inner.at(-1)! };
+}
+
+function pairs(ours: readonly number[], theirs: readonly number[], moreIsBetter: boolean): number[] {
+  if (ours.length === 0 || theirs.length === 0) return [];
   const ratios: number[] = [];
   for (let i = 0; i < Math.max(ours.length, theirs.length); i++) {
     const a = ours[i] ?? median(ours);
     const b = theirs[i] ?? median(theirs);
     ratios.push(moreIsBetter ? a / b : b / a);
   }
-  return { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) };
+  return ratios;
 }

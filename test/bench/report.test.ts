@@ -11,7 +11,7 @@ import { collect } from "../../bench/report/results.ts";
 import { markdown, printed } from "../../bench/report/table.ts";
 import { rows } from "../../bench/rows/index.ts";
 import { Contender, sizedFor } from "../../bench/runner/serve.ts";
-import { median, pairRatio, spread } from "../../bench/runner/statistics.ts";
+import { innerRatio, median, pairRatio, spread } from "../../bench/runner/statistics.ts";
 import { figureOf } from "../../bench/runner/suite.ts";
 
 const rate: Row = {
@@ -38,6 +38,8 @@ test("median, spread and ratios pair by pair", () => {
   assert.deepEqual(pairRatio([100, 50], [10, 5], true), { median: 10, low: 10, high: 10 });
   assert.deepEqual(pairRatio([2], [10], false), { median: 5, low: 5, high: 5 });
   assert.equal(pairRatio([], [1], true), undefined);
+  assert.deepEqual(innerRatio([1, 9, 10, 11, 99], [1, 1, 1, 1, 1], true), { median: 10, low: 9, high: 11 });
+  assert.deepEqual(innerRatio([1, 9, 10], [1, 1, 1], true), { median: 9, low: 1, high: 10 });
 });
 
 test("a round's figure is in the unit of its row", () => {
