@@ -51,6 +51,7 @@ export class SimNode {
   readonly #peers = new Map<ProcessId, Peer>();
   readonly #children = new Map<ProcessId, Child>();
   readonly #exits = new Map<ProcessId, DeathReason>();
+  readonly #made = new Set<string>();
   readonly #later: (() => void)[] = [];
   #running = false;
   #timer: Timer | undefined;
@@ -100,6 +101,10 @@ export class SimNode {
     this.node = world.plant.node(config, {
       send,
       spawnWorker: (id, envVars) => this.#spawn(id, envVars),
+      prepareEnvironment: (environment) => this.#prepare(environment),
+      releaseEnvironment: (environment) => {
+        if (!this.#made.delete(environment)) throw new Error(`environment ${environment} is let go, and was not made`);
+      },
       killWorker: (id, reason) => this.#kill(id, reason),
       actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
       actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),
@@ -322,6 +327,14 @@ export class SimNode {
   }
 
   // ── worker processes ────────────────────────────────────────────────────────────────────────
+
+  #prepare(environment: string): void {
+    if (this.#made.has(environment)) throw new Error(`environment ${environment} is made twice`);
+    this.process.after(this.#rng.int(10, this.calm ? 100_000 : 3_000_000), () => {
+      this.#made.add(environment);
+      this.event(() => this.node.environmentMade(environment, this.now));
+    });
+  }
 
   #spawn(id: ProcessId, env: Readonly<Record<string, string>>): void {
     const { world } = this;

@@ -110,12 +110,13 @@ export class Context {
       strategy: settings.strategy ?? { kind: "default" },
       labelSelector: undefined,
       envVars: settings.env === undefined ? undefined : { KIND: settings.env },
+      environment: settings.env === "other" ? "made first" : undefined,
       name,
       priority: settings.priority ?? 0,
     };
     const maxCalls = settings.maxCalls ?? 0;
-    const { resources, strategy, envVars, priority } = shape;
-    const key = JSON.stringify([resources, strategy, envVars, priority, maxCalls > 0 ? [maxCalls, name] : 0]);
+    const { resources, strategy, envVars, environment, priority } = shape;
+    const key = JSON.stringify([resources, strategy, envVars, environment, priority, maxCalls > 0 ? [maxCalls, name] : 0]);
     client.tick();
     return this.#submit(name, args, optionsOf(settings, maxCalls), client.owner.queue(key, shape, maxCalls), []);
   }

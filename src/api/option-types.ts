@@ -10,10 +10,22 @@ export type NumReturns = number | "streaming";
 /** A class of errors, for `retryExceptions`. */
 export type ErrorClass = abstract new (...args: never[]) => Error;
 
-/** What a worker process must be. */
+/**
+ * What a worker process must be. What a task or actor does not say is as in the process that submits it; `envVars` are added to its.
+ */
 export interface RuntimeEnv {
+  /** The folder that workers run in: one of this machine, a .zip or a .tar.gz. At most 500 MiB and 100,000 files; uploaded once. */
+  readonly workingDir?: string;
+  /** What of `workingDir` is left out beside `.git` and `node_modules`, in the syntax of .gitignore. */
+  readonly excludes?: readonly string[];
   /** Environment variables of the worker, beside those of the driver. */
   readonly envVars?: Readonly<Record<string, string>>;
+  /** npm packages, as `npm install` takes them, files of this machine among them; or "lock" for those of `workingDir`'s lock file. */
+  readonly npm?: readonly string[] | "lock";
+  /** Whether install scripts of packages run. Default false. */
+  readonly npmScripts?: boolean;
+  /** Runs once in each worker, before its first task: a function, or a module of `workingDir`, whose default export is called. */
+  readonly setup?: string | (() => unknown);
 }
 
 /** What a task or actor needs to be placed. */

@@ -15,7 +15,6 @@ import {
   checkNames,
   choice,
   count,
-  envVar,
   finite,
   gpus,
   integer,
@@ -25,6 +24,7 @@ import {
   text,
 } from "./option-checks.ts";
 import type { Raw } from "./option-checks.ts";
+import { runtimeEnvOf } from "./runtime-env-options.ts";
 
 const placing = ["numCpus", "numGpus", "memory", "resources", "runtimeEnv", "schedulingStrategy", "labelSelector", "priority"];
 const calling = ["name", "numReturns", "retryExceptions", "signal", "streamBuffer"];
@@ -159,23 +159,9 @@ function strategyOf(value: unknown): Strategy {
   }
 }
 
-/** Parts of an environment that Ray has, by the names that one would try. */
-const notYet = Object.fromEntries(
-  ["workingDir", "modules", "jsModules", "npm", "pip", "conda", "uv", "container", "imageUri", "excludes", "config"].map((name) => [
-    name,
-    "This version has envVars only: workers run on this machine, with the files and packages of the program itself.",
-  ]),
-);
-
-function envVarsOf(value: unknown): Record<string, string> | undefined {
-  if (value === undefined) return undefined;
-  const given = checkNames("runtimeEnv", value, ["envVars"], notYet);
-  return given["envVars"] === undefined ? undefined : record("runtimeEnv.envVars", given["envVars"], envVar);
-}
-
 function shapeOf(given: Raw, resources: ResourceAmounts, name: string): LeaseShape {
   const labelSelector = given["labelSelector"] === undefined ? undefined : record("labelSelector", given["labelSelector"], labelQuery);
-  const envVars = envVarsOf(given["runtimeEnv"]);
+  const { envVars } = runtimeEnvOf(given["runtimeEnv"]);
   return {
     resources,
     strategy: strategyOf(given["schedulingStrategy"]),
@@ -233,6 +219,7 @@ const nameOf = (given: Raw, fallback: string): string =>
 export function taskSettings(given: Raw, fallbackName: string, generator: boolean): Omit<TaskSpec, "target"> {
   return {
     shape: shapeOf(given, heldResources(given, AMOUNT_UNIT), nameOf(given, fallbackName)),
+    environment: runtimeEnvOf(given["runtimeEnv"]).environment,
     placed: given["schedulingStrategy"] !== undefined,
     ...callPart(given, generator),
     maxRetries: given["maxRetries"] === undefined ? 3 : count("maxRetries", given["maxRetries"], 0),
@@ -286,6 +273,7 @@ export function actorSettings(given: Raw, className: string, methods: readonly s
   return {
     options,
     shape: shapeOf(given, options.placementResources, className.slice(0, 256)),
+    environment: runtimeEnvOf(given["runtimeEnv"]).environment,
     placed: given["schedulingStrategy"] !== undefined,
     maxTaskRetries: given["maxTaskRetries"] === undefined ? 0 : count("maxTaskRetries", given["maxTaskRetries"], 0),
     maxPendingCalls: given["maxPendingCalls"] === undefined ? -1 : count("maxPendingCalls", given["maxPendingCalls"], 1),
@@ -342,7 +330,7 @@ export function initSettings(options: unknown): { readonly engine: EngineOptions
       resources: naturalAmounts(optional("resources", (_, value) => customResources(value)) ?? {}),
       objectStoreMemory: optional("objectStoreMemory", (option, value) => bytes(option, value, 1)),
       namespace: optional("namespace", text),
-      envVars: envVarsOf(given["runtimeEnv"]),
+      ...runtimeEnvOf(given["runtimeEnv"]),
       token: optional("token", (option, value) => text(option, value, 4096)),
       job: jobOf(given["job"]),
       logToDriver: optional("logToDriver", bool) ?? true,

@@ -44,6 +44,7 @@ const defaults: EngineOptions = {
   objectStoreMemory: undefined,
   namespace: undefined,
   envVars: undefined,
+  environment: undefined,
   token: undefined,
   job: { weight: 1, priority: 0, maxCpus: undefined },
   logToDriver: true,

@@ -29,6 +29,8 @@ export interface DeadProcess {
 export interface LostTask {
   readonly taskId?: string;
   readonly functionName?: string;
+  /** Of an actor, for which no process could be started. */
+  readonly className?: string;
   /** Executions that were lost, this one included. */
   readonly attempts?: number;
 }
@@ -74,8 +76,9 @@ export function taskLost(
   death: Death,
   process: DeadProcess = {},
 ): WorkerCrashedError | OutOfMemoryError | NodeDiedError | RuntimeEnvError {
-  const { taskId, functionName, attempts = 1 } = task;
-  const name = functionName === undefined ? "A task" : `Task ${functionName}`;
+  const { taskId, functionName, className, attempts = 1 } = task;
+  const plain = functionName === undefined ? "A task" : `Task ${functionName}`;
+  const name = className === undefined ? plain : `Actor ${className}`;
   const times = attempts > 1 ? ` (the last of ${attempts} attempts)` : "";
   const known = details(death, process);
   const where = { ...known, taskId, functionName };

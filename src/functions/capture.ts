@@ -15,6 +15,7 @@ import type { KeyText, PrototypeMember, SourceCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
 import { findPlace, knownPlace } from "./references.ts";
 import { refusal } from "./refuse.ts";
+import { originOf, originOfKey } from "./relocation.ts";
 import { bindNames } from "./resolve.ts";
 import type { Bindings, Subject } from "./resolve.ts";
 import { analyse } from "./scope.ts";
@@ -162,13 +163,13 @@ function captureSource(subject: Subject): FunctionRecord {
     name: nameProperty(fn),
     strict,
     ...(fragment.wrap === "expression" ? {} : { key: keyOf(fragment, fn) }),
-    url: subject.url,
+    url: originOf(subject.url),
     line,
     column,
     inModule: facts.inModule,
     names: [...bindings.captures.keys()],
     self: bindings.self,
-    imports: bindings.imports,
+    imports: bindings.imports.map((one) => ({ ...one, module: originOfKey(one.module) })),
     meta: bindings.meta,
     requires: bindings.requires,
     naming: bindings.naming,

@@ -10,6 +10,7 @@ import { describeOrigin, describePlace } from "./lines.ts";
 import { isEntry, keyOfLoaded, knownNamespace } from "./modules.ts";
 import { parseCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
+import { originOf, originOfKey } from "./relocation.ts";
 import { parseFunction } from "./syntax.ts";
 
 /** The name for messages and logs: `(anonymous)` when there is none. */
@@ -62,7 +63,7 @@ export function definitionSite(given: Function): string {
  */
 export function describeModule(namespace: object): string | undefined {
   const known = knownNamespace(namespace) ?? keyOfLoaded(namespace);
-  if (known !== undefined || !types.isModuleNamespaceObject(namespace)) return known;
+  if (known !== undefined || !types.isModuleNamespaceObject(namespace)) return known === undefined ? undefined : originOfKey(known);
   const inspector = openInspector();
   if (inspector === undefined) return undefined;
   for (const name of Object.keys(namespace)) {
@@ -72,7 +73,7 @@ export function describeModule(namespace: object): string | undefined {
     if (facts === undefined || !url.startsWith("file:") || isEntry(url)) continue;
     const exported = declarationsOf(inspector, facts).exports.map((one) => one.name);
     // A module that only passes the function on has other exports.
-    if (Object.keys(namespace).every((key) => exported.includes(key))) return url;
+    if (Object.keys(namespace).every((key) => exported.includes(key))) return originOf(url);
   }
   return undefined;
 }

@@ -13,6 +13,7 @@ import { resolvePlace } from "./references.ts";
 export { withCaptures } from "./capture.ts";
 export { definitionSite, describeModule, functionName, hasPrivateFields, isClass, isGenerator } from "./describe.ts";
 export { importerOf, importModules } from "./modules.ts";
+export { hereOf, originOf, relocate } from "./relocation.ts";
 export { registerWellKnown } from "./wellknown.ts";
 
 export const functionCodec: FunctionCodec = {

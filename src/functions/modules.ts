@@ -12,6 +12,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { types } from "node:util";
 import vm from "node:vm";
 import { messageOf, missing } from "./refuse.ts";
+import { hereOfKey, moduleKey } from "./relocation.ts";
 import { builtinModuleOf, registeredModule, registeredPlace } from "./wellknown.ts";
 
 const ownRequire = createRequire(import.meta.url);
@@ -205,8 +206,9 @@ function importModule(key: string): Promise<object> {
 }
 
 async function load(key: string): Promise<object> {
-  const match = /^(require |exports )?(.*?)(?: from (\S+))?(?: with (\{.*\}))?$/s.exec(key);
-  const [, required, specifier = key, parent = key, attributes] = match ?? [];
+  const here = hereOfKey(key);
+  const [, required, specifier = here, parent = here, suffix] = moduleKey.exec(here) ?? [];
+  const attributes = suffix?.slice(" with ".length);
   try {
     if (required !== undefined) {
       const exports: unknown = createRequire(pathOf(parent) ?? `${process.cwd()}/`)(specifier);

@@ -9,6 +9,7 @@ import type { RebuiltFunction } from "../values/contract.ts";
 import { compileQuietly, exportsName, importerOf, parentUrl, pathOf } from "./modules.ts";
 import { baseName, deferName, markName, parseCode } from "./record.ts";
 import type { BoundCode, ImportBinding, SourceCode } from "./record.ts";
+import { hereOf } from "./relocation.ts";
 import { missing } from "./refuse.ts";
 
 interface State {
@@ -131,9 +132,10 @@ function compile(text: string, code: SourceCode, moduleOf: (url: string) => obje
     [deferName, defer],
     [baseName, function () {}],
   ]);
-  for (const one of code.imports) given.set(one.local, bindImport(one, moduleOf, code.url));
-  for (const name of code.meta) given.set(name, importMeta(code.url));
-  for (const name of code.requires) given.set(name, createRequire(pathOf(code.url) ?? `${process.cwd()}/`));
+  const url = hereOf(code.url);
+  for (const one of code.imports) given.set(one.local, bindImport(one, moduleOf, url));
+  for (const name of code.meta) given.set(name, importMeta(url));
+  for (const name of code.requires) given.set(name, createRequire(pathOf(url) ?? `${process.cwd()}/`));
   for (const name of code.naming) given.set(name, keepName);
   const names = code.names.join(", ");
   const variables = [...code.names, ...code.self];
@@ -146,7 +148,7 @@ function compile(text: string, code: SourceCode, moduleOf: (url: string) => obje
     code.wrap === "expression" ? "made: (" : "made: ({",
   ].join("");
   const body = `${head}${code.text}\n${code.wrap === "expression" ? ")" : "})"} };`;
-  const filename = code.inModule ? code.url : (pathOf(code.url) ?? code.url);
+  const filename = code.inModule ? url : (pathOf(url) ?? url);
   const options = { filename: filename === "" ? "[eval]" : filename, lineOffset: code.line, columnOffset: code.column - head.length };
   const compiled = compileQuietly(body, [...given.keys()], options);
   return Reflect.apply(compiled, undefined, [...given.values()]) as Compiled;

@@ -6,6 +6,7 @@ import { declarationsOf } from "./declarations.ts";
 import type { ClosureScope, FunctionFacts, ThreadInspector } from "./inspector.ts";
 import { exportsName, isEntry, loadedExports, pathOf, requireKey } from "./modules.ts";
 import { missing } from "./refuse.ts";
+import { originOfKey } from "./relocation.ts";
 import { builtinPlace } from "./wellknown.ts";
 import type { Place } from "./wellknown.ts";
 
@@ -21,8 +22,10 @@ export function knownPlace(fn: Function): Place | undefined {
  * Functions of a module that no export leads to are not found: they cross by value, as nothing else can reach them.
  */
 export function findPlace(fn: Function, facts: FunctionFacts, url: string, inspector: ThreadInspector): Place | undefined {
-  const place = find(fn, facts, url, inspector);
-  if (place !== undefined) places.set(fn, place);
+  const found = find(fn, facts, url, inspector);
+  if (found === undefined) return undefined;
+  const place = { ...found, url: originOfKey(found.url) };
+  places.set(fn, place);
   return place;
 }
 

@@ -12,9 +12,9 @@ export function refusal(path: string, kind: string, place: string, why: string, 
 
 /** A module or export that this process needs and does not have. */
 export function missing(what: string, why: string, cause?: unknown): RuntimeEnvError {
-  return new RuntimeEnvError(`${what}: ${why}. Every worker must find the same files and packages as the program that calls it.`, {
-    cause,
-  });
+  const todo =
+    "Every worker must find the same files and packages as the program that calls it; workingDir and npm of runtimeEnv bring them";
+  return new RuntimeEnvError(`${what}: ${why}. ${todo}.`, { cause });
 }
 
 export function messageOf(error: unknown): string {

@@ -173,16 +173,13 @@ export const clusterDefinitions = {
   joined: def(108, "control", "node", { epoch: uint(), nodes: list(nodeView, 10_000), refused: optional(failure) }, { limit: 64 * MIB }),
   nodesChanged: def(109, "control", "node", { nodes: list(nodeView, 10_000) }, { limit: 64 * MIB }),
   fromControl: def(112, "control", "node", { to: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
-  actorPlace: def(113, "control", "node", {
-    actorId,
-    epoch: uint(),
-    jobId,
-    owner: processId,
-    className: str(256),
-    shape,
-    resources,
-    placementResources: resources,
-  }),
+  actorPlace: def(
+    113,
+    "control",
+    "node",
+    { actorId, epoch: uint(), jobId, owner: processId, className: str(256), shape, resources, placementResources: resources },
+    { limit: MIB },
+  ),
   actorUnplace: def(114, "control", "node", {
     actorId,
     epoch: uint(),

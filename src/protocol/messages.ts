@@ -179,13 +179,21 @@ export const definitions = {
       definition: bytes(),
       args: bytes(),
       argPayloads: list(obj({ index: uint(), payload })),
+      /** Of its shape: known only once what it needs is uploaded. */
+      environment: optional(str(64 * KIB)),
       /** Inside `args`. The node holds these and those of the payloads while the actor may start again. */
       argRefs: optional(list(str<ObjectId | ActorId>(128))),
     },
     { key: "actorId", limit: 240 * MIB },
   ),
   /** Creation will not come: an argument failed. */
-  actorAbandon: def(42, "owner", "node", { actorId, error: bytes() }, { key: "actorId", limit: PAYLOAD_MAX }),
+  actorAbandon: def(
+    42,
+    "owner",
+    "node",
+    { actorId, error: bytes(), /** no argument failed, but this */ failure: optional(failure) },
+    { key: "actorId", limit: PAYLOAD_MAX },
+  ),
   actorWatch: def(43, "owner", "node", { actorId }, { key: "actorId" }),
   actorState: def(
     44,
@@ -248,6 +256,10 @@ export const definitions = {
         collectGarbage: {},
         /** Answered once everything that workers had printed before is sent as `log`. */
         outputDrained: {},
+        /** A package of an environment lies in the node's folder: answered once whoever needs it can have it. */
+        packagePublish: { hash: str(64) },
+        /** Work will come that needs this environment. */
+        environmentWarm: { environment: str(64 * KIB) },
         groupCreate: {
           groupId,
           jobId,

@@ -121,6 +121,8 @@ export const shape = obj({
   labelSelector: optional(dict(str(256))),
   /** Environment variables of the worker process; a worker serves one environment for life. */
   envVars: optional(dict(str(32 * KIB))),
+  /** What else its environment is: a description, see src/runtime/environments. */
+  environment: optional(str(64 * KIB)),
   /** Name of the function, for messages to people. */
   name: str(256),
   priority: num(),

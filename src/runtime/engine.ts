@@ -85,10 +85,23 @@ export interface Target<F extends Function = Function> {
 /** Whether an error of user code is retried: never, always, or if the user's own error passes. A class list is a predicate here. */
 export type RetryRule = boolean | ((error: unknown) => boolean);
 
+/** What of `runtimeEnv` must be made; paths are absolute. Environment variables go with the shape. */
+export interface EnvironmentSpec {
+  readonly workingDir?: string;
+  readonly excludes?: readonly string[];
+  readonly npm?: readonly string[] | "lock";
+  readonly npmScripts?: boolean;
+  /** A module, or a function. */
+  readonly setup?: string | Target;
+}
+
 /** A task, but for its arguments. The same object for every call of one RemoteFunction; the engine may cache by it. */
 export interface TaskSpec {
   readonly target: Target;
+  /** Without its environment, but for variables. */
   readonly shape: LeaseShape;
+  /** undefined: that of the program. */
+  readonly environment: EnvironmentSpec | undefined;
   /** A strategy was given; else it is placed where what submits it says. */
   readonly placed: boolean;
   /** How many results: 1 is the value itself, another count an array of that length, "streaming" a generator. */
@@ -109,8 +122,9 @@ export interface ActorSpec {
   readonly target: Target;
   /** `methods` among them, as in `ActorCore`. `namespace` is "" for the job's own: the engine puts it in. */
   readonly options: WireActorOptions;
-  /** What a worker must be to hold it: placement resources, strategy, environment. */
+  /** What a worker must be to hold it: placement resources, strategy. */
   readonly shape: LeaseShape;
+  readonly environment: EnvironmentSpec | undefined;
   /** As of a task. */
   readonly placed: boolean;
   /** Default of its calls; -1: without bound. */
@@ -193,6 +207,7 @@ export interface EngineOptions {
   readonly objectStoreMemory: number | undefined;
   readonly namespace: string | undefined;
   readonly envVars: Readonly<Record<string, string>> | undefined;
+  readonly environment: EnvironmentSpec | undefined;
   readonly token: string | undefined;
   readonly job: { readonly weight: number; readonly priority: number; readonly maxCpus: number | undefined };
   readonly logToDriver: boolean;

@@ -13,6 +13,7 @@ import { Client } from "../runtime/client/client.ts";
 import { ClientEngine, notAnActor } from "../runtime/client/engine.ts";
 import type { HeldId } from "../runtime/client/held-refs.ts";
 import { Later } from "../runtime/client/packing.ts";
+import { packagesOf } from "../runtime/daemon/config.ts";
 import type { WorkerConfig } from "../runtime/daemon/config.ts";
 import { ActorHost } from "../runtime/worker/actor-host.ts";
 import type { Channel } from "../runtime/worker/call.ts";
@@ -22,13 +23,13 @@ import type { CallContext } from "../runtime/worker/context.ts";
 import { Definitions } from "../runtime/worker/definitions.ts";
 import { Executor, setVisibleGpus } from "../runtime/worker/executor.ts";
 import { OwnerLink } from "../runtime/worker/owner-link.ts";
+import { runSetup } from "./setup.ts";
 
 export interface WorkerSettings extends WorkerConfig {
   readonly jobId: JobId;
   readonly namespace: string;
   /** The driver's entry script. */
   readonly entry?: string;
-  readonly envVars?: Readonly<Record<string, string>>;
 }
 
 export class Worker {
@@ -54,6 +55,7 @@ export class Worker {
       apiHooks(),
       (name, body) => this.#message(name, body),
       () => this.#orphaned(),
+      { packages: () => packagesOf(settings.sessionDir), environment: settings.environment?.text, envVars: settings.envVars },
     );
     this.#client.job = settings.job;
     const engine = new ClientEngine(this.#client, {
@@ -108,6 +110,8 @@ export class Worker {
       );
     });
     await new Promise<void>((resolve) => server.listen(socket, resolve));
+    const { environment } = this.#settings;
+    if (environment?.setup) await runSetup(environment.setup, this.#client.packing);
     this.#client.node.hold();
     await this.#client.node.connect(
       nodeSocket,

@@ -2,6 +2,7 @@
  * Options: what is allowed, what is refused and how the refusal reads, and what the engine is given.
  */
 import assert from "node:assert/strict";
+import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import * as ray from "../../src/api/index.ts";
 import { InvalidOptionError } from "../../src/errors/index.ts";
@@ -53,6 +54,7 @@ test("defaults of a task", () => {
   assert.deepEqual(plain(shape), { resources: { CPU: 10_000 }, strategy: { kind: "default" }, name: "f", priority: 0 });
   assert.deepEqual(rest, {
     placed: false,
+    environment: undefined,
     numReturns: 1,
     maxRetries: 3,
     retryExceptions: false,
@@ -75,7 +77,16 @@ test("defaults of an actor: one CPU to be placed, none while it lives", () => {
     methods: ["go"],
   });
   assert.deepEqual(plain(shape.resources), { CPU: 10_000 });
-  assert.deepEqual({ ...rest, target: undefined }, { maxTaskRetries: 0, maxPendingCalls: -1, placed: false, target: undefined });
+  assert.deepEqual(
+    { ...rest, target: undefined },
+    {
+      environment: undefined,
+      maxTaskRetries: 0,
+      maxPendingCalls: -1,
+      placed: false,
+      target: undefined,
+    },
+  );
 });
 
 test("an actor holds what it was given for life", () => {
@@ -214,6 +225,40 @@ test("strategies, labels and environment", () => {
   refused(() => remoteTask({ runtimeEnv: { envVars: { A: 1 } } }), "runtimeEnv.envVars.A");
   refused(() => remoteTask({ runtimeEnv: { envVars: { "A=B": "1" } } }), "a name in runtimeEnv.envVars");
   refused(() => remoteTask({ runtimeEnv: { env_vars: {} } }), "env_vars", /Did you mean "envVars"/);
+});
+
+test("runtimeEnv: paths are made absolute, and what is not one of its parts is refused", () => {
+  const setup = (): number => 1;
+  const given = { workingDir: "lib", excludes: ["*.log"], npm: ["a@^1", "./b.tgz", "@c/d"], npmScripts: true, setup };
+  const { environment } = taskSpec({ runtimeEnv: given });
+  assert.deepEqual(
+    { ...environment, setup: undefined },
+    {
+      workingDir: path.resolve("lib"),
+      excludes: ["*.log"],
+      npm: ["a@^1", path.resolve("b.tgz"), "@c/d"],
+      npmScripts: true,
+      setup: undefined,
+    },
+  );
+  assert.equal((environment!.setup as { fn: unknown }).fn, setup);
+  assert.deepEqual(actorSpec({ runtimeEnv: { npm: "lock", setup: "./s.mjs" } }).environment, { npm: "lock", setup: "./s.mjs" });
+  assert.equal(taskSpec({ runtimeEnv: {} }).environment, undefined);
+  const wrong = (runtimeEnv: unknown, option: string, message?: RegExp): unknown =>
+    refused(() => remoteTask({ runtimeEnv }), option, message);
+  wrong("lib", "the options of runtimeEnv");
+  wrong({ workingdir: "." }, "workingdir", /Did you mean "workingDir"/);
+  wrong({ pip: ["x"] }, "pip", /packages of npm go into npm/);
+  wrong({ workingDir: "" }, "runtimeEnv.workingDir");
+  wrong({ workingDir: "https://example.org/x.zip" }, "runtimeEnv.workingDir", /of this machine/);
+  wrong({ excludes: ["x"] }, "runtimeEnv.excludes", /together with workingDir/);
+  wrong({ workingDir: ".", excludes: "x" }, "runtimeEnv.excludes");
+  wrong({ workingDir: ".", excludes: [1] }, "runtimeEnv.excludes[0]");
+  wrong({ npm: "locked" }, "runtimeEnv.npm", /or "lock"/);
+  wrong({ npm: ["a", "--global"] }, "runtimeEnv.npm[1]");
+  wrong({ npmScripts: true }, "runtimeEnv.npmScripts", /together with npm/);
+  wrong({ npm: ["a"], npmScripts: 1 }, "runtimeEnv.npmScripts");
+  wrong({ setup: 1 }, "runtimeEnv.setup");
 });
 
 test("names, signal, priority, lifetime", () => {

@@ -123,6 +123,8 @@ export class Cluster {
           if (node.alive) machine.workerJoined({ processId: worker, pid: 1, socket: "" }, this.now);
         }),
       killWorker: (worker, reason) => this.later(1, () => machine.workerLost(worker, reason, this.now)),
+      prepareEnvironment: () => {},
+      releaseEnvironment: () => {},
       actorPlaced: () => {},
       actorUnplaced: () => {},
     });

@@ -30,6 +30,8 @@ class World {
       send: (to, name, body) => this.#sent(to, name, body),
       spawnWorker: (id) => void this.starting.push(id),
       killWorker: (id) => void this.doomed.add(id),
+      prepareEnvironment: () => assert.fail("no environment is asked for"),
+      releaseEnvironment: () => {},
       freeStored: (id) => assert.ok(this.stored.delete(id), `${id} is freed once`),
     },
   );

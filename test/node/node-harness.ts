@@ -29,6 +29,7 @@ export class NodeHarness {
   now = 1000;
   readonly sent: Sent[] = [];
   readonly spawned: { id: ProcessId; envVars: Readonly<Record<string, string>> }[] = [];
+  readonly environments: string[] = [];
   readonly killed: { id: ProcessId; reason: DeathReason }[] = [];
   readonly placed: { actorId: ActorId; epoch: number; worker: ProcessId; gpuIds: number[] }[] = [];
   readonly unplaced: { actorId: ActorId; code: string }[] = [];
@@ -38,6 +39,8 @@ export class NodeHarness {
     const port: NodePort = {
       send: (to, name, body) => void this.sent.push({ to, name, body }),
       spawnWorker: (id, envVars) => void this.spawned.push({ id, envVars }),
+      prepareEnvironment: (environment) => void this.environments.push(`prepare ${environment}`),
+      releaseEnvironment: (environment) => void this.environments.push(`release ${environment}`),
       killWorker: (id, reason) => void this.killed.push({ id, reason }),
       actorPlaced: (actorId, epoch, { worker, gpuIds }) => void this.placed.push({ actorId, epoch, worker: worker.processId, gpuIds }),
       actorUnplaced: (actorId, _epoch, failure) => void this.unplaced.push({ actorId, code: failure.code }),

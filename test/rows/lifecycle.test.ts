@@ -123,8 +123,8 @@ test("a threshold of memory that is no part of it is refused", async (t) => {
 });
 
 test("a runtime environment with parts that are not there is refused, and says what is", async () => {
-  await assert.rejects(ray.init({ runtimeEnv: { workingDir: "." } as never }), /has no option "workingDir".*envVars only/s);
-  assert.throws(() => ray.remote(() => 1, { runtimeEnv: { npm: ["x"] } as never }), ray.InvalidOptionError);
+  await assert.rejects(ray.init({ runtimeEnv: { container: "x" } as never }), /has no option "container".*no container/s);
+  assert.throws(() => ray.remote(() => 1, { runtimeEnv: { pip: ["x"] } as never }), ray.InvalidOptionError);
   assert.throws(() => ray.remote(() => 1, { runtimeEnv: { envVar: {} } as never }), /envVars/);
 });
 

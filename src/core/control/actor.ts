@@ -24,7 +24,8 @@ export interface ActorRecord {
   readonly creator: ProcessId;
   readonly className: string;
   readonly options: ActorOptions;
-  readonly shape: LeaseShape;
+  /** Its environment comes with its creation. */
+  shape: LeaseShape;
   phase: Phase;
   /** Counts incarnations; what an old one says is refused. */
   epoch: number;

@@ -144,6 +144,7 @@ export class Control {
     if (actor === undefined || actor.phase === "dead") return this.#port.over(body.actorId);
     if (actor.phase !== "declared" || actor.creator !== from) return;
     actor.creation = body;
+    if (body.environment !== undefined) actor.shape = { ...actor.shape, environment: body.environment };
     this.#keep("creation", actor.id);
     this.#place(actor);
   }
@@ -158,7 +159,9 @@ export class Control {
   abandon(from: ProcessId, body: Body<"actorAbandon">): void {
     const actor = this.#actors.get(body.actorId);
     if (actor === undefined || actor.phase !== "declared" || actor.creator !== from) return;
-    this.#die(actor, { cause: "start-failed", message: `an argument of actor ${actor.className} failed` }, { error: body.error });
+    const { error, failure } = body;
+    const message = failure?.message ?? `an argument of actor ${actor.className} failed`;
+    this.#die(actor, { cause: "start-failed", message }, { error, failure });
   }
 
   watch(from: ProcessId, body: Body<"actorWatch">): void {

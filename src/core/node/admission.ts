@@ -4,7 +4,7 @@
  */
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { Body, Failure, LeaseShape, ResourceAmounts } from "../../protocol/messages.ts";
-import { envKeyOf } from "./pool.ts";
+import { envKeyOf } from "./environments.ts";
 import { groupLabel } from "./groups.ts";
 import type { ActorId, JobId } from "../../protocol/ids.ts";
 import type { NodeState, Want } from "./state.ts";
@@ -80,7 +80,7 @@ export function refusal(s: NodeState, want: Want): Failure | undefined {
 }
 
 function fromShape(kind: "lease" | "actor", shape: LeaseShape) {
-  const env = envKeyOf(shape.envVars);
+  const env = envKeyOf(shape.envVars, shape.environment);
   const { strategy, labelSelector, priority, name } = shape;
   const classKey = JSON.stringify([kind, name, priority, env, strategy, sorted(labelSelector), sorted(withoutZeros(shape.resources))]);
   return { kind, classKey, priority, env, strategy, labelSelector };

@@ -7,6 +7,7 @@ import type { NodeState } from "./state.ts";
 export function checkNode(s: NodeState, now: number): void {
   s.queue.check();
   s.pool.check();
+  s.environments.check(s.pool, s.queue);
   checkLeases(s);
   checkResources(s);
   checkNothingWaitsThatCouldRun(s, now);
@@ -74,7 +75,7 @@ function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
     const want = waiting.head;
     if (want.kind === "group" || !ledgersFor(s, want).some(({ ledger }) => ledger.fits(want.demand))) continue;
     if (s.pool.takeIdle(want.env, want.kind === "actor") !== undefined) throw new Error(`${want.what} waits, fits, and a worker is idle`);
-    if (s.pool.taskWorkers < s.pool.softCap && !s.pool.paused(want.env, now))
+    if (s.pool.taskWorkers < s.pool.softCap && !s.pool.paused(want.env, now) && s.environments.isMade(want.env))
       throw new Error(`${want.what} waits, fits, and no process is started for it`);
   }
 }

@@ -46,6 +46,7 @@ export function dispatch(s: NodeState, now: number): void {
   for (const [env, wanted] of pass.promises) startFor(s, env, wanted, now);
   s.pool.heldBack(pass.heldBack);
   revoke(s, pass.blocked, now);
+  s.environments.sweep(s.pool, s.queue);
 }
 
 /** The pools that may serve it; none while it matches nothing here. */
@@ -175,6 +176,7 @@ function findWorker(s: NodeState, pass: Pass, want: Want): Worker | undefined {
 
 /** False when no process will be started for it. */
 function promise(s: NodeState, pass: Pass, want: Want): boolean {
+  if (!s.environments.want(want.env)) return false;
   const promises = pass.promises.get(want.env) ?? 0;
   if (s.pool.starting(want.env) <= promises) {
     if (s.pool.paused(want.env, pass.now) || pass.planned >= s.pool.startsMax) return false;

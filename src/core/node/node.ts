@@ -5,10 +5,11 @@
  */
 import { prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, JobId, LeaseId, LeaseRequestId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
-import type { Body, DeathReason, ResourceAmounts } from "../../protocol/messages.ts";
+import type { Body, DeathReason, Failure, ResourceAmounts } from "../../protocol/messages.ts";
 import { actorWant, actorWantId, leaseWant, refusal } from "./admission.ts";
 import type { ActorRequest } from "./admission.ts";
 import { Alarm } from "./alarm.ts";
+import { EnvironmentTable, partsOfEnvKey } from "./environments.ts";
 import { checkNode } from "./check.ts";
 import { dispatch } from "./dispatch.ts";
 import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, removeGroupsOf } from "./groups.ts";
@@ -39,6 +40,7 @@ export class NodeMachine {
       byRequest: new Map(),
       tombstones: new Map(),
       resuming: new Set(),
+      environments: new EnvironmentTable(port),
       actors: new Map(),
       groups: new Map(),
       groupsOver: new Set(),
@@ -53,10 +55,10 @@ export class NodeMachine {
 
   // ── processes ────────────────────────────────────────────────────────────────────────────────
 
-  /** Processes that the daemon started before it was ready, and as many more as make up the pool. */
-  prestart(started: readonly ProcessId[], now: number): void {
+  /** Processes that the daemon started before it was ready, and as many more as make up the pool, or `most`. */
+  prestart(started: readonly ProcessId[], now: number, most: number = this.#s.config.workers): void {
     for (const id of started) this.#s.pool.adopt(id, now);
-    for (let i = started.length; i < this.#s.config.workers; i++) this.#s.pool.start("{}", now);
+    for (let i = started.length; i < most; i++) this.#s.pool.start("{}", now);
   }
 
   driverJoined(id: ProcessId, jobId: JobId): void {
@@ -159,6 +161,24 @@ export class NodeMachine {
     const worker = this.#s.pool.get(id);
     if (worker !== undefined) this.#s.pool.kill(worker, reason);
     dispatch(this.#s, now);
+  }
+
+  // ── environments ─────────────────────────────────────────────────────────────────────────────
+
+  /** An environment that was asked for is there. */
+  environmentMade(environment: string, now: number): void {
+    this.#s.environments.made(environment);
+    dispatch(this.#s, now);
+  }
+
+  /** It could not be made: whoever waits for it is told why, and who wants it later makes it be tried again. */
+  environmentFailed(environment: string, failure: Failure, reason: DeathReason | undefined, now: number): void {
+    const s = this.#s;
+    s.environments.failed(environment);
+    for (const want of [...s.queue.wants]) {
+      if (partsOfEnvKey(want.env).environment === environment) refuse(s, want.id, failure, reason);
+    }
+    dispatch(s, now);
   }
 
   // ── leases ───────────────────────────────────────────────────────────────────────────────────

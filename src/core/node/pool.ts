@@ -6,6 +6,7 @@ import { workerId } from "../../protocol/ids.ts";
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason, WorkerAddress } from "../../protocol/messages.ts";
 import type { Alarm } from "./alarm.ts";
+import { partsOfEnvKey } from "./environments.ts";
 import type { Lease, NodeConfig, NodePort, Worker } from "./state.ts";
 
 const IDLE_TIMEOUT_MS = 1000;
@@ -31,9 +32,6 @@ interface Starts {
   failures: number;
   pausedUntil: number;
 }
-
-export const envKeyOf = (envVars: Readonly<Record<string, string>> | undefined): string =>
-  envVars === undefined ? "{}" : JSON.stringify(Object.fromEntries(Object.entries(envVars).sort(([a], [b]) => (a < b ? -1 : 1))));
 
 /** Whether a lease that uses GPUs is on it: the process sees only those, so nothing else may come to it. */
 const usesGpu = (worker: Worker): boolean => [...worker.leases].some((lease) => lease.kept.gpus.length > 0);
@@ -126,7 +124,8 @@ export class WorkerPool {
   start(env: string, now: number): void {
     const id = workerId(this.#config.nodeId, this.#spawned++);
     this.#enter(id, env, now);
-    this.#port.spawnWorker(id, JSON.parse(env) as Record<string, string>);
+    const { envVars, environment } = partsOfEnvKey(env);
+    this.#port.spawnWorker(id, envVars, environment);
   }
 
   /** A process that was started before this machine was: with the plain environment. */

@@ -13,6 +13,7 @@ import type {
   WorkerAddress,
 } from "../../protocol/messages.ts";
 import type { Alarm } from "./alarm.ts";
+import type { EnvironmentPort, EnvironmentTable } from "./environments.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
 import type { WorkerPool } from "./pool.ts";
 import type { RequestQueue } from "./queue.ts";
@@ -39,9 +40,10 @@ export interface ActorPlacement {
 }
 
 /** What the machine does to the world. Nothing here may call back into the machine. */
-export interface NodePort {
+export interface NodePort extends EnvironmentPort {
   send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void;
-  spawnWorker(id: ProcessId, envVars: Readonly<Record<string, string>>): void;
+  /** In an environment that is made, or in the plain one. */
+  spawnWorker(id: ProcessId, envVars: Readonly<Record<string, string>>, environment: string | undefined): void;
   /** Ends a process at once; `reason` is what `workerLost` is to say of it. */
   killWorker(id: ProcessId, reason: DeathReason): void;
   /** To control: the actor's incarnation has a worker and resources. */
@@ -153,6 +155,7 @@ export interface NodeState {
   readonly ledger: Ledger;
   readonly queue: RequestQueue;
   readonly pool: WorkerPool;
+  readonly environments: EnvironmentTable;
   readonly alarm: Alarm;
   readonly leases: Map<LeaseId, Lease>;
   readonly byRequest: Map<LeaseRequestId, Lease>;

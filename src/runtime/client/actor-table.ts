@@ -3,6 +3,7 @@
  */
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { ObjectRef } from "../../core/owner/object-ref.ts";
+import type { RuntimeEnvError } from "../../errors/index.ts";
 import type { ActorId } from "../../protocol/ids.ts";
 import { actorId } from "../../protocol/ids.ts";
 import type { Body, Payload } from "../../protocol/messages.ts";
@@ -106,9 +107,11 @@ export class ActorTable {
     const own = { namespace: spec.options.namespace === "" ? namespace : spec.options.namespace, maxTaskRetries, maxPendingCalls };
     const options = { ...spec.options, ...own };
     client.held.hold(id, core, 1);
-    client.node.send("actorDeclare", { actorId: id, jobId, className: spec.target.name, options, shape: ofJob(spec.shape, client.job) });
+    // Its environment comes with its creation.
+    const { environment, ...shape } = spec.shape;
+    client.node.send("actorDeclare", { actorId: id, jobId, className: spec.target.name, options, shape: ofJob(shape, client.job) });
     this.client(core);
-    this.#createWhenReady(core, definition, args);
+    this.#createWhenReady(core, definition, args, environment);
     return core;
   }
 
@@ -122,8 +125,10 @@ export class ActorTable {
     core: KnownActor,
     definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined; holds: readonly object[] },
     args: Arguments,
+    wanted: string | undefined,
   ): void {
     let missing = 1;
+    let environment: string | undefined;
     // Held until the node holds what it needs itself: the definition's refs, the arguments, and the actor.
     const keep = [definition.holds, args.holds, core];
     const settled = (ref: ObjectRef | undefined): void => {
@@ -133,7 +138,7 @@ export class ActorTable {
         return this.#client.node.send("actorAbandon", { actorId: core.actorId, error: error.bytes });
       }
       if (--missing !== 0) return;
-      this.#sendCreate(core.actorId, definition, args);
+      this.#sendCreate(core.actorId, definition, args, environment);
       keep.length = 0;
     };
     for (const { ref } of args.refArgs ?? []) {
@@ -143,10 +148,31 @@ export class ActorTable {
       this.#client.fetch(ref);
       ref.addWaiter({ refSettled: settled });
     }
+    const making = this.#client.environments.resolve(wanted);
+    if (making instanceof Promise) {
+      missing++;
+      making.then(
+        (known) => {
+          environment = known;
+          settled(undefined);
+        },
+        (error: RuntimeEnvError) => {
+          if (missing <= 0) return;
+          missing = -1;
+          const failure = { code: error.code, message: `${core.className} never ran: ${error.message}`.slice(0, 12_000) };
+          this.#client.node.send("actorAbandon", { actorId: core.actorId, error: this.#client.errorPayload(error).bytes, failure });
+        },
+      );
+    } else environment = making;
     settled(undefined);
   }
 
-  #sendCreate(id: ActorId, definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined }, args: Arguments): void {
+  #sendCreate(
+    id: ActorId,
+    definition: { id: string; bytes: Uint8Array; refs: readonly string[] | undefined },
+    args: Arguments,
+    environment: string | undefined,
+  ): void {
     const argPayloads = (args.refArgs ?? []).map(({ index, ref }) => ({ index, payload: ref.payload! }));
     const argRefs = [...((args.payload.refs ?? []) as HeldId[]), ...((definition.refs ?? []) as HeldId[])];
     this.#client.node.send("actorCreate", {
@@ -156,6 +182,7 @@ export class ActorTable {
       args: args.payload.bytes,
       argPayloads,
       argRefs: argRefs.length > 0 ? argRefs : undefined,
+      environment,
     });
   }
 

@@ -20,6 +20,8 @@ import type { ApiHooks } from "../engine.ts";
 import type { Job } from "../job.ts";
 import { ActorTable } from "./actor-table.ts";
 import { ClaimBlocks } from "./claim-blocks.ts";
+import { ClientEnvironments } from "./environments.ts";
+import type { Inherited } from "./environments.ts";
 import { Exports } from "./exports.ts";
 import { systemError, refusal } from "./failures.ts";
 import { HeldRefs } from "./held-refs.ts";
@@ -32,6 +34,11 @@ export interface ClientIdentity {
   readonly process: ProcessId;
   jobId: JobId;
   namespace: string;
+}
+
+export interface ClientSettings extends Inherited {
+  /** The folder in which packages are handed to the node. */
+  packages(): string;
 }
 
 /** Messages that concern more than the client: a driver prints, a worker executes. Returns whether it knew the message. */
@@ -49,6 +56,7 @@ export class Client {
   readonly packing: Packing;
   readonly exports: Exports;
   readonly world: OwnerWorld;
+  readonly environments: ClientEnvironments;
   readonly actors: ActorTable;
   readonly hooks: ApiHooks;
   nodeId = "";
@@ -69,7 +77,7 @@ export class Client {
   readonly #other: OtherMessages;
   readonly #lost: (error: Error) => void;
 
-  constructor(identity: ClientIdentity, hooks: ApiHooks, other: OtherMessages, lost: (error: Error) => void) {
+  constructor(identity: ClientIdentity, hooks: ApiHooks, other: OtherMessages, lost: (error: Error) => void, settings: ClientSettings) {
     this.identity = identity;
     this.hooks = hooks;
     this.#other = other;
@@ -104,8 +112,17 @@ export class Client {
         sharedSettled: (ref) => this.#sharedSettled(ref),
         finished: (task) => this.finished(task),
         shouldRetry: (task, error) => this.#shouldRetry(task, error),
+        environment: (environment) => this.environments.resolve(environment),
       },
       this.#claims,
+    );
+    this.environments = new ClientEnvironments(
+      {
+        packages: () => settings.packages(),
+        definition: (setup) => this.exports.get(setup),
+        publish: async (hash) => void (await this.node.ask({ kind: "packagePublish", hash })),
+      },
+      settings,
     );
     this.actors = new ActorTable(this);
   }

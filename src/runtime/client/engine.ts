@@ -47,6 +47,7 @@ import type { WaitEnd } from "./waiting.ts";
 /** What the calls of one remote function have in common, worked out at the first. */
 interface Prepared {
   readonly callable: ExportedFunction;
+  readonly shape: LeaseShape;
   readonly key: string;
   readonly maxCalls: number;
   readonly options: TaskOptions;
@@ -142,7 +143,7 @@ export class ClientEngine implements Engine {
 
   createActor(spec: ActorSpec, args: readonly unknown[]): ActorCore {
     const definition = this.client.exports.get(spec.target);
-    const shape = this.#inherited(spec);
+    const shape = this.#inherited(this.client.environments.shape(spec.shape, spec.environment), spec.placed);
     return this.client.actors.create({ ...spec, shape }, definition, packArguments(this.client, args));
   }
 
@@ -340,9 +341,10 @@ export class ClientEngine implements Engine {
 
   #submit(spec: TaskSpec, args: readonly unknown[]): Task {
     const { client } = this;
-    const { callable, key, maxCalls, options } = this.#prepared.get(spec) ?? this.#prepare(spec);
-    const shape = this.#inherited(spec);
-    const queue = client.world.owner.queue(shape === spec.shape ? key : keyOf(shape, maxCalls, spec.target.name), shape, maxCalls);
+    const prepared = this.#prepared.get(spec) ?? this.#prepare(spec);
+    const { callable, key, maxCalls, options } = prepared;
+    const shape = this.#inherited(prepared.shape, spec.placed);
+    const queue = client.world.owner.queue(shape === prepared.shape ? key : keyOf(shape, maxCalls, spec.target.name), shape, maxCalls);
     return this.#run(callable, options, args, queue, spec.signal, NO_HOLDS);
   }
 
@@ -432,7 +434,8 @@ export class ClientEngine implements Engine {
       maxCalls,
       concurrencyGroup: undefined,
     };
-    const prepared = { callable, key: keyOf(spec.shape, maxCalls, spec.target.name), maxCalls, options };
+    const shape = this.client.environments.shape(spec.shape, spec.environment);
+    const prepared = { callable, shape, key: keyOf(shape, maxCalls, spec.target.name), maxCalls, options };
     this.#prepared.set(spec, prepared);
     return prepared;
   }
@@ -446,7 +449,7 @@ export class ClientEngine implements Engine {
   }
 
   /** In a placement group that captures children, they are placed in it too. */
-  #inherited({ shape, placed }: { shape: LeaseShape; placed: boolean }): LeaseShape {
+  #inherited(shape: LeaseShape, placed: boolean): LeaseShape {
     const strategy = placed ? undefined : currentContext()?.childStrategy;
     return strategy ? { ...shape, strategy } : shape;
   }
@@ -514,8 +517,8 @@ function callOptions(spec: CallSpec, maxTaskRetries: number): TaskOptions {
 
 /** Equal for tasks that can share a lease. */
 function keyOf(shape: LeaseShape, maxCalls: number, name: string): string {
-  const { resources, strategy, labelSelector, envVars, priority } = shape;
-  return JSON.stringify([resources, strategy, labelSelector, envVars, priority, maxCalls > 0 ? [maxCalls, name] : 0]);
+  const { resources, strategy, labelSelector, envVars, environment, priority } = shape;
+  return JSON.stringify([resources, strategy, labelSelector, envVars, environment, priority, maxCalls > 0 ? [maxCalls, name] : 0]);
 }
 
 function finished(task: Task): void {

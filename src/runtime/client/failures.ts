@@ -10,6 +10,7 @@ import {
   ObjectLostError,
   OwnerDiedError,
   PlacementError,
+  RuntimeEnvError,
   TaskCancelledError,
   WorkerCrashedError,
   actorDied,
@@ -28,6 +29,7 @@ export function systemError(task: Task | undefined, failure: SystemFailure, cons
     case "actor-died":
     case "actor-unavailable": {
       const dead = task?.actor?.status?.kind === "dead" ? task.actor.status : undefined;
+      if (dead?.failure?.code === "WORKER_CRASHED") return taskLost({ className: task?.actor?.className }, dead.reason);
       if (dead?.failure) return refusal(dead.failure);
       const call = { actorId: failure.actorId, taskId, className: task?.actor?.className, method: functionName, outcome: failure.outcome };
       if (failure.kind === "actor-unavailable") return actorUnavailable(call, failure.reason);
@@ -38,6 +40,8 @@ export function systemError(task: Task | undefined, failure: SystemFailure, cons
     case "connection":
       return new ConnectionError(failure.message);
     case "rejected":
+      if (failure.failure.code === "RUNTIME_ENV_FAILED")
+        return environmentFailed(failure.failure.message, functionName, failure.reason?.lastLines);
       if (failure.reason) return taskLost({ taskId, functionName }, failure.reason);
       return refusal(failure.failure, functionName);
     case "num-returns": {
@@ -52,6 +56,11 @@ export function systemError(task: Task | undefined, failure: SystemFailure, cons
     default:
       return failure satisfies never;
   }
+}
+
+function environmentFailed(message: string, name: string | undefined, lastLines: readonly string[] | undefined): RuntimeEnvError {
+  const what = name === undefined ? message : `${name} never ran: ${message}`;
+  return new RuntimeEnvError(what, lastLines === undefined ? {} : { lastLines });
 }
 
 /** The typed error of a refusal by the node. */
@@ -73,6 +82,8 @@ export function refusal(failure: Failure, name?: string): MobulaError {
       return new ActorNameTakenError(message);
     case "WORKER_CRASHED":
       return new WorkerCrashedError(message);
+    case "RUNTIME_ENV_FAILED":
+      return environmentFailed(failure.message, name, undefined);
     case "CONNECTION_FAILED":
       return new ConnectionError(message);
     default:

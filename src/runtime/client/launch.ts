@@ -9,13 +9,13 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ConnectionError, explain, NodeDiedError } from "../../errors/index.ts";
+import { ConnectionError, explain, MobulaError, NodeDiedError } from "../../errors/index.ts";
 import { prepareCapture } from "../../functions/index.ts";
 import { defaultCapacity } from "../../memory/capacity.ts";
 import { driverId } from "../../protocol/ids.ts";
 import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
-import { DAEMON_CONFIG } from "../daemon/config.ts";
+import { DAEMON_CONFIG, packagesOf } from "../daemon/config.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "../daemon/config.ts";
 import { daemonFlags, workerFlags } from "../flags.ts";
 import { countGpus } from "../gpus.ts";
@@ -74,11 +74,13 @@ class LocalCluster {
       hooks,
       (name, body) => this.#message(name, body),
       () => this.#lost(),
+      { packages: () => packagesOf(this.#here?.sessionDir ?? this.#sessionDir!) },
     );
     if (this.#address !== undefined) {
       const execArgv = workerFlags(process.execArgv);
       this.#client.job = { jobId, namespace, driver: process_, entry: process.argv[1], execArgv, envVars: options.envVars ?? {} };
     }
+    if (options.environment) this.#client.environments.setJob(options.environment);
     this.engine = new ClientEngine(this.#client, {
       connected: () => this.#connected,
       close: () => this.#end(),
@@ -106,16 +108,24 @@ class LocalCluster {
       );
       this.#client.node.hold();
       await this.#welcomed;
+      await this.#makeEnvironment();
       this.#client.node.letGo();
       return { address: this.#address ?? socket, nodeId: this.#client.nodeId, jobId: identity.jobId, namespace: identity.namespace };
     } catch (error) {
       const failed =
-        error instanceof ConnectionError ? error : new ConnectionError(`The cluster did not start: ${String(error)}`, { cause: error });
+        error instanceof MobulaError ? error : new ConnectionError(`The cluster did not start: ${String(error)}`, { cause: error });
       this.#client.node.fail(failed);
       this.#daemon?.kill();
       this.#removeSession();
       throw failed;
     }
+  }
+
+  /** What `init` was given for all workers is uploaded before it is done, and the node begins to make it. */
+  async #makeEnvironment(): Promise<void> {
+    if (!this.#options.environment) return;
+    const environment = await this.#client.environments.makeJob();
+    if (environment !== undefined) await this.#client.node.ask({ kind: "environmentWarm", environment });
   }
 
   #welcome: (() => void) | undefined;
@@ -182,7 +192,7 @@ class LocalCluster {
   }
 
   #daemonConfig(sessionDir: string, cluster: ClusterConfig | undefined): DaemonConfig {
-    const { numCpus, numGpus, resources, objectStoreMemory, envVars } = this.#options;
+    const { numCpus, numGpus, resources, objectStoreMemory, envVars, environment } = this.#options;
     const { jobId, namespace } = this.#client.identity;
     return {
       sessionDir,
@@ -199,7 +209,9 @@ class LocalCluster {
       memoryThreshold: memoryThreshold(),
       workerMain,
       workerExecArgv: workerFlags(process.execArgv),
-      workerConfig: { jobId, namespace, entry: process.argv[1], envVars: envVars ?? {} },
+      workerConfig: { jobId, namespace, entry: process.argv[1] },
+      envVars: envVars ?? {},
+      prestart: environment === undefined,
     };
   }
 

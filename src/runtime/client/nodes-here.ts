@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { NodeId } from "../../protocol/ids.ts";
+import { startOf } from "../environments/process-marks.ts";
 
 export interface NodeHere {
   readonly nodeId: NodeId;
@@ -66,24 +67,4 @@ export function nodeOf(address: string, home?: string): NodeHere | undefined {
   const wanted = address.split(",").map((each) => each.trim());
   const nodes = nodesHere(home).filter(({ control }) => control.some((each) => wanted.includes(each)));
   return nodes.find(({ head }) => head) ?? nodes[0];
-}
-
-/** When a process was started, in the kernel's count. "" if it is gone. */
-export function startOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" ? "" : fields[19]!;
-  } catch {
-    return isAlive(pid) ? "unknown" : "";
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

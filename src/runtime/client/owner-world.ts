@@ -9,6 +9,7 @@ import { Owner } from "../../core/owner/owner.ts";
 import type { OwnerPort, SystemFailure } from "../../core/owner/port.ts";
 import type { Task } from "../../core/owner/task.ts";
 import type { WayEnd } from "../../core/refs/way-end.ts";
+import type { RuntimeEnvError } from "../../errors/index.ts";
 import type { Push } from "../../protocol/direct.ts";
 import type { JobId, LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason, Payload, WorkerAddress } from "../../protocol/messages.ts";
@@ -38,12 +39,16 @@ export interface WorldHost {
   sharedSettled(ref: ObjectRef): void;
   finished(task: Task): void;
   shouldRetry(task: Task, error: Payload): boolean;
+  /** What an environment of a shape stands for. Rejects with RuntimeEnvError. */
+  environment(environment: string | undefined): Promise<string | undefined> | string | undefined;
 }
 
 export class OwnerWorld implements OwnerPort, WayHost {
   readonly owner: Owner;
   readonly #host: WorldHost;
   readonly #ways = new Map<ProcessId, WorkerWay>();
+  /** Lease requests that wait for an upload. */
+  readonly #uploading = new Set<LeaseRequestId>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(host: WorldHost, claims: Claims) {
@@ -125,15 +130,30 @@ export class OwnerWorld implements OwnerPort, WayHost {
   // ── OwnerPort ────────────────────────────────────────────────────────────────────────────────
 
   requestLease(requestId: LeaseRequestId, queue: ShapeQueue): void {
-    this.#host.node.send("leaseRequest", {
-      requestId,
-      jobId: this.jobId,
-      shape: ofJob(queue.shape, this.#host.job()),
-      backlog: queue.backlog,
-    });
+    const environment = this.#host.environment(queue.shape.environment);
+    if (!(environment instanceof Promise)) return this.#sendRequest(requestId, queue, environment);
+    // Its environment is on its way to the node: until then nobody there could do anything for it.
+    this.#uploading.add(requestId);
+    environment.then(
+      (known) => {
+        if (this.#uploading.delete(requestId)) this.#sendRequest(requestId, queue, known);
+      },
+      (error: RuntimeEnvError) => {
+        if (!this.#uploading.delete(requestId)) return;
+        this.tick();
+        this.owner.rejected(requestId, { code: "RUNTIME_ENV_FAILED", message: error.message }, undefined);
+        this.batchEnd();
+      },
+    );
+  }
+
+  #sendRequest(requestId: LeaseRequestId, { shape, backlog }: ShapeQueue, environment: string | undefined): void {
+    const known = ofJob(environment === shape.environment ? shape : { ...shape, environment }, this.#host.job());
+    this.#host.node.send("leaseRequest", { requestId, jobId: this.jobId, shape: known, backlog });
   }
 
   cancelLeaseRequest(requestId: LeaseRequestId): void {
+    if (this.#uploading.delete(requestId)) return;
     this.#host.node.send("leaseCancel", { requestId });
   }
 

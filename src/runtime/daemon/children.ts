@@ -4,6 +4,7 @@
  */
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason } from "../../protocol/messages.ts";
+import type { PreparedEnvironment } from "../environments/index.ts";
 import type { DaemonConfig } from "./config.ts";
 import { deathReason, kernelKills } from "./death.ts";
 import { LineReader } from "./output.ts";
@@ -53,8 +54,8 @@ export class Children {
     return this.#children.get(id);
   }
 
-  spawn(id: ProcessId, envVars: Readonly<Record<string, string>>): void {
-    this.adopt(new WorkerProcess(this.#config, id, envVars));
+  spawn(id: ProcessId, envVars: Readonly<Record<string, string>>, environment?: PreparedEnvironment): void {
+    this.adopt(new WorkerProcess(this.#config, id, envVars, environment));
   }
 
   adopt(process: WorkerProcess): void {

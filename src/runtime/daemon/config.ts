@@ -2,6 +2,7 @@
 import type { Preload } from "../flags.ts";
 import type { Job } from "../job.ts";
 import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { PreparedEnvironment } from "../environments/index.ts";
 
 export const DAEMON_CONFIG = "MOBULA_DAEMON_CONFIG";
 export const WORKER_CONFIG = "MOBULA_WORKER_CONFIG";
@@ -47,6 +48,12 @@ export interface DaemonConfig {
   /** The worker's main module, and the flags of Node that it runs with. */
   readonly workerMain: string;
   readonly workerExecArgv: readonly string[];
+  /** Of every worker of the job, below those of its own. */
+  readonly envVars?: Readonly<Record<string, string>>;
+  /** Whether workers are started before work asks for them. Default true; they would be of no use to a job whose work all wants more. */
+  readonly prestart?: boolean;
+  /** Where environments are made. Default: below MOBULA_HOME, or in the home folder. */
+  readonly environmentsHome?: string;
   /** More fields for the worker's own configuration. */
   readonly workerConfig?: Readonly<Record<string, unknown>>;
   readonly spillDir?: string;
@@ -64,10 +71,18 @@ export interface WorkerConfig {
   readonly sessionDir: string;
   readonly nodeSocket: string;
   readonly nodePid: number;
+  /** The working folder of the daemon, which is that of the driver. */
+  readonly nodeFolder: string;
   /** Flags that it would have been started with, had it not to load these modules itself. */
   readonly execArgv: readonly string[];
   readonly preloads: readonly Preload[];
+  /** What it was started with beyond the job's variables: its tasks' tasks inherit it. */
+  readonly envVars?: Readonly<Record<string, string>>;
+  readonly environment?: PreparedEnvironment;
 }
+
+/** Where packages of environments lie that processes of this machine hand to their node. */
+export const packagesOf = (sessionDir: string): string => `${sessionDir}/packages`;
 
 /** The one line that the daemon prints: it serves, or why it cannot. */
 export type DaemonReport =

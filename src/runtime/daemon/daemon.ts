@@ -12,7 +12,8 @@ import type { NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { LivingActor } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
 import type { NodeCounts, ObjectStoreState } from "../engine.ts";
-import { startOf, writeNodeFile } from "../client/nodes-here.ts";
+import { writeNodeFile } from "../client/nodes-here.ts";
+import { startOf } from "../environments/process-marks.ts";
 import type { Member } from "../cluster/member.ts";
 import type { ToProcess } from "../cluster/router.ts";
 import { Children } from "./children.ts";
@@ -27,6 +28,7 @@ import { Machines } from "./machines.ts";
 import type { ClusterSide } from "./machines.ts";
 import { MemoryWatch, residentBytes, victimOf } from "./memory-watch.ts";
 import type { MemoryUse } from "./memory-watch.ts";
+import { NodeEnvironments } from "./node-environments.ts";
 import { Peer } from "./peer.ts";
 import { answerHere, answerQuestion } from "./questions.ts";
 import type { QuestionSources } from "./questions.ts";
@@ -57,6 +59,7 @@ export class Daemon {
   readonly #machines: Machines;
   readonly #store: StoreService;
   readonly #children: Children;
+  readonly #environments: NodeEnvironments;
   readonly #logs: LogForwarder;
   readonly #memory: MemoryWatch | undefined;
   readonly #timeline = new Timeline();
@@ -101,6 +104,11 @@ export class Daemon {
       onSealed: (id, holder, size, contains) => this.#event(() => this.#machines.refs.sealed(id, holder, size, contains)),
       onLost: (id, reason) => this.#event(() => this.#machines.refs.objectLost(id, reason)),
     });
+    this.#environments = new NodeEnvironments(config, {
+      made: (environment) => this.#event(() => this.#machines.node.environmentMade(environment, this.#machines.now())),
+      failed: (environment, failure, reason) =>
+        this.#event(() => this.#machines.node.environmentFailed(environment, failure, reason, this.#machines.now())),
+    });
     this.#machines = this.#makeMachines();
     const { node } = this.#machines;
     for (const worker of begun.workers) this.#children.adopt(worker);
@@ -108,6 +116,7 @@ export class Daemon {
       node.prestart(
         begun.workers.map(({ id }) => id),
         this.#machines.now(),
+        config.prestart === false ? 0 : undefined,
       ),
     );
     const threshold = config.memoryThreshold ?? 0.95;
@@ -231,9 +240,12 @@ export class Daemon {
       config,
       {
         send: (to, name, body) => this.#send(to, name, body),
-        spawnWorker: (id, envVars) => {
-          if (!this.#ending) this.#children.spawn(id, envVars);
+        spawnWorker: (id, envVars, environment) => {
+          if (this.#ending) return;
+          this.#children.spawn(id, envVars, environment === undefined ? undefined : this.#environments.get(environment));
         },
+        prepareEnvironment: (environment) => this.#environments.prepare(environment),
+        releaseEnvironment: (environment) => this.#environments.release(environment),
         killWorker: (id, reason) => this.#children.kill(id, reason),
         freeStored: (id) => this.#store.free(id),
       },
@@ -370,6 +382,7 @@ export class Daemon {
       collectGarbage: () => this.#peers.forEach(({ connection }) => connection.send("collectGarbage", {})),
       now: () => this.#machines.now(),
       drainOutput: (done) => this.#drainOutput(done),
+      environments: this.#environments,
       answer: (to, answer) => this.#send(to, "answer", answer),
     };
   }
@@ -491,7 +504,10 @@ export class Daemon {
     this.#member?.leave(why);
     await this.#children.killAll(END_MS);
     this.#logs.flush();
-    await Promise.race([this.#store.close(), new Promise((resolve) => setTimeout(resolve, END_MS))]).catch(() => undefined);
+    await Promise.race([
+      Promise.all([this.#environments.close(), this.#store.close()]),
+      new Promise((resolve) => setTimeout(resolve, END_MS)),
+    ]).catch(() => undefined);
     this.#member?.close();
     if (this.#nodeFile !== undefined) rmSync(this.#nodeFile, { force: true });
     removeSession(this.#config.sessionDir);

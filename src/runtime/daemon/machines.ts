@@ -14,7 +14,9 @@ import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts"
 
 export interface MachineWorld {
   send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void;
-  spawnWorker(id: ProcessId, envVars: Readonly<Record<string, string>>): void;
+  spawnWorker(id: ProcessId, envVars: Readonly<Record<string, string>>, environment: string | undefined): void;
+  prepareEnvironment(environment: string): void;
+  releaseEnvironment(environment: string): void;
   killWorker(id: ProcessId, reason: DeathReason): void;
   freeStored(id: ObjectId): void;
 }
@@ -76,7 +78,9 @@ export class Machines {
     this.ownControl = cluster === undefined ? this.#makeControl(send, later) : undefined;
     this.node = new NodeMachine(config, {
       send,
-      spawnWorker: (id, envVars) => world.spawnWorker(id, envVars),
+      spawnWorker: (id, envVars, environment) => world.spawnWorker(id, envVars, environment),
+      prepareEnvironment: (environment) => world.prepareEnvironment(environment),
+      releaseEnvironment: (environment) => world.releaseEnvironment(environment),
       killWorker: (id, reason) => world.killWorker(id, reason),
       actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
       actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),

@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   try {
     const listening = once(server, "listening");
     server.listen(nodeSocketOf(config.sessionDir));
-    for (let i = 0; i < workersFor(config); i++) {
+    for (let i = 0; i < (config.prestart === false ? 0 : workersFor(config)); i++) {
       workers.push(new WorkerProcess(config, workerId(config.nodeId, i), {}));
     }
     await listening;

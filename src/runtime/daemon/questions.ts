@@ -29,6 +29,7 @@ export interface QuestionSources {
   now(): number;
   /** Calls back when what workers had printed before is on its way. */
   drainOutput(done: () => void): void;
+  readonly environments: { publish(hash: string): Promise<boolean>; warm(environment: string): void };
   answer(to: ProcessId, body: Body<"answer">): void;
 }
 
@@ -54,6 +55,15 @@ export function answerQuestion(s: QuestionSources, from: ProcessId, { call, ques
         s.others.survey(kind, (answers) => reply(together(own, answers)));
       });
     }
+    case "packagePublish":
+      void s.environments.publish(question.hash).then(
+        (there) => (there ? reply({}) : refuse(s, from, call, `package ${question.hash} is not where it should be`)),
+        (error: Error) => refuse(s, from, call, error.message),
+      );
+      return undefined;
+    case "environmentWarm":
+      s.environments.warm(question.environment);
+      return reply({});
     default:
       if (s.others !== undefined) s.others.askGroup(from, call, question satisfies GroupQuestion);
       else s.node.askGroup(from, call, question, s.now());
@@ -103,4 +113,8 @@ function sumOf(s: QuestionSources, what: "resources" | "available"): Record<stri
       for (const [name, amount] of Object.entries(node[what])) sum[name] = Math.round(((sum[name] ?? 0) + amount) * 1e4) / 1e4;
   }
   return sum;
+}
+
+function refuse(s: QuestionSources, to: ProcessId, call: number, message: string): void {
+  s.answer(to, { call, failure: { code: "RUNTIME_ENV_FAILED", message: message.slice(0, 12_000) } });
 }

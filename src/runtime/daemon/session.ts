@@ -5,7 +5,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { lstat, readdir, readFile, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { startOf } from "../client/nodes-here.ts";
+import { startOf } from "../environments/process-marks.ts";
 
 const OWNER_FILE = "daemon.pid";
 /** A folder without a mark may be one whose daemon is just starting. */

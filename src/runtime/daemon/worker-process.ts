@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import type { ProcessId } from "../../protocol/ids.ts";
+import type { PreparedEnvironment } from "../environments/index.ts";
 import { splitPreloads } from "../flags.ts";
 import { jobOf } from "../job.ts";
 import type { Job } from "../job.ts";
@@ -27,7 +28,7 @@ export class WorkerProcess {
   #exit: Exit | undefined;
   #onExit: ((exit: Exit) => void) | undefined;
 
-  constructor(config: DaemonConfig, id: ProcessId, variables: Readonly<Record<string, string>>) {
+  constructor(config: DaemonConfig, id: ProcessId, variables: Readonly<Record<string, string>>, environment?: PreparedEnvironment) {
     this.id = id;
     const { sessionDir, workerMain, workerConfig } = config;
     const { job, envVars } = jobOf(variables);
@@ -37,14 +38,20 @@ export class WorkerProcess {
     // A worker of compiled files loads them itself, one of sources needs them to load at all.
     const execArgv = workerMain.endsWith(".js") ? flags : workerExecArgv;
     const loading = { execArgv: workerExecArgv, preloads: execArgv === flags ? preloads : [] };
-    const own: WorkerConfig = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid, ...loading };
-    const served = job === undefined ? {} : { jobId: job.jobId, namespace: job.namespace, entry: job.entry, envVars: job.envVars, job };
-    const settings = JSON.stringify({ ...workerConfig, ...served, ...own });
-    const env: NodeJS.ProcessEnv = { ...process.env, ...envVars, [WORKER_CONFIG]: settings };
+    const place = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid, nodeFolder: process.cwd() };
+    const own: WorkerConfig = { ...place, ...loading, envVars, ...(environment === undefined ? {} : { environment }) };
+    const served = job === undefined ? {} : { jobId: job.jobId, namespace: job.namespace, entry: job.entry, job };
+    const settings = { [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...served, ...own }) };
+    const env: NodeJS.ProcessEnv = { ...process.env, ...(job?.envVars ?? config.envVars), ...envVars, ...settings };
     delete env[DAEMON_CONFIG];
     // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
     try {
-      const child = spawn(process.execPath, [...execArgv, workerMain], { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+      const child = spawn(process.execPath, [...execArgv, workerMain], {
+        cwd: environment?.workDir,
+        env,
+        stdio: ["ignore", "pipe", "pipe"],
+        detached: true,
+      });
       child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
       child.on("error", (error) => {
         if (child.pid === undefined) this.#exited({ code: null, signal: null, error });

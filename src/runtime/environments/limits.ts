@@ -64,6 +64,8 @@ export function whyFailed(error: unknown): string {
   switch (systemCode(error)) {
     case "ENOSPC":
       return "The disk is full";
+    case "EFBIG":
+      return "A file may not become that large";
     case "EDQUOT":
       return "The disk quota is used up";
     case "EACCES":

@@ -38,8 +38,14 @@ export class FolderStore implements PackageStore {
 
   async put(hash: PackageHash, bytes: AsyncIterable<Uint8Array>): Promise<void> {
     await this.#keep(hash, bytes);
-    if (this.#behind === undefined || (await this.#behind.has(hash))) return;
-    await this.#behind.put(hash, createReadStream(this.#fileOf(hash)));
+    await this.#pass(hash);
+  }
+
+  /** Hands one that is here on to the store behind, once. False if it is not here. */
+  async publish(hash: PackageHash): Promise<boolean> {
+    if (!isPackageHash(hash) || !(await this.#hasHere(hash))) return false;
+    await this.#pass(hash);
+    return true;
   }
 
   async get(hash: PackageHash): Promise<AsyncIterable<Uint8Array>> {
@@ -61,7 +67,12 @@ export class FolderStore implements PackageStore {
   /** Takes a draft over, whose hash the caller has worked out while writing it. */
   async adopt(draft: string, hash: PackageHash): Promise<void> {
     await rename(draft, this.#fileOf(hash));
-    if (this.#behind !== undefined && !(await this.#behind.has(hash))) await this.#behind.put(hash, createReadStream(this.#fileOf(hash)));
+    await this.#pass(hash);
+  }
+
+  async #pass(hash: PackageHash): Promise<void> {
+    if (this.#behind === undefined || (await this.#behind.has(hash))) return;
+    await this.#behind.put(hash, createReadStream(this.#fileOf(hash)));
   }
 
   async #hasHere(hash: PackageHash): Promise<boolean> {
