@@ -162,7 +162,7 @@ export const errorRegistry = [
     name: "RuntimeEnvError",
     code: "RUNTIME_ENV_FAILED",
     fields: death,
-    meaning: "A worker with the wanted environment could not be started.",
+    meaning: "The wanted environment could not be made, or no worker started in it.",
     todo: "Read the message and `lastLines`; mend `runtimeEnv`, or the module that does not load.",
   },
   {

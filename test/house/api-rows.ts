@@ -81,6 +81,24 @@ export const apiTests: Readonly<Record<string, readonly [file: string, title: st
   maxRestarts: ["test/rows/actors.test.ts", "maxRestarts brings an actor back after a crash, with a new state; without it, it is dead"],
   maxRetries: ["test/rows/tasks.test.ts", "maxRetries runs a task again when its worker died, and 0 does not"],
   maxTaskRetries: ["test/rows/actors.test.ts", "maxTaskRetries runs a call again after a restart"],
+  npm: [
+    "test/environments/tasks.test.ts",
+    "packages of npm are found from the working directory, and from the program's own modules without one",
+  ],
+  npmScripts: ["test/environments/tasks.test.ts", "an install that is slow keeps nobody else waiting"],
+  envVars: [
+    "test/environments/tasks.test.ts",
+    "tasks of tasks inherit, variables are added, and what a task says itself wins part by part",
+  ],
+  excludes: [
+    "test/environments/tasks.test.ts",
+    "functions of a module run in the copy of the working directory, where the program's own is not there",
+  ],
+  setup: ["test/environments/tasks.test.ts", "a setup hook runs once in each worker before its first task, a function or a module"],
+  workingDir: [
+    "test/environments/tasks.test.ts",
+    "functions of a module run in the copy of the working directory, where the program's own is not there",
+  ],
   memory: ["test/rows/tasks.test.ts", "numCpus, memory and resources are held while a task runs, and never over-committed"],
   metrics: ["test/rows/pools.test.ts", "Counter, Gauge and Histogram count, and metrics and metricsText show them"],
   metricsText: ["test/rows/pools.test.ts", "Counter, Gauge and Histogram count, and metrics and metricsText show them"],

@@ -18,10 +18,10 @@ function namesOn(text: string): string[] {
   return [...names].sort();
 }
 
-/** Options of tasks and actors are rows too, but no exports. */
+/** Options of tasks, actors and environments are rows too, but no exports. */
 function optionNames(): Set<string> {
   const parts = [...page.matchAll(/^### Options of[^]*?(?=^#)/gm)].map(([part]) => part);
-  assert.equal(parts.length, 2);
+  assert.equal(parts.length, 3);
   return new Set(parts.flatMap(namesOn));
 }
 
