@@ -61,11 +61,13 @@ function warm(cpus: number, rounds: readonly Round[], alone: readonly number[]):
   const countMs = median(rounds.map(({ work }) => work.countMs));
   const mergeMs = median(rounds.map(({ work }) => work.mergeMs));
   const shared = (countMs + mergeMs) / cpus;
+  const rest = Math.max(0, ms - shared);
   return `  warm, median of ${rounds.length}     ${seconds(ms).padEnd(12)}${seconds(aloneMs)}       ${(aloneMs / ms).toFixed(2)} times as fast
 
-Where the ${seconds(ms)} go: the tasks were at work for ${seconds(countMs + mergeMs)} in all, ${seconds(mergeMs)} of it merging. That is ${seconds(shared)} if
-${cpus} processors share it evenly; the other ${seconds(Math.max(0, ms - shared))} are messages, and the last merges, for which there is one task and no
-company. ${slower(countMs, aloneMs)}`;
+Where the ${seconds(ms)} go: tasks were at work for ${seconds(countMs + mergeMs)} in all, ${seconds(mergeMs)} of it merging.
+That is ${seconds(shared)} if ${cpus} processors share it evenly. The other ${seconds(rest)} are messages, waiting for the task
+that ends last, and adding up the last parts, which is for one process alone.
+${slower(countMs, aloneMs)}`;
 }
 
 /** Processors share caches and memory: what they do at the same time takes each of them longer. */
