@@ -2,6 +2,7 @@
 import { Deque } from "../src/core/owner/deque.ts";
 import type { Push } from "../src/protocol/direct.ts";
 import type { Body } from "../src/protocol/messages.ts";
+import type { ActorLog } from "./actor-log.ts";
 import { Call } from "./calls.ts";
 import type { CallHost } from "./calls.ts";
 import { claim } from "./claims.ts";
@@ -16,6 +17,8 @@ export class ActorHost implements CallHost {
   readonly #start: Body<"actorStart">;
   readonly #state: object;
   readonly #made: Context;
+  /** Of an actor that saves its state. */
+  log: ActorLog | undefined;
   readonly #queue = new Deque<{ readonly channel: Channel; readonly push: Push }>();
   #running = 0;
   #draining = false;
@@ -85,6 +88,7 @@ export class ActorHost implements CallHost {
       (args) => ACTORS[className]!.methods[name]!(call.context, this.#state, ...args),
       () => {
         this.#running--;
+        if (!this.#ended) this.log?.saveIfDue();
         this.#worker.process.post(() => this.drain());
       },
     );

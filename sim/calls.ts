@@ -28,6 +28,8 @@ export class Call implements Blocking {
   readonly context: Context;
   readonly #host: CallHost;
   startedAt = 0;
+  /** Its program has been entered. */
+  entered = false;
   waitedUs = 0;
   #blockedAt = 0;
   /** Items that the reader has taken. */
@@ -126,8 +128,9 @@ export class CallRunner {
         this.#answer(call, answer);
         ended();
       };
-      if (error) done({ error });
-      else context.start(make(args), done);
+      if (error) return done({ error });
+      call.entered = true;
+      context.start(make(args), done);
     });
   }
 
@@ -167,6 +170,11 @@ export class CallRunner {
   /** Says what is in a value before it goes out: from here on the way holds it. */
   handOver({ channel }: Call, parcel: ReturnType<typeof parcelOf>, payloads: readonly Payload[]): void {
     channel.link.way!.sends(parcel);
+    this.#letGo(payloads);
+  }
+
+  /** What it has stored is held by others. */
+  #letGo(payloads: readonly Payload[]): void {
     for (const each of payloads) if (each.kind === "stored") this.#worker.client.send("refDrop", { id: each.id, count: 1 });
   }
 
@@ -193,9 +201,12 @@ export class CallRunner {
     channel.running.delete(push.seq);
     this.#worker.calls.delete(call);
     const runUs = Math.max(0, this.#worker.world.clock.now - call.startedAt - call.waitedUs);
-    this.handOver(call, replyParcel(body), body.kind === "returned" ? body.results : []);
     this.#worker.callEnds();
-    writeReply(channel.link.end, { channel: channel.index, seq: push.seq, runUs }, body);
+    if (call.entered && this.#worker.logged(call, body)) this.#letGo(body.kind === "returned" ? body.results : []);
+    else {
+      this.handOver(call, replyParcel(body), body.kind === "returned" ? body.results : []);
+      writeReply(channel.link.end, { channel: channel.index, seq: push.seq, runUs }, body);
+    }
     if (body.kind === "stream-ended") return;
     if (push.shared || channel.shared.delete(push.seq)) {
       if (!call.context.cancelled) this.shared(channel.link.owner, { push, body });

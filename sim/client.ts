@@ -9,6 +9,7 @@ import type { Owner } from "../src/core/owner/owner.ts";
 import type { OwnerPort, SystemFailure } from "../src/core/owner/port.ts";
 import type { Callable, Task, TaskSpec } from "../src/core/owner/task.ts";
 import { WayEnd } from "../src/core/refs/way-end.ts";
+import { replyParcel } from "../src/protocol/direct.ts";
 import type { Push } from "../src/protocol/direct.ts";
 import { wayId } from "../src/protocol/ids.ts";
 import type { ActorId, JobId, LeaseId, LeaseRequestId, ObjectId, ProcessId, WayId } from "../src/protocol/ids.ts";
@@ -111,6 +112,8 @@ export class SimClient implements OwnerPort {
         const { actorId, status } = body as Body<"actorState">;
         return owner.actorChanged(actorId, status);
       }
+      case "actorAnswer":
+        return this.#answered(body);
       case "refLost": {
         const { way, opener, from } = body as Body<"refLost">;
         if (!this.#waysOpen.has(way)) this.openWay(way, opener, from).end();
@@ -389,6 +392,15 @@ export class SimClient implements OwnerPort {
     // What it had answered may still be under way: it is read to its end.
     this.#ways.delete(processId);
     this.batchEnd();
+  }
+
+  #answered({ actorId, seq, counter, attempt, answer }: Body<"actorAnswer">): void {
+    this.receive(replyParcel(answer));
+    const task = this.owner.callInFlight(actorId, seq, counter, attempt);
+    if (!task?.actor) return;
+    if (answer.kind === "returned") return this.owner.replied(task.actor, seq, 0, answer);
+    const retry = task.spec.options.retryExceptions && this.shouldRetry(answer.error);
+    this.owner.replied(task.actor, seq, 0, { kind: "threw", error: answer.error, retry });
   }
 
   #fetched({ id, payload, failure }: Body<"objectState">): void {

@@ -2,10 +2,11 @@
  * The simulated daemon: the node's machines wired to each other as in production, its connections, its worker processes, and its
  * clock. Every event ends with a check of all machines.
  */
-import type { Control } from "../src/core/control/control.ts";
+import type { Control, ControlPort } from "../src/core/control/control.ts";
 import type { GroupQuestion, NodeMachine } from "../src/core/node/node.ts";
 import type { NodeConfig } from "../src/core/node/state.ts";
 import { creationRefs, creditedRefs } from "../src/core/refs/creation.ts";
+import type { Journals } from "../src/core/journals.ts";
 import type { RefTable } from "../src/core/refs/refs.ts";
 import type { JobId, NodeId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../src/protocol/messages.ts";
@@ -23,6 +24,9 @@ const alone = (): never => {
 };
 /** The job whose worker processes these are. */
 export const JOB = "job0" as JobId;
+/** Holds what is in the journals. */
+const JOURNALS = "journals" as ProcessId;
+type SimMachineSend = ControlPort["send"];
 const MUTE_US = 2_000_000;
 const NODE = "aaaaaa00000f" as NodeId;
 
@@ -46,6 +50,7 @@ export class SimNode {
   readonly node: NodeMachine;
   readonly control: Control;
   readonly refs: RefTable;
+  readonly journals: Journals;
   readonly store: SimStore;
   readonly #rng: Rng;
   readonly #peers = new Map<ProcessId, Peer>();
@@ -84,14 +89,23 @@ export class SimNode {
       tell: alone,
       relayCame: alone,
     });
+    this.journals = world.plant.journals({
+      send,
+      hold: (ids) => ids.forEach((id) => this.refs.add(id, JOURNALS)),
+      release: (ids) => ids.forEach((id) => this.refs.drop(JOURNALS, { id, count: 1 })),
+      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
+    });
     this.control = world.plant.control({
       send: (to, name, body) => {
-        if (name === "actorStart") creditedRefs(body as Body<"actorStart">).forEach((id) => this.refs.add(id, to));
-        send(to, name, body);
+        if (name === "actorStart") this.#actorStarts(to, body as Body<"actorStart">, send);
+        else send(to, name, body);
       },
       place: (request) => later(() => this.node.placeActor(request, this.now)),
       unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now)),
-      over: (id) => this.refs.actorOver(id),
+      over: (id) => {
+        this.journals.over(id);
+        this.refs.actorOver(id);
+      },
       give: (id, to, name, body) => {
         this.refs.give(id, to);
         send(to, name, body);
@@ -116,6 +130,13 @@ export class SimNode {
     });
     this.process.post(() => this.event(() => this.node.prestart([], this.now)));
     this.#tickStore();
+  }
+
+  #actorStarts(worker: ProcessId, start: Body<"actorStart">, send: SimMachineSend): void {
+    const { actorId, epoch, options } = start;
+    for (const id of creditedRefs(start)) this.refs.add(id, worker);
+    const restore = options.checkpoint && this.journals.begin(actorId, epoch, worker);
+    send(worker, "actorStart", { ...start, restore });
   }
 
   get now(): number {
@@ -150,6 +171,7 @@ export class SimNode {
     this.node.check(this.now);
     this.control.check();
     this.refs.check();
+    this.journals.check();
     this.#arm();
   }
 
@@ -266,6 +288,10 @@ export class SimNode {
         return control.startFailed(from, body);
       case "actorExit":
         return control.exit(from, body);
+      case "actorLog":
+        return this.journals.log(from, body);
+      case "actorCheckpoint":
+        return this.journals.checkpoint(from, body);
       default:
         throw new Error(`the node is sent ${name}`);
     }

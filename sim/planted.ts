@@ -4,6 +4,8 @@
  */
 import { Control } from "../src/core/control/control.ts";
 import type { ControlPort } from "../src/core/control/control.ts";
+import { Journals } from "../src/core/journals.ts";
+import type { JournalPort } from "../src/core/journals.ts";
 import { NodeMachine } from "../src/core/node/node.ts";
 import type { ActorClient } from "../src/core/owner/actor-client.ts";
 import type { Lease } from "../src/core/owner/leases.ts";
@@ -12,6 +14,7 @@ import type { OwnerPort } from "../src/core/owner/port.ts";
 import type { Task } from "../src/core/owner/task.ts";
 import { RefTable } from "../src/core/refs/refs.ts";
 import type { RefId } from "../src/core/refs/record.ts";
+import { replyParcel } from "../src/protocol/direct.ts";
 import type { ActorId, ProcessId } from "../src/protocol/ids.ts";
 import type { ActorStatus, Body, DeathReason } from "../src/protocol/messages.ts";
 import { NO_PLANT } from "./plant.ts";
@@ -105,6 +108,35 @@ class ForgetsTheDead extends Control {
   }
 }
 
+/** Answers for every second call, and does not log it. */
+class ForgetsCalls extends Journals {
+  readonly #forget = every(2);
+  readonly #port: JournalPort;
+
+  constructor(port: JournalPort) {
+    super(port);
+    this.#port = port;
+  }
+
+  override log(from: ProcessId, body: Body<"actorLog">): void {
+    if (!this.#forget()) return super.log(from, body);
+    const { to, call, answer } = body;
+    const { owner, counter, attempt } = call;
+    this.#port.credit(owner, replyParcel(answer));
+    this.#port.send(owner, "actorAnswer", { ...to, counter, attempt, answer });
+  }
+}
+
+/** Keeps the first checkpoint of all, with the calls since the last. */
+class ForgetsCheckpoints extends Journals {
+  #first: Body<"actorCheckpoint"> | undefined;
+
+  override checkpoint(from: ProcessId, body: Body<"actorCheckpoint">): void {
+    const first = (this.#first ??= body);
+    super.checkpoint(from, body.epoch === first.epoch && body.actorId === first.actorId ? first : body);
+  }
+}
+
 class IgnoresCancel extends Owner {
   override cancel(): void {}
 }
@@ -127,6 +159,7 @@ class SkipsTheFence extends Owner {
 const owner = (type: typeof Owner): Partial<Plant> => ({ owner: (port, process, claims) => new type(port, process, claims) });
 const node = (type: typeof NodeMachine): Partial<Plant> => ({ node: (config, port) => new type(config, port) });
 const refs = (type: typeof RefTable): Partial<Plant> => ({ refs: (port) => new type(port) });
+const journals = (type: typeof Journals): Partial<Plant> => ({ journals: (port) => new type(port) });
 const control = (type: typeof Control): Partial<Plant> => ({ control: (port: ControlPort) => new type(port) });
 const port = (changes: (real: OwnerPort) => Partial<OwnerPort>): Partial<Plant> => ({
   owner: (real, process, claims) => new Owner(tampered(real, changes(real)), process, claims),
@@ -180,6 +213,8 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   "ignores-results": planted("what a worker says of its results is ignored", () => refs(IgnoresResults)),
   "restarts-for-ever": planted("control does not count restarts", () => control(RestartsForEver)),
   "forgets-the-dead": planted("control forgets actors whose worker dies", () => control(ForgetsTheDead)),
+  "forgets-calls": planted("every second call of an actor that saves its state is not logged", () => journals(ForgetsCalls)),
+  "forgets-checkpoints": planted("what an actor saved later is not taken", () => journals(ForgetsCheckpoints)),
   "ignores-cancel": planted("cancel does nothing", () => owner(IgnoresCancel)),
   "forgets-refusals": planted("who waits for a refused lease is not told", () => owner(ForgetsRefusals)),
   "forgets-lost-workers": planted("tasks of dead workers are not taken up again", () => owner(ForgetsLostWorkers)),

@@ -9,7 +9,7 @@ import type { Callable, Task, TaskOptions } from "../src/core/owner/task.ts";
 import { parseResources } from "../src/core/resources.ts";
 import type { FunctionId } from "../src/protocol/ids.ts";
 import { actorId, putId } from "../src/protocol/ids.ts";
-import type { Body, LeaseShape, Payload, ResourceAmounts, Strategy } from "../src/protocol/messages.ts";
+import type { Body, CheckpointRule, LeaseShape, Payload, ResourceAmounts, Strategy } from "../src/protocol/messages.ts";
 import type { SimClient } from "./client.ts";
 import { ActorCore, sharedIn, SimError } from "./values.ts";
 import type { Shared } from "./values.ts";
@@ -75,6 +75,7 @@ export interface ActorSettings {
   readonly name?: string;
   readonly getIfExists?: boolean;
   readonly detached?: boolean;
+  readonly checkpoint?: CheckpointRule;
   readonly strategy?: Strategy;
 }
 
@@ -165,6 +166,7 @@ export class Context {
         resources: amounts(settings.resources ?? {}),
         placementResources: amounts(settings.placement ?? { CPU: 1 }),
         methods: undefined,
+        checkpoint: settings.checkpoint,
       },
       shape: { resources: {}, strategy: settings.strategy ?? { kind: "default" }, name: className, priority: 0 },
     });

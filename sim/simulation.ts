@@ -110,7 +110,7 @@ class Simulation {
   }
 
   #checkEnd(): void {
-    const { node, control, refs, store } = this.#node;
+    const { node, control, refs, journals, store } = this.#node;
     const { config } = this.#world;
     const fail = (message: string, about: readonly string[] = []): never => {
       throw new Broken(`at the end ${message}`, about);
@@ -141,6 +141,7 @@ class Simulation {
       );
     }
     this.#checkClients(fail);
+    if (journals.size > 0) fail(`${journals.size} journals are kept`);
     if (refs.size > 0) fail(`${refs.size} refs are held: ${this.#heldRefs()}`, [...this.#heldIds()]);
     if (store.ids.length > 0) fail(`${store.ids.length} objects are stored: ${store.ids.join(", ")}`, store.ids);
   }

@@ -2,10 +2,11 @@
 import { Deque } from "../src/core/owner/deque.ts";
 import type { WayEnd } from "../src/core/refs/way-end.ts";
 import { DirectReader, pushParcel } from "../src/protocol/direct.ts";
-import type { Push } from "../src/protocol/direct.ts";
+import type { InlinePayload, Push, ReplyBody } from "../src/protocol/direct.ts";
 import type { ActorId, JobId, LeaseId, ProcessId } from "../src/protocol/ids.ts";
-import type { Body, MessageName, ResourceAmounts } from "../src/protocol/messages.ts";
+import type { Body, LoggedCall, MessageName, ResourceAmounts } from "../src/protocol/messages.ts";
 import { ActorHost } from "./actor-host.ts";
+import { ActorLog } from "./actor-log.ts";
 import { CallRunner } from "./calls.ts";
 import type { Answered, Call } from "./calls.ts";
 import { SimClient } from "./client.ts";
@@ -13,7 +14,8 @@ import { Executor } from "./executor.ts";
 import type { ConnectionHandler, End } from "./network.ts";
 import type { SimProcess } from "./process.ts";
 import { Context } from "./program.ts";
-import type { Shared, SimError } from "./values.ts";
+import { SimError } from "./values.ts";
+import type { Shared } from "./values.ts";
 
 import { ACTORS } from "./workloads/actors.ts";
 import type { World } from "./world.ts";
@@ -71,6 +73,8 @@ export class SimWorker {
   /** What the actor was made from, held as long as it lives. */
   #holds: readonly Shared[] = [];
   #constructing: Context | undefined;
+  /** A call that is run again, and the actor whose it is. */
+  #replaying: readonly [Context, ActorHost] | undefined;
   #exiting = false;
   #owns = false;
   /** How its process ended, where it ended by itself. */
@@ -149,6 +153,7 @@ export class SimWorker {
 
   #roots(): Shared[] {
     const roots: Shared[] = [...this.#holds, ...(this.#actor?.roots() ?? []), ...(this.#constructing?.scope ?? [])];
+    if (this.#replaying) roots.push(...this.#replaying[0].scope, ...this.#replaying[1].roots());
     for (const call of this.calls) roots.push(...((call.push.holds ?? []) as Shared[]), ...call.context.scope);
     for (const push of this.#waiting()) roots.push(...((push.holds ?? []) as Shared[]));
     return roots;
@@ -178,24 +183,79 @@ export class SimWorker {
 
   #startActor(start: Body<"actorStart">): void {
     const { client } = this;
-    const { actorId, epoch, className } = start;
+    const { actorId, epoch, className, restore } = start;
     this.world.history.incarnation(actorId, epoch);
     this.world.history.uses(this.id, this, start.assigned);
     this.#holds = client.receive(start.argRefs ?? []);
     const context = new Context(client, actorId);
     this.#constructing = context;
+    const failed = (why: SimError): void => {
+      client.send("actorStartFailed", { actorId, epoch, error: client.errorPayload(why).bytes });
+    };
+    if (restore?.kind === "saved") return this.#restore(start, restore, context, failed);
     const args = client.open({ kind: "inline", bytes: start.args, refs: undefined }) as unknown[];
     this.runner.places(args, start.argPayloads, context, (error) => {
-      const failed = (why: SimError): void => {
-        client.send("actorStartFailed", { actorId, epoch, error: client.errorPayload(why).bytes });
-      };
       if (error) return failed(error);
       context.start(ACTORS[className]!.make(context, ...args), (answer) => {
         if ("error" in answer) return failed(answer.error);
-        this.#actor = new ActorHost(this, start, answer.value as object, context);
-        client.send("actorStarted", { actorId, epoch });
+        this.#started(start, answer.value as object, context, [], failed);
       });
     });
+  }
+
+  #restore(
+    start: Body<"actorStart">,
+    { state, calls }: Extract<Body<"actorStart">["restore"], { kind: "saved" }>,
+    context: Context,
+    failed: (why: SimError) => void,
+  ): void {
+    const { client } = this;
+    // Of what it was made from nothing is needed.
+    for (const { payload } of start.argPayloads) if (payload.kind !== "stored") client.receive(payload.refs ?? []);
+    const ids = state.kind === "stored" ? [] : [...(state.refs ?? [])];
+    for (const call of calls) ids.push(...pushParcel(call.args as InlinePayload, call.payloads));
+    for (const each of client.receive(ids)) context.scope.add(each);
+    const made = (value: unknown): void => {
+      if (value instanceof SimError) return failed(value);
+      this.#started(start, value as object, context, calls, failed);
+    };
+    if (state.kind === "stored") client.read(state.id, made);
+    else made(client.open(state));
+  }
+
+  #started(
+    start: Body<"actorStart">,
+    state: object,
+    context: Context,
+    calls: readonly LoggedCall[],
+    failed: (why: SimError) => void,
+  ): void {
+    const { actorId, epoch } = start;
+    const begins = (actor: ActorHost): void => {
+      // Once it lives, only what its state names is held.
+      if (start.restore) context.scope.clear();
+      this.#replaying = undefined;
+      this.#actor = actor;
+      this.client.send("actorStarted", { actorId, epoch });
+    };
+    const actor = new ActorHost(this, start, state, context);
+    if (!start.options.checkpoint) return begins(actor);
+    const log = new ActorLog(this, start, state);
+    // What its state names is reachable from here on.
+    const reached = (each: Context): void => void (this.#replaying = [each, actor]);
+    reached(context);
+    log.replay(calls, reached, (error) => {
+      if (error) return failed(error);
+      actor.log = log;
+      log.save();
+      begins(actor);
+    });
+  }
+
+  logged(call: Call, body: ReplyBody): boolean {
+    const log = this.#actor?.log;
+    log?.ended(call, body);
+    return log !== undefined;
   }
 
   #owner(link: Link, name: MessageName, body: never): void {

@@ -52,6 +52,40 @@ const counter = {
   },
 };
 
+interface Ledger {
+  readonly entries: { readonly who: string; readonly value: unknown }[];
+}
+
+/** Remembers every call, in its order, with the value that came with it. */
+const ledger = {
+  *make() {
+    yield compute(100);
+    return { entries: [] };
+  },
+  methods: {
+    *append(_context: Context, state: Ledger, who: string, value: unknown, us: number) {
+      yield compute(20);
+      if (us > 0) yield sleep(us);
+      state.entries.push({ who, value });
+      return state.entries.length - 1;
+    },
+    *refuse(_context: Context, state: Ledger, who: string) {
+      yield compute(10);
+      state.entries.push({ who, value: "refused" });
+      throw new SimError("USER", String(state.entries.length - 1));
+    },
+    /** What was given at a place. */
+    *at(_context: Context, state: Ledger, place: number) {
+      yield compute(10);
+      return { value: state.entries[place]!.value };
+    },
+    *read(_context: Context, state: Ledger) {
+      yield compute(10);
+      return state.entries.map(({ who }) => who);
+    },
+  },
+};
+
 const refusing = {
   *make() {
     yield compute(100);
@@ -60,4 +94,4 @@ const refusing = {
   methods: counter.methods,
 };
 
-export const ACTORS: Readonly<Record<string, ActorClass>> = { Counter: counter, Refusing: refusing } as never;
+export const ACTORS: Readonly<Record<string, ActorClass>> = { Counter: counter, Ledger: ledger, Refusing: refusing } as never;

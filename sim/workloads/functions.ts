@@ -117,4 +117,28 @@ export const FUNCTIONS: Readonly<Record<string, (context: Context, ...args: unkn
     for (let i = 0; i < times; i++) last = (yield* getOne(context.call(actor, "increment", [1]))) as number;
     return last;
   },
+  /** Writes into a ledger; gives who wrote, and the place that each was told, -1 for none. */
+  *writeLedger(context: Context, ledger: ActorCore, times: number) {
+    const calls: [string, ObjectRef][] = [];
+    for (let i = 0; i < times; i++) {
+      const who = `${context.client.id} ${context.caller} ${i}`;
+      calls.push([who, context.call(ledger, "append", [who, { inside: context.put(who) }, 0])]);
+      if (i % 3 === 2) yield sleep(1000);
+    }
+    const told: [string, number][] = [];
+    for (const [who, ref] of calls) {
+      const place = yield* placeOf(ref);
+      told.push([who, place]);
+    }
+    return told;
+  },
 } satisfies Record<string, Body> as never;
+
+function* placeOf(ref: ObjectRef): Program<number> {
+  try {
+    return (yield* getOne(ref)) as number;
+  } catch (error) {
+    if (error instanceof SimError) return -1;
+    throw error;
+  }
+}

@@ -16,7 +16,7 @@ import {
   streams,
   waiting,
 } from "./tasks.ts";
-import { made, named, ordered, placement, shared } from "./with-actors.ts";
+import { checkpointed, made, named, ordered, placement, shared } from "./with-actors.ts";
 
 export type Workload = (context: Context, size: number, rng: Rng) => Program;
 
@@ -44,4 +44,5 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
   made,
   named,
   placement,
+  checkpointed,
 };

@@ -137,3 +137,73 @@ export function* placement(context: Context, size: number, rng: Rng): Program {
   if (early) for (const [i, ref] of refs.entries()) yield* expectValue(context, ref, i, ["PLACEMENT", "worker-crashed"]);
   return undefined;
 }
+
+/** A ledger that saves its state: what anybody was told of it stays true, whatever happens to its worker. */
+export function* checkpointed(context: Context, size: number, rng: Rng): Program {
+  const settings = { maxRestarts: rng.pick([-1, -1, -1, 2]), maxTaskRetries: rng.pick([-1, -1, 0]) };
+  const ledger = context.create("Ledger", [], {
+    ...settings,
+    checkpoint: { everyCalls: rng.pick([0, 0, 1, 3, 10]), everyMs: rng.pick([0, 0, 0, 5]) },
+  });
+  const users = Array.from({ length: rng.int(0, 2) }, () => context.run("writeLedger", [ledger, size], { retries: 0 }));
+  const calls: [string, ObjectRef][] = [];
+  for (let i = 0; i < size * 3; i++) {
+    if (rng.chance(0.1)) context.kill(ledger, false);
+    const who = `${context.caller} ${i}`;
+    const value = rng.pick([
+      () => i,
+      () => ({ inside: context.put(who) }),
+      () => context.put(who.repeat(10)),
+      () => context.run("echo", [i, 500]),
+    ]);
+    if (rng.chance(0.15)) calls.push([who, context.call(ledger, "refuse", [who])]);
+    else calls.push([who, context.call(ledger, "append", [who, value(), rng.chance(0.2) ? rng.int(100, 20_000) : 0])]);
+    if (rng.chance(0.2)) yield sleep(rng.int(0, 20_000));
+  }
+  const told: [string, number][] = [];
+  let last = -1;
+  for (const [who, ref] of calls) {
+    const end = yield* outcome(ref);
+    const place = "value" in end ? (end.value as number) : end.error.code === "USER" ? Number(end.error.message) : -1;
+    if (place < 0) judge(context, ref, end, undefined, GONE);
+    else if (place <= last) throw new Broken(`call ${ref.id} of ${who} was told ${place} after ${last}`, [ref.id]);
+    else last = place;
+    told.push([who, place]);
+  }
+  for (const ref of users) {
+    const end = yield* outcome(ref);
+    if ("value" in end) told.push(...(end.value as [string, number][]));
+    else judge(context, ref, end, undefined);
+  }
+  yield* checkLedger(context, ledger, told);
+  return undefined;
+}
+
+/** Who was told a place is there, and who was told none is nowhere. */
+function* checkLedger(context: Context, ledger: ActorCore, told: readonly [string, number][]): Program {
+  const read = context.call(ledger, "read", [], -1);
+  const end = yield* outcome(read);
+  if ("error" in end) return judge(context, read, end, undefined, GONE);
+  const entries = end.value as string[];
+  const about = [read.id, ledger.actorId];
+  if (new Set(entries).size !== entries.length) throw new Broken(`the ledger has an entry twice: ${entries.join("; ")}`, about);
+  for (const [who, place] of told) {
+    if (place >= 0 && entries[place] !== who) throw new Broken(`${who} was told ${place}, where ${entries[place]} is`, about);
+    if (place < 0 && entries.includes(who)) throw new Broken(`${who} was told that its call failed, and it is in the ledger`, about);
+  }
+  for (const [place, who] of entries.entries()) {
+    if (place % 4 !== 0) continue;
+    const call = context.call(ledger, "at", [place], -1);
+    const at = yield* outcome(call);
+    if ("error" in at) judge(context, call, at, undefined, GONE);
+    else yield* checkInside(context, (at.value as { value: unknown }).value, who);
+  }
+  return undefined;
+}
+
+function* checkInside(context: Context, value: unknown, who: string): Program {
+  const inside = (value as { inside?: ObjectRef } | null)?.inside;
+  // Of one that is gone its owner may have been the only holder of what it had put: OWNER_DIED is not for what is settled.
+  if (inside) yield* expectValue(context, inside, who);
+  return undefined;
+}

@@ -18,6 +18,7 @@ export { cancel, createBuffer, get, ObjectRef, put, wait } from "./objects.ts";
 export type { ValuesOf } from "./objects.ts";
 export type {
   ActorOptions,
+  CheckpointOptions,
   CancelOptions,
   ErrorClass,
   GetActorOptions,

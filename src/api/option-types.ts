@@ -72,6 +72,14 @@ export interface TaskOptions<N extends NumReturns = NumReturns> extends Resource
   readonly captures?: Readonly<Record<string, unknown>>;
 }
 
+/** When an actor's state is saved: whichever comes first. */
+export interface CheckpointOptions {
+  /** After so many calls. 1: nothing is ever run again. */
+  readonly everyCalls?: number;
+  /** So many milliseconds after the first call that is not saved. */
+  readonly everyMs?: number;
+}
+
 /** Options of an actor class. */
 export interface ActorOptions extends ResourceOptions {
   /** Name by which `getActor` finds it. Default none. */
@@ -92,8 +100,11 @@ export interface ActorOptions extends ResourceOptions {
   readonly concurrencyGroups?: Readonly<Record<string, number>>;
   /** Calls that may be pending; above it `.remote()` throws PendingCallsLimitError. -1 for no bound. Default -1. */
   readonly maxPendingCalls?: number;
-  /** Restart from the last checkpoint. Not there yet: true is refused. Default false. */
-  readonly checkpoint?: boolean;
+  /**
+   * A restart goes on where the actor was: from its last checkpoint, by running the calls since again, in their order. `true`: a
+   * checkpoint after 100 calls or a second. Needs `maxRestarts`, and calls one after another. Default false.
+   */
+  readonly checkpoint?: boolean | CheckpointOptions;
   /** Captured variables by name; they win over those found in the class's scopes. Only in `remote`. */
   readonly captures?: Readonly<Record<string, unknown>>;
 }

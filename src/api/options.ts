@@ -4,7 +4,7 @@
  */
 import { InvalidOptionError } from "../errors/index.ts";
 import type { NodeId, PlacementGroupId } from "../protocol/ids.ts";
-import type { ActorOptions as WireActorOptions, LeaseShape, ResourceAmounts, Strategy } from "../protocol/messages.ts";
+import type { ActorOptions as WireActorOptions, CheckpointRule, LeaseShape, ResourceAmounts, Strategy } from "../protocol/messages.ts";
 import type { ActorSpec, CallSpec, EngineOptions, GetRequest, GroupSpec, RetryRule, TaskSpec, WaitRequest } from "../runtime/engine.ts";
 import {
   abortSignal,
@@ -256,20 +256,44 @@ function wireActorOptions(given: Raw, methods: readonly string[]): WireActorOpti
   };
 }
 
-/** What does nothing is not taken: nobody should rely on a state that is not kept. */
-function noCheckpoint(value: unknown): void {
-  if (value === undefined || !bool("checkpoint", value)) return;
-  throw new InvalidOptionError(
-    "checkpoint: true is not there yet: a restarted actor runs its constructor again and has no state of before. " +
-      "Leave it out, and keep what must survive elsewhere, such as in another actor or a file.",
-    { option: "checkpoint", value },
-  );
+/** `checkpoint: true`. */
+const CHECKPOINT: CheckpointRule = { everyCalls: 100, everyMs: 1000 };
+const DAY_MS = 86_400_000;
+
+function checkpointRule(value: unknown): CheckpointRule | undefined {
+  if (value === undefined || value === false) return undefined;
+  if (value === true) return CHECKPOINT;
+  if (typeof value !== "object" || value === null) refuse("checkpoint", value, "true, false, or { everyCalls, everyMs }");
+  const { everyCalls, everyMs } = checkNames("checkpoint", value, ["everyCalls", "everyMs"]);
+  if (everyCalls === undefined && everyMs === undefined) refuse("checkpoint", value, "given everyCalls, everyMs, or both; or true");
+  return {
+    everyCalls: everyCalls === undefined ? 0 : Math.max(0, count("checkpoint.everyCalls", everyCalls, 1, 1_000_000)),
+    everyMs: everyMs === undefined ? 0 : Math.max(0, count("checkpoint.everyMs", everyMs, 1, DAY_MS)),
+  };
+}
+
+/** With what would make it useless, or its promise impossible, it is not taken. */
+function checkpointOf(
+  value: unknown,
+  { maxRestarts, maxConcurrency, concurrencyGroups }: WireActorOptions,
+): { checkpoint?: CheckpointRule } {
+  const checkpoint = checkpointRule(value);
+  if (checkpoint === undefined) return {};
+  if (maxRestarts === 0) refuse("checkpoint", value, "given together with maxRestarts: without it the actor is never started again");
+  if (maxConcurrency !== 1 || concurrencyGroups !== undefined) {
+    refuse(
+      "checkpoint",
+      value,
+      "left out with maxConcurrency or concurrencyGroups: calls that interleave cannot be run again in their order",
+    );
+  }
+  return { checkpoint };
 }
 
 /** Options of an actor class, checked. `given` went through `checkActorNames`. */
 export function actorSettings(given: Raw, className: string, methods: readonly string[]): Omit<ActorSpec, "target"> {
-  const options = wireActorOptions(given, methods);
-  noCheckpoint(given["checkpoint"]);
+  const plain = wireActorOptions(given, methods);
+  const options = { ...plain, ...checkpointOf(given["checkpoint"], plain) };
   return {
     options,
     shape: shapeOf(given, options.placementResources, className.slice(0, 256)),

@@ -29,6 +29,8 @@ import {
   groupId,
   jobId,
   leaseId,
+  loggedAnswer,
+  loggedCall,
   nodeId,
   nodePrefix,
   objectId,
@@ -228,14 +230,37 @@ export const definitions = {
       gpuIds: list(uint()),
       /** Where what it submits is placed, unless that says otherwise. */
       children: optional(strategy),
+      /** It begins with this state instead of its constructor, and runs these calls, in this order. */
+      restore: optional(oneOf({ saved: { state: payload, calls: list(loggedCall) }, refused: { why: str() } })),
     },
-    { limit: 256 * MIB },
+    { limit: 512 * MIB },
   ),
   actorStarted: def(46, "worker", "node", { actorId, epoch: uint() }),
+  /** Its constructor threw, or the state of one that lives cannot be saved: it is over. */
   actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: PAYLOAD_MAX }),
   actorKill: def(48, "owner", "node", { actorId, noRestart: bool }),
   /** exitActor(): the actor ends for good, by its own will. */
   actorExit: def(49, "worker", "node", { actorId }),
+
+  // ── the log of an actor that saves its state ────────────────────────────────────────────────────
+  /** A call has ended. The node has it in the log before it sends the answer on: `actorAnswer`. `to`: the call as its owner pushed it. */
+  actorLog: def(
+    53,
+    "worker",
+    "node",
+    { actorId, epoch: uint(), to: obj({ actorId, seq: uint() }), call: loggedCall, answer: loggedAnswer },
+    { limit: 512 * MIB },
+  ),
+  /** The actor's state after the last call of the log: what came before is not needed any more. */
+  actorCheckpoint: def(54, "worker", "node", { actorId, epoch: uint(), state: payload }, { limit: 4 * MIB }),
+  /** What the actor answers to a call of the receiver. The refs inside are credited to the receiver. */
+  actorAnswer: def(
+    55,
+    "node",
+    "owner",
+    { actorId, seq: uint(), counter: uint(), attempt: uint(), answer: loggedAnswer },
+    { limit: 512 * MIB },
+  ),
 
   // ── questions to control; each answered by `answer` with the same `call` ─────────────────────────
   ask: def(

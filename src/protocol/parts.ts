@@ -133,6 +133,24 @@ export type LeaseShape = Static<typeof shape>;
 export const workerAddress = obj({ processId, pid: uint(), socket: str(512) });
 export type WorkerAddress = Static<typeof workerAddress>;
 
+/** When an actor's state is saved; 0 is never. See decision 15. */
+const checkpointRule = obj({ everyCalls: uint(), everyMs: uint() });
+export type CheckpointRule = Static<typeof checkpointRule>;
+
+/** A call that an actor has run to its end: all that is needed to run it again. */
+export const loggedCall = obj({
+  owner: processId,
+  counter: uint(),
+  attempt: uint(),
+  method: str(256),
+  args: payload,
+  payloads: list(obj({ index: uint(), payload })),
+});
+export type LoggedCall = Static<typeof loggedCall>;
+
+export const loggedAnswer = oneOf({ returned: { results: list(payload) }, threw: { error: payload } });
+export type LoggedAnswer = Static<typeof loggedAnswer>;
+
 export const actorOptions = obj({
   name: optional(str(256)),
   namespace: str(256),
@@ -150,6 +168,7 @@ export const actorOptions = obj({
   placementResources: resources,
   /** Names of its methods, generator methods with `*` in front: what a handle from `getActor` must know. */
   methods: optional(list(str(256), 10_000)),
+  checkpoint: optional(checkpointRule),
 });
 export type ActorOptions = Static<typeof actorOptions>;
 

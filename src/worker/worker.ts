@@ -6,9 +6,14 @@ import { libc } from "../memory/ffi.ts";
 import { adoptEngine, apiHooks } from "../api/session.ts";
 import { wellKnown } from "../api/well-known.ts";
 import { registerWellKnown } from "../functions/index.ts";
-import { TaskError } from "../errors/index.ts";
+import { InvalidOptionError, TaskError } from "../errors/index.ts";
+import { pushParcel } from "../protocol/direct.ts";
+import type { InlinePayload, ReplyBody } from "../protocol/direct.ts";
+import { putId, taskId } from "../protocol/ids.ts";
 import type { JobId, ObjectId } from "../protocol/ids.ts";
-import type { Body, MessageName, Payload } from "../protocol/messages.ts";
+import type { Body, LoggedCall, MessageName, Payload } from "../protocol/messages.ts";
+import { withState } from "../values/state.ts";
+import type { State } from "../values/state.ts";
 import { Client } from "../runtime/client/client.ts";
 import { ClientEngine, notAnActor } from "../runtime/client/engine.ts";
 import type { HeldId } from "../runtime/client/held-refs.ts";
@@ -16,7 +21,8 @@ import { Later } from "../runtime/client/packing.ts";
 import { packagesOf } from "../runtime/daemon/config.ts";
 import type { WorkerConfig } from "../runtime/daemon/config.ts";
 import { ActorHost } from "../runtime/worker/actor-host.ts";
-import type { Channel } from "../runtime/worker/call.ts";
+import { ActorLog } from "../runtime/worker/actor-log.ts";
+import type { Channel, RunningCall } from "../runtime/worker/call.ts";
 import { CallRunner } from "../runtime/worker/call-runner.ts";
 import { ActorExit, runFollowed } from "../runtime/worker/context.ts";
 import type { CallContext } from "../runtime/worker/context.ts";
@@ -79,6 +85,7 @@ export class Worker {
       result: (id, payload) => this.#tellResult(id, payload),
       titled: (title) => this.#setTitle(title),
       actorExits: () => this.#actorExits(),
+      logged: (call, body) => this.#logged(call, body),
     });
     this.#definitions = new Definitions(packing);
     this.#executor = new Executor(this.#runner, this.#definitions, this.#client.node);
@@ -158,19 +165,17 @@ export class Worker {
     const { actorId, epoch, className, functionId, definition } = start;
     this.#setTitle(className);
     setVisibleGpus(start.gpuIds);
-    const { packing, node } = this.#client;
+    const { node } = this.#client;
     // Held for as long as the actor lives: its definition may use them.
     this.holds = this.#client.receive((start.argRefs ?? []) as HeldId[]);
     try {
       const { fn: type } = await this.#definitions.load(functionId, className, definition);
-      const opened = packing.unpack(start.args, false);
-      const args = (opened instanceof Later ? await opened.promise : opened) as unknown[];
-      for (const { index, payload } of start.argPayloads) {
-        const value = payload.kind === "stored" ? await packing.read(payload.id) : packing.open(payload);
-        args[index] = value instanceof Later ? await value.promise : value;
-      }
-      const instance = runFollowed(this.#constructing(start), () => Reflect.construct(type, args) as object);
-      this.#actor = new ActorHost(this.#runner, start, instance, node);
+      const { restore } = start;
+      if (restore?.kind === "refused") throw new InvalidOptionError(restore.why, { option: "checkpoint" });
+      const instance = restore ? await this.#restored(type, start.argPayloads, restore.state) : await this.#constructed(type, start);
+      const actor = new ActorHost(this.#runner, start, instance, node);
+      if (start.options.checkpoint) await this.#keepLog(actor, start, type, instance);
+      this.#actor = actor;
       node.send("actorStarted", { actorId, epoch });
     } catch (error) {
       if (error instanceof ActorExit) return this.#actorExits();
@@ -179,10 +184,76 @@ export class Worker {
     }
   }
 
+  async #constructed(type: Function, start: Body<"actorStart">): Promise<object> {
+    const { packing } = this.#client;
+    const opened = packing.unpack(start.args, false);
+    const args = (opened instanceof Later ? await opened.promise : opened) as unknown[];
+    for (const { index, payload } of start.argPayloads) args[index] = await this.#valueOf(payload);
+    return runFollowed(this.#followed(start), () => Reflect.construct(type, args) as object);
+  }
+
+  async #restored(type: Function, argPayloads: Body<"actorStart">["argPayloads"], state: Payload): Promise<object> {
+    // Of what its constructor was given nothing is needed.
+    for (const { payload } of argPayloads) if (payload.kind !== "stored") this.#client.receive((payload.refs ?? []) as HeldId[]);
+    const given = state.kind === "stored" ? [] : this.#client.receive((state.refs ?? []) as HeldId[]);
+    const instance = withState(type, (await this.#valueOf(state)) as State);
+    given.length = 0;
+    return instance;
+  }
+
+  async #valueOf(payload: Payload): Promise<unknown> {
+    const { packing } = this.#client;
+    const value = payload.kind === "stored" ? await packing.read(payload.id) : packing.open(payload);
+    return value instanceof Later ? value.promise : value;
+  }
+
+  /** It has run what the incarnation before it had answered, and its state is saved, before anybody calls it. */
+  async #keepLog(actor: ActorHost, start: Body<"actorStart">, type: Function, instance: object): Promise<void> {
+    const { packing, node, identity, world } = this.#client;
+    const calls = start.restore?.kind === "saved" ? start.restore.calls : [];
+    const given = calls.map(({ args, payloads }) => this.#client.receive(pushParcel(args as InlinePayload, payloads)));
+    const context = ({ owner, counter, attempt }: LoggedCall): CallContext => ({
+      ...this.#followed(start),
+      taskId: taskId(owner, counter),
+      attempt,
+    });
+    await actor.replay(calls, context);
+    given.length = 0;
+    actor.log = new ActorLog(
+      {
+        node,
+        packing,
+        newId: () => putId(identity.process, world.owner.nextCounter()),
+        flush: () => node.flush(),
+        idle: () => actor.idle,
+        failed: (error) => this.#actorFailed(start, error),
+      },
+      start,
+      type,
+      instance,
+    );
+    actor.log.save();
+  }
+
+  #logged(call: RunningCall, body: ReplyBody): boolean {
+    const log = this.#actor?.log;
+    if (!log) return false;
+    log.ended(call, body);
+    return true;
+  }
+
+  #actorFailed({ actorId, epoch, className }: Body<"actorStart">, error: unknown): void {
+    if (!this.#actor) throw error;
+    this.#actor.end();
+    const wrapped = TaskError.wrap(error, { actorId, functionName: className, pid: process.pid });
+    this.#client.node.send("actorStartFailed", { actorId, epoch, error: this.#client.errorPayload(wrapped).bytes });
+    this.#end(0);
+  }
+
   /** What the actor's definition and arguments contain. */
   holds: readonly object[] = [];
 
-  #constructing({ actorId, assigned, gpuIds, children: childStrategy }: Body<"actorStart">): CallContext {
+  #followed({ actorId, assigned, gpuIds, children: childStrategy }: Body<"actorStart">): CallContext {
     const signal = new AbortController().signal;
     const nothing = { block: () => {}, unblock: () => Promise.resolve(), children: new Set<never>(), childStrategy };
     return { taskId: undefined, actorId, attempt: 0, assigned, gpuIds, signal, ...nothing };

@@ -270,8 +270,23 @@ test("names, signal, priority, lifetime", () => {
   assert.equal(actorSpec({ lifetime: "detached", name: "a", getIfExists: true }).options.detached, true);
   refused(() => remoteActor({ lifetime: "forever" }), "lifetime");
   refused(() => remoteActor({ getIfExists: true }), "getIfExists", /together with a name/);
-  refused(() => remoteActor({ checkpoint: 1 }), "checkpoint");
-  refused(() => remoteActor({ checkpoint: true }), "checkpoint");
+  refused(() => remoteActor({ checkpoint: 1, maxRestarts: 1 }), "checkpoint");
+});
+
+test("checkpoint: a rule, and only where it can be kept", () => {
+  const rule = (checkpoint: unknown): unknown => actorSpec({ checkpoint, maxRestarts: -1 }).options.checkpoint;
+  assert.equal(rule(false), undefined);
+  assert.deepEqual(rule(true), { everyCalls: 100, everyMs: 1000 });
+  assert.deepEqual(rule({ everyCalls: 5 }), { everyCalls: 5, everyMs: 0 });
+  assert.deepEqual(rule({ everyCalls: -1, everyMs: 250 }), { everyCalls: 0, everyMs: 250 });
+  refused(() => remoteActor({ checkpoint: true }), "checkpoint", /together with maxRestarts/);
+  const often = { checkpoint: true, maxRestarts: 1 };
+  refused(() => remoteActor({ ...often, maxConcurrency: 2 }), "checkpoint", /interleave/);
+  refused(() => remoteActor({ ...often, concurrencyGroups: { io: 1 } }), "checkpoint", /interleave/);
+  refused(() => remoteActor({ ...often, checkpoint: {} }), "checkpoint", /everyCalls/);
+  refused(() => remoteActor({ ...often, checkpoint: { everyCalls: 0 } }), "checkpoint.everyCalls");
+  refused(() => remoteActor({ ...often, checkpoint: { everyMs: 1.5 } }), "checkpoint.everyMs");
+  refused(() => remoteActor({ ...often, checkpoint: { everyCall: 1 } }), "everyCall", /Did you mean "everyCalls"/);
 });
 
 test("options() adds to the options before it, and leaves the original alone", () => {

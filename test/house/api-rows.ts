@@ -48,6 +48,10 @@ export const apiTests: Readonly<Record<string, readonly [file: string, title: st
   availableResources: ["test/rows/placement.test.ts", "clusterResources and availableResources give amounts by name"],
   cancel: ["test/rows/tasks.test.ts", "cancel of a running task aborts its signal; force ends its worker"],
   captures: ["test/rows/tasks.test.ts", "captures names captured variables by hand, and they win"],
+  checkpoint: [
+    "test/rows/checkpoints.test.ts",
+    "checkpoint: killed at any time, with several callers and refs as arguments, it is as if nothing had happened",
+  ],
   clusterResources: ["test/rows/placement.test.ts", "clusterResources and availableResources give amounts by name"],
   collectGarbage: [
     "test/rows/objects.test.ts",

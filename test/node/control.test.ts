@@ -338,3 +338,16 @@ test("an actor that cannot be placed, or is not known, is dead with the reason",
   h.control.watch(B, { actorId: id });
   assert.equal(h.dead(B).failure?.code, "PLACEMENT", "the dead are remembered");
 });
+
+test("an actor whose state cannot be saved is over, with the error", () => {
+  const h = new Harness();
+  const id = h.declare("failed", { maxRestarts: 5, checkpoint: { everyCalls: 1, everyMs: 0 } });
+  h.create(id);
+  const worker = h.start(id);
+  h.control.startFailed(worker, { actorId: id, epoch: 2, error: new Uint8Array([9]) });
+  assert.equal(h.control.actors()[0]!.phase, "alive", "another incarnation's word is not its own");
+  h.control.startFailed(worker, { actorId: id, epoch: 1, error: new Uint8Array([9]) });
+  h.control.check();
+  assert.equal(h.control.actors()[0]!.phase, "dead");
+  assert.equal(h.unplaced.length, 1);
+});

@@ -149,6 +149,11 @@ ray.remote(Counter, {
   runtimeEnv: {},
   captures: {},
 });
+RemoteCounter.options({ checkpoint: { everyCalls: 10 } }).options({ checkpoint: { everyMs: 100, everyCalls: 1 } });
+// @ts-expect-error no such rule
+RemoteCounter.options({ checkpoint: { everyCall: 10 } });
+// @ts-expect-error a number is no rule
+RemoteCounter.options({ checkpoint: 10 });
 // @ts-expect-error an option of tasks
 ray.remote(Counter, { maxRetries: 1 });
 // @ts-expect-error an option of calls

@@ -216,9 +216,9 @@ export class Control {
 
   startFailed(from: ProcessId, body: Body<"actorStartFailed">): void {
     const actor = this.#incarnation(from, body.actorId, body.epoch);
-    if (actor?.phase !== "starting") return;
-    const reason: DeathReason = { cause: "start-failed", message: `the constructor of actor ${actor.className} failed` };
-    this.#end(actor, reason, { gently: "its actor's constructor failed" }, { error: body.error });
+    if (actor?.phase !== "starting" && actor?.phase !== "alive") return;
+    const what = actor.phase === "starting" ? `the constructor of actor ${actor.className} failed` : `its state could not be saved`;
+    this.#end(actor, { cause: "start-failed", message: what }, { gently: what }, { error: body.error });
   }
 
   exit(from: ProcessId, body: Body<"actorExit">): void {

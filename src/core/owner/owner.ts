@@ -117,6 +117,15 @@ export class Owner {
     }
   }
 
+  /**
+   * The call of an actor that is in flight as number `seq`, if it is this one: what the node says of a call may come when its way is
+   * gone, and another has its number.
+   */
+  callInFlight(id: ActorId, seq: number, counter: number, attempt: number): Task | undefined {
+    const task = this.#actors.get(id)?.channel.get(seq);
+    return task?.counter === counter && task.attempt === attempt ? task : undefined;
+  }
+
   refill(lease: Lease): void {
     this.#pump.refill(lease);
   }

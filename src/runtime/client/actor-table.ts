@@ -4,6 +4,7 @@
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { ObjectRef } from "../../core/owner/object-ref.ts";
 import type { RuntimeEnvError } from "../../errors/index.ts";
+import { replyParcel } from "../../protocol/direct.ts";
 import type { ActorId } from "../../protocol/ids.ts";
 import { actorId } from "../../protocol/ids.ts";
 import type { Body, Payload } from "../../protocol/messages.ts";
@@ -119,6 +120,21 @@ export class ActorTable {
     const known = this.#client.held.find(id) as KnownActor | undefined;
     if (known && known.className === "") known.className = className;
     this.#client.world.owner.actorChanged(id, status);
+  }
+
+  /** An answer by way of the node, which credits this process with what is inside. */
+  answered({ actorId: id, seq, counter, attempt, answer }: Body<"actorAnswer">): void {
+    const holds = this.#client.receive(replyParcel(answer));
+    const { world } = this.#client;
+    const task = world.owner.callInFlight(id, seq, counter, attempt);
+    if (!task?.actor) return;
+    if (answer.kind === "returned") world.owner.replied(task.actor, seq, 0, answer);
+    else {
+      const retry = task.spec.options.retryExceptions && world.shouldRetry(task, answer.error);
+      world.owner.replied(task.actor, seq, 0, { kind: "threw", error: answer.error, retry });
+    }
+    // What of it is kept is held by now.
+    holds.length = 0;
   }
 
   #createWhenReady(

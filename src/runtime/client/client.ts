@@ -407,6 +407,9 @@ export class Client {
       case "actorState":
         this.actors.changed(body);
         return true;
+      case "actorAnswer":
+        this.actors.answered(body);
+        return true;
       case "refLost": {
         const { way, opener, from } = body as Body<"refLost">;
         // If it was never heard of, nothing has come on it; else its end says what has.

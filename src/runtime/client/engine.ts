@@ -6,11 +6,13 @@ import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { ShapeQueue } from "../../core/owner/leases.ts";
 import type { Task, TaskOptions } from "../../core/owner/task.ts";
 import { GetTimeoutError, InvalidOptionError, ObjectStoreFullError, PendingCallsLimitError } from "../../errors/index.ts";
+import { functionCodec } from "../../functions/index.ts";
 import type { ActorId, PlacementGroupId } from "../../protocol/ids.ts";
 import { putId } from "../../protocol/ids.ts";
 import type { LeaseShape } from "../../protocol/messages.ts";
 import { checkReadable } from "../../memory/client.ts";
 import { packedSize, writePacked } from "../../values/codec.ts";
+import { requireState } from "../../values/state.ts";
 import type {
   ActorCore,
   ActorSpec,
@@ -142,6 +144,7 @@ export class ClientEngine implements Engine {
   }
 
   createActor(spec: ActorSpec, args: readonly unknown[]): ActorCore {
+    if (spec.options.checkpoint) requireState(spec.target.fn, functionCodec);
     const definition = this.client.exports.get(spec.target);
     const shape = this.#inherited(this.client.environments.shape(spec.shape, spec.environment), spec.placed);
     return this.client.actors.create({ ...spec, shape }, definition, packArguments(this.client, args));

@@ -125,13 +125,14 @@ export class Daemon {
   }
 
   #makeHandlers(): NodeHandlers {
-    const { node, control, refs } = this.#machines;
+    const { node, control, refs, journals } = this.#machines;
     const member = this.#member;
     return handlersFor({
       node,
       leases: member?.leases ?? node,
       control,
       refs,
+      journals,
       store: this.#store,
       now: () => this.#machines.now(),
       announced: (id, reason) => this.#onChild(id, (child) => (child.announced = reason)),
@@ -221,8 +222,10 @@ export class Daemon {
   #deliver(to: ProcessId, name: MessageName, body: never): boolean {
     const peer = this.#peers.get(to);
     if (peer === undefined) return false;
-    if (name === "actorStart") this.#machines.actorStarts(to, body);
-    if (name !== "log" || peer.wantsLogs) peer.connection.send(name, body);
+    if (name === "actorStart") {
+      const start = body as Body<"actorStart">;
+      peer.connection.send(name, { ...start, restore: this.#machines.actorStarts(to, start) });
+    } else if (name !== "log" || peer.wantsLogs) peer.connection.send(name, body);
     return true;
   }
 

@@ -2,6 +2,7 @@
  * What each message to the node does: one line a message, to the machine that it concerns. The table is typed by the
  * protocol, so that a message without a handler does not compile.
  */
+import type { Journals } from "../../core/journals.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
 import { creationRefs } from "../../core/refs/creation.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
@@ -24,6 +25,7 @@ export interface Context {
   readonly leases: LeaseSide;
   readonly control: ControlSide;
   readonly refs: RefTable;
+  readonly journals: Journals;
   readonly store: { handle<N extends ToStore>(from: ProcessId, name: N, body: Body<N>): void };
   now(): number;
   announced(worker: ProcessId, reason: DeathReason): void;
@@ -41,7 +43,7 @@ type ToNode = Between<"owner", "node"> | Between<"worker", "node">;
 export type Hello = "driverHello" | "workerHello";
 
 export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender> {
-  const { node, leases, control, refs, store } = c;
+  const { node, leases, control, refs, journals, store } = c;
   return {
     leaseRequest: (body, from) => leases.leaseRequest(from.id, body, c.now()),
     leaseCancel: (body, from) => leases.leaseCancel(from.id, body, c.now()),
@@ -87,6 +89,8 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
     actorStarted: (body, from) => control.started(from.id, body, c.now()),
     actorStartFailed: (body, from) => control.startFailed(from.id, body),
     actorExit: (body, from) => control.exit(from.id, body),
+    actorLog: (body, from) => journals.log(from.id, body),
+    actorCheckpoint: (body, from) => journals.checkpoint(from.id, body),
 
     ask: (body, from) => c.ask(from.id, body),
     events: (body, from) => c.events(from.id, body),

@@ -4,6 +4,7 @@
  * done; `run` is the way in for every event.
  */
 import { Control } from "../../core/control/control.ts";
+import { Journals } from "../../core/journals.ts";
 import { NodeMachine } from "../../core/node/node.ts";
 import type { NodeConfig } from "../../core/node/state.ts";
 import { creditedRefs } from "../../core/refs/creation.ts";
@@ -46,6 +47,12 @@ export interface ClusterSide extends Pick<RefPort, "tell" | "relayCame"> {
   readonly control: ControlSide;
 }
 
+/** Holds what is in the journals: no process has this id. */
+const JOURNALS = "journals" as ProcessId;
+/** Its journal would be lost with the node, and another node would not know of it. */
+const NOT_ON_A_CLUSTER =
+  "checkpoint is not there yet for actors of a cluster of several machines. Leave it out there, and keep what must survive elsewhere.";
+
 const alone = (): never => {
   throw new Error("there is no other node");
 };
@@ -56,6 +63,7 @@ export class Machines {
   readonly ownControl: Control | undefined;
   readonly #cluster: ClusterSide | undefined;
   readonly refs: RefTable;
+  readonly journals: Journals;
   readonly #later: (() => void)[] = [];
   #running = false;
   #timer: NodeJS.Timeout | undefined;
@@ -74,6 +82,12 @@ export class Machines {
       },
       self,
     );
+    this.journals = new Journals({
+      send,
+      hold: (ids) => ids.forEach((id) => this.refs.add(id, JOURNALS)),
+      release: (ids) => ids.forEach((id) => this.refs.drop(JOURNALS, { id, count: 1 })),
+      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
+    });
     this.#cluster = cluster;
     this.ownControl = cluster === undefined ? this.#makeControl(send, later) : undefined;
     this.node = new NodeMachine(config, {
@@ -98,7 +112,10 @@ export class Machines {
       },
       place: (request) => later(() => this.node.placeActor(request, this.now())),
       unplace: (actorId, epoch, end) => later(() => this.node.unplaceActor(actorId, epoch, end, this.now())),
-      over: (id) => this.refs.actorOver(id),
+      over: (id) => {
+        this.journals.over(id);
+        this.refs.actorOver(id);
+      },
       give: (id, to, name, body) => {
         this.refs.give(id, to);
         send(to, name, body);
@@ -107,9 +124,12 @@ export class Machines {
     });
   }
 
-  /** What a worker is given with its actor it holds at once. */
-  actorStarts(worker: ProcessId, body: Body<"actorStart">): void {
+  /** What a worker is given with its actor it holds at once. Gives what the actor goes on from, where it saves its state. */
+  actorStarts(worker: ProcessId, body: Body<"actorStart">): Body<"actorStart">["restore"] {
     for (const id of creditedRefs(body)) this.refs.add(id, worker);
+    if (body.options.checkpoint === undefined) return undefined;
+    if (this.#cluster !== undefined) return { kind: "refused", why: NOT_ON_A_CLUSTER };
+    return this.journals.begin(body.actorId, body.epoch, worker);
   }
 
   now(): number {
@@ -152,5 +172,6 @@ export class Machines {
     this.node.check(this.now());
     this.ownControl?.check();
     this.refs.check();
+    this.journals.check();
   }
 }

@@ -5,13 +5,15 @@
 import { Deque } from "../../core/owner/deque.ts";
 import { InvalidOptionError, suggest } from "../../errors/index.ts";
 import type { Push } from "../../protocol/direct.ts";
-import type { Body } from "../../protocol/messages.ts";
+import type { Body, LoggedCall } from "../../protocol/messages.ts";
 import { claim } from "../client/claim-blocks.ts";
 import { RunningCall } from "./call.ts";
 import type { Blocking, Channel } from "./call.ts";
 import type { CallRunner } from "./call-runner.ts";
 import type { NodeSender } from "../client/held-refs.ts";
+import type { ActorLog } from "./actor-log.ts";
 import { setFallback } from "./context.ts";
+import type { CallContext } from "./context.ts";
 import { Spans } from "./spans.ts";
 import { loaded } from "./definitions.ts";
 import type { LoadedFunction } from "./definitions.ts";
@@ -47,6 +49,9 @@ export class ActorHost implements Blocking {
   /** Until when calls are begun before the event loop has its turn. */
   #turnEnd = 0;
   #ended = false;
+
+  /** Of an actor that saves its state. */
+  log: ActorLog | undefined;
 
   constructor(runner: CallRunner, start: Body<"actorStart">, instance: object, node: NodeSender) {
     this.#spans = new Spans(node, "actor");
@@ -85,6 +90,19 @@ export class ActorHost implements Blocking {
   /** Nothing begins any more. */
   end(): void {
     this.#ended = true;
+    this.log?.end();
+  }
+
+  get idle(): boolean {
+    return [...this.#groups.values()].every(({ running }) => running === 0);
+  }
+
+  /** Runs calls that an earlier incarnation has answered, so that its state is theirs. */
+  async replay(calls: readonly LoggedCall[], context: (call: LoggedCall) => CallContext): Promise<void> {
+    for (const call of calls) {
+      const method = this.#method(call.method);
+      if (method) await this.#runner.again(call, context(call), method, this.#instance);
+    }
   }
 
   // A call of an actor keeps what the actor holds while it waits.
@@ -107,13 +125,18 @@ export class ActorHost implements Blocking {
     const call = new RunningCall(channel, push, method?.name ?? `${this.#start.className}.${name}`, this);
     if (channel.skip.size > 0 && channel.skip.delete(push.seq)) return this.#runner.skipped(call);
     if (!method) return this.#runner.refused(call, this.#noMethod(name));
-    if (method.meanUs === undefined || method.meanUs > 500) channel.link.flush();
+    if (this.log && push.streamBuffer !== undefined) return this.#runner.refused(call, this.#noStream(name));
+    if (method.meanUs === undefined || method.meanUs > 500) {
+      channel.link.flush();
+      this.log?.flush();
+    }
     const ending = this.#runner.run(call, method, this.#instance);
     const now = ending ? performance.now() : call.endedAt;
     const ran = call.ranUs(now);
     method.meanUs = method.meanUs === undefined ? ran : method.meanUs * 0.8 + ran * 0.2;
     if (!ending) {
       this.#spans.add(call, ran);
+      if (this.log && !this.#ended) this.log.saveIfDue(now);
       return now;
     }
     channel.running.set(push.seq, call);
@@ -126,6 +149,7 @@ export class ActorHost implements Blocking {
   #over(group: Group, call: RunningCall): void {
     this.#spans.add(call, call.ranUs(call.endedAt));
     group.running--;
+    if (this.log && !this.#ended) this.log.saveIfDue(performance.now());
     if (this.#alone) setFallback(undefined);
     if (group.queue.size === 0) return;
     if (performance.now() < this.#turnEnd) this.#drainGroup(group);
@@ -151,6 +175,13 @@ export class ActorHost implements Blocking {
     }
     const { className } = this.#start;
     return new InvalidOptionError(`${className} has no method ${JSON.stringify(name)}. ${suggest(name, names)}`, { option: name });
+  }
+
+  #noStream(name: string): InvalidOptionError {
+    const what =
+      `${this.#start.className}.${name} is a generator, and its actor has the option checkpoint: what was read of it could not be taken ` +
+      "back. Return a list, or let an actor without checkpoint make the items.";
+    return new InvalidOptionError(what, { option: "checkpoint", value: name });
   }
 
   #noGroup(channel: Channel, push: Push): void {

@@ -6,13 +6,14 @@ import { InvalidOptionError, MobulaError, TaskError } from "../../errors/index.t
 import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { returnId, taskId } from "../../protocol/ids.ts";
 import { parcelOf, replyParcel, writeReply, writeStreamItem } from "../../protocol/direct.ts";
-import type { Push, ReplyBody } from "../../protocol/direct.ts";
-import type { Payload } from "../../protocol/messages.ts";
+import type { InlinePayload, Push, ReplyBody } from "../../protocol/direct.ts";
+import type { LoggedCall, Payload } from "../../protocol/messages.ts";
 import { Later } from "../client/packing.ts";
 import type { HeldId } from "../client/held-refs.ts";
 import type { Packing } from "../client/packing.ts";
 import type { RunningCall } from "./call.ts";
 import { ActorExit, runFollowed, runPlain, setFallback } from "./context.ts";
+import type { CallContext } from "./context.ts";
 import type { LoadedFunction } from "./definitions.ts";
 import { sharedResults } from "./shared-answers.ts";
 import type { Answered } from "./shared-answers.ts";
@@ -27,6 +28,8 @@ export interface RunnerHost {
   result(id: ObjectId, payload: Payload): void;
   /** What runs now, for the prefix of its output. */
   titled(title: string): void;
+  /** An answer of a call whose code was entered. Returns whether it goes to its owner by another way. */
+  logged(call: RunningCall, body: ReplyBody): boolean;
   /** exitActor() was called: the answer is out, the actor ends. */
   actorExits(): void;
 }
@@ -53,6 +56,17 @@ export class CallRunner {
       return undefined;
     }
     return this.#invoke(call, target, self, args);
+  }
+
+  /** Runs a call of the log again. Its answer was given before, whatever it was. */
+  async again({ args, payloads }: LoggedCall, context: CallContext, target: LoadedFunction, self: unknown): Promise<void> {
+    const values = await this.#argumentsLater({ args: args as InlinePayload, payloads });
+    try {
+      await runFollowed(context, () => target.fn.apply(self, values));
+    } catch (error) {
+      if (error instanceof ActorExit) throw error;
+      // What it throws it threw before, and its caller knows.
+    }
   }
 
   /** A call that was cancelled before it began. */
@@ -90,7 +104,7 @@ export class CallRunner {
     return args as unknown[];
   }
 
-  async #argumentsLater(push: Push): Promise<unknown[]> {
+  async #argumentsLater(push: Pick<Push, "args" | "payloads">): Promise<unknown[]> {
     const { packing } = this.#host;
     const opened = packing.open(push.args);
     const args = (opened instanceof Later ? await opened.promise : opened) as unknown[];
@@ -118,6 +132,7 @@ export class CallRunner {
 
   #invoke(call: RunningCall, target: LoadedFunction, self: unknown, args: unknown[]): Promise<void> | undefined {
     call.startedAt = performance.now();
+    call.entered = true;
     const stream = call.push.streamBuffer !== undefined;
     let value: unknown;
     try {
@@ -216,9 +231,12 @@ export class CallRunner {
     const now = performance.now();
     call.endedAt = now;
     this.#host.ends();
-    this.#handOver(call, replyParcel(body), body.kind === "returned" ? body.results : NONE);
-    writeReply(channel.link.connection, { channel: channel.index, seq: push.seq, runUs: call.ranUs(now) }, body);
-    channel.link.answered(now);
+    if (call.entered && this.#host.logged(call, body)) this.#host.letGo(body.kind === "returned" ? storedIn(body.results) : []);
+    else {
+      this.#handOver(call, replyParcel(body), body.kind === "returned" ? body.results : NONE);
+      writeReply(channel.link.connection, { channel: channel.index, seq: push.seq, runUs: call.ranUs(now) }, body);
+      channel.link.answered(now);
+    }
     if (body.kind !== "stream-ended") this.#share(call, body);
     return now;
   }
