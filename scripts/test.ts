@@ -25,7 +25,21 @@ const root = path.resolve(import.meta.dirname, "..");
 process.chdir(root);
 
 /** Groups that start the engine or many processes: last, and a few files at a time. The rest comes first, by name. */
-const PROCESS_GROUPS = ["bench", "functions", "nodes", "runtime", "stores", "api", "util", "rows", "examples", "chaos"];
+const PROCESS_GROUPS = [
+  "bench",
+  "functions",
+  "nodes",
+  "cli",
+  "control",
+  "transfer",
+  "runtime",
+  "stores",
+  "api",
+  "util",
+  "rows",
+  "examples",
+  "chaos",
+];
 const FILE_TIMEOUT_MS = 240_000;
 /** How much of a file's stderr is shown when it fails as a whole, in characters. */
 const STDERR_KEPT = 4000;

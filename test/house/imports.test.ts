@@ -33,6 +33,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/api": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime"],
   "src/util": ["src/errors", "src/api"],
   "src/state": ["src/api", "src/runtime"],
+  "src/cli": ["src/errors", "src/protocol", "src/memory", "src/runtime", "src/runtime/network", "src/runtime/environments", "src/index.ts"],
   "src/worker": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime", "src/api"],
   "src/index.ts": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime", "src/api"],
   sim: ["src/errors", "src/protocol", "src/core"],

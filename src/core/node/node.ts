@@ -19,7 +19,7 @@ import { RequestQueue } from "./queue.ts";
 import { sumOf } from "../resources.ts";
 import { GONE_MAX, remember, TOMBSTONES_MAX } from "./state.ts";
 import type { ActorHold, ActorPlacement, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
-import { warn, watch } from "./warnings.ts";
+import { pendingOf, warn, watch } from "./warnings.ts";
 
 type Question = Body<"ask">["question"];
 export type GroupQuestion = Extract<Question, { kind: `group${string}` }>;
@@ -339,6 +339,11 @@ export class NodeMachine {
 
   get free(): Readonly<ResourceAmounts> {
     return this.#s.ledger.free;
+  }
+
+  /** What waits, by kind, and why. */
+  pending(): ReturnType<typeof pendingOf> {
+    return pendingOf(this.#s);
   }
 
   /** Requests that wait for resources or a worker. */

@@ -3,6 +3,7 @@
  * within five seconds, and again every minute. A request that waits for running tasks is no reason for a warning.
  */
 import type { ProcessId } from "../../protocol/ids.ts";
+import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { describeResources } from "../resources.ts";
 import { labelsFit, ledgersFor } from "./dispatch.ts";
 import { groupLabel } from "./groups.ts";
@@ -13,6 +14,7 @@ const NEVER_AFTER_MS = 1000;
 const HELD_AFTER_MS = 4000;
 const REPEAT_MS = 60_000;
 const WARNED_MAX = 1000;
+const PENDING_MAX = 1000;
 /** Of labels in a warning, characters. */
 const LABELS_MAX = 1000;
 
@@ -46,6 +48,15 @@ export function warn(s: NodeState, now: number): void {
     s.alarm.set(now + REPEAT_MS);
     for (const driver of driversOf(s, want)) s.port.send(driver, "warning", obstacle);
   }
+}
+
+/** What waits, by kind, and why: for listings. */
+export function pendingOf(s: NodeState): { resources: ResourceAmounts; count: number; reason: string }[] {
+  return [...s.queue.classes].slice(0, PENDING_MAX).map((waiting) => {
+    const want = waiting.head;
+    const reason = obstacleOf(s, want)?.message ?? `${want.what} waits: what it needs is in use, or its worker is being started.`;
+    return { resources: { ...want.demand }, count: waiting.size, reason: reason.slice(0, 4096) };
+  });
 }
 
 function driversOf(s: NodeState, want: Want): ProcessId[] {

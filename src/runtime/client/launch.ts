@@ -292,7 +292,7 @@ async function joining(address: string, sessionDir: string, token: string | unde
   const tokenFile = join(sessionDir, "token");
   writeFileSync(tokenFile, secret.expose(), { mode: 0o600 });
   const control = address.split(",").map((each) => each.trim());
-  return { tokenFile, control, host: "127.0.0.1", port: 0, head: false };
+  return { tokenFile, control, host: "127.0.0.1", port: 0 };
 }
 
 /** From the environment, as it belongs to the machine and not to the program. */

@@ -5,7 +5,8 @@
 import { LeaseRouter } from "../../core/cluster/lease-router.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
-import { prefixOf } from "../../protocol/ids.ts";
+import type { StoreService } from "../../memory/service.ts";
+import { homeOf, prefixOf } from "../../protocol/ids.ts";
 import type { NodeId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
 import type { NodeView } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
@@ -15,6 +16,7 @@ import type { ClusterConfig } from "../daemon/config.ts";
 import { ControlLink } from "../daemon/control-link.ts";
 import type { ControlLinkEvents, OwnView } from "../daemon/control-link.ts";
 import {
+  ASK,
   CONTROL_ID,
   dial,
   formatAddress,
@@ -24,9 +26,11 @@ import {
   loadTls,
   parseAddress,
   readTokenFile,
+  serveAsk,
   tokenCredential,
 } from "../network/index.ts";
-import type { Authenticated, Credential, DialOptions, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
+import type { Authenticated, Credential, DialOptions, Listener, PeerClaims, Question, TlsChoice } from "../network/index.ts";
+import { BULK, Transfer } from "../transfer/index.ts";
 import { Router } from "./router.ts";
 import type { NodeMessage } from "./router.ts";
 import { Survey } from "./survey.ts";
@@ -48,11 +52,11 @@ export interface MemberHost {
   living: ConstructorParameters<typeof ControlLink>[0]["living"];
   status(): Body<"nodeStatus">;
   readonly control: Pick<ControlLinkEvents, "place" | "unplace" | "jobEnded" | "drain">;
-  located(body: Body<"objectLocated">): void;
+  readonly store: StoreService;
   /** This node's own answer, as JSON. */
   ask(question: SurveyQuestion, answer: (body: string) => void): void;
-  /** A connection of another purpose than a link. */
-  accept(connection: Authenticated): void;
+  /** What a command asks this node. */
+  answer(question: Question): Promise<unknown>;
   nodeLost(node: NodePrefix, reason: DeathReason): void;
   lost(error: Error): void;
   log(line: string): void;
@@ -79,6 +83,7 @@ export class Member {
     },
   });
   readonly #listener: Listener;
+  readonly #transfer: Transfer;
   readonly #byPrefix = new Map<NodePrefix, NodeView>();
   readonly #gone = new Set<NodePrefix>();
   readonly #timer: NodeJS.Timeout;
@@ -108,11 +113,7 @@ export class Member {
     return (accepting.member = new Member(host, listener, { clusterId, credentials, self, tls }));
   }
 
-  private constructor(
-    host: MemberHost,
-    listener: Listener,
-    proof: { clusterId: string; credentials: Credential; self: PeerSelf; tls: TlsChoice | undefined },
-  ) {
+  private constructor(host: MemberHost, listener: Listener, proof: Proof) {
     this.#host = host;
     this.#listener = listener;
     this.clusterId = proof.clusterId;
@@ -160,13 +161,17 @@ export class Member {
         link: (to, name, body) => this.#send(to, name, body),
         deliver: (to, name, body) => host.deliver(to, name, body),
         lives: (process) => host.lives(process),
-        located: (body) => host.located(body),
+        located: ({ id, size, nodes, failure }) => {
+          const known = nodes.map((prefix) => view.nodeWith(prefix)).filter((node) => node !== undefined);
+          this.#transfer.located(id, size, known, failure);
+        },
         ask: (question, answer) => host.ask(question, answer),
         answered: (from, body) => this.#survey.answered(from, body),
         now: () => host.now(),
       },
       (prefix) => host.event(() => this.#nodeLost(prefix, { cause: "node-died", message: `node ${prefix} is not known to the cluster` })),
     );
+    this.#transfer = this.#makeTransfer(proof);
     this.#timer = setInterval(() => host.event(() => this.leases.rebalance(host.now())), REBALANCE_MS);
     this.#timer.unref();
   }
@@ -207,6 +212,7 @@ export class Member {
     clearInterval(this.#timer);
     this.router.stop();
     this.#survey.stop();
+    this.#transfer.close();
     this.control.stop();
     this.#listener.close();
     this.#hub.close();
@@ -220,6 +226,20 @@ export class Member {
   /** The living nodes, and the dead ones that are still listed. */
   views(): NodeView[] {
     return [...this.control.view.nodes].map(({ view }) => view);
+  }
+
+  #makeTransfer({ clusterId, credentials, self, tls }: Proof): Transfer {
+    const { view } = this.control;
+    return new Transfer({
+      store: this.#host.store,
+      self: { ...self, id: this.#host.nodeId },
+      clusterId,
+      credentials,
+      ...(tls === undefined ? {} : { tls }),
+      addressOf: (node) => (view.isAlive(node) ? view.get(node) : undefined),
+      locate: (id) => this.#host.event(() => this.router.tell(homeOf(id), "objectLocate", { id })),
+      announce: (id, there) => this.#host.event(() => this.router.tell(homeOf(id), "objectCopy", { id, there })),
+    });
   }
 
   #controlEvents(): ControlLinkEvents {
@@ -253,7 +273,9 @@ export class Member {
 
   #accept(connection: Authenticated): void {
     if (connection.peer.purpose === LINK) this.#hub.accept(connection);
-    else this.#host.accept(connection);
+    else if (connection.peer.purpose === ASK) serveAsk(connection.socket, (question) => this.#host.answer(question));
+    else if (connection.peer.purpose === BULK) this.#transfer.accept(connection);
+    else connection.socket.destroy();
   }
 
   #message(from: PeerClaims, name: MessageName, body: never): void {
@@ -287,6 +309,7 @@ export class Member {
     node.ownersLost(prefix, this.#host.now());
     if (nodeId !== undefined) {
       this.#hub.forget(nodeId);
+      this.#transfer.nodeLost(nodeId);
       this.leases.nodeLost(nodeId, this.#host.now());
     }
     this.#host.nodeLost(prefix, reason);
@@ -309,5 +332,11 @@ async function clusterAt(control: readonly string[], proof: Pick<DialOptions, "s
   throw failed;
 }
 
+interface Proof {
+  readonly clusterId: string;
+  readonly credentials: Credential;
+  readonly self: PeerSelf;
+  readonly tls: TlsChoice | undefined;
+}
 type PeerSelf = { readonly role: "node"; readonly id: string; readonly incarnation: number };
 const GONE: DeathReason = { cause: "node-died", message: "its node is not part of the cluster any more" };

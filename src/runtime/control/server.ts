@@ -10,7 +10,9 @@ import type { NodeId } from "../../protocol/ids.ts";
 import { definitions } from "../../protocol/messages.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
-import { CONTROL_ID, LINK, LinkHub, listen } from "../network/index.ts";
+import { ASK, CONTROL_ID, formatAddress, LINK, LinkHub, listen, serveAsk } from "../network/index.ts";
+import { answerControl } from "./questions.ts";
+import type { ControlSource } from "./questions.ts";
 import type { Address, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
 import { Alarm } from "../network/alarm.ts";
 import type { Change, ControlStore, Loaded } from "../stores/index.ts";
@@ -152,11 +154,21 @@ export class ControlServer {
       ...(insecure === undefined ? {} : { insecure }),
       onConnection: (connection) => {
         if (connection.peer.purpose === LINK) this.#hub.accept(connection);
+        else if (connection.peer.purpose === ASK) serveAsk(connection.socket, (question) => answerControl(this.#source(), question));
         else connection.socket.destroy();
       },
       log,
     });
     this.#pulse = setInterval(() => this.#beat(performance.now()), PULSE_MS);
+  }
+
+  #source(): ControlSource {
+    return {
+      address: formatAddress(this.address),
+      epoch: this.epoch,
+      machine: this.machine,
+      act: (event) => this.act(event),
+    };
   }
 
   #message(from: PeerClaims, name: MessageName, body: never, number: number): void {

@@ -2,7 +2,7 @@
  * The worker processes of this daemon: started, heard, ended. It says that a worker is gone only when its process has
  * exited and its output is read to the end; what became of its socket is the runner's to know.
  */
-import type { ProcessId } from "../../protocol/ids.ts";
+import type { JobId, ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason } from "../../protocol/messages.ts";
 import type { PreparedEnvironment } from "../environments/index.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -52,6 +52,10 @@ export class Children {
 
   get(id: ProcessId): Child | undefined {
     return this.#children.get(id);
+  }
+
+  ofJob(jobId: JobId): ProcessId[] {
+    return [...this.#children.values()].filter(({ process }) => process.job?.jobId === jobId).map(({ process }) => process.id);
   }
 
   spawn(id: ProcessId, envVars: Readonly<Record<string, string>>, environment?: PreparedEnvironment): void {

@@ -1,4 +1,5 @@
 /** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. Types only. */
+import type { ControlConfig } from "../control/config.ts";
 import type { Preload } from "../flags.ts";
 import type { Job } from "../job.ts";
 import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
@@ -24,7 +25,8 @@ export interface ClusterConfig {
   readonly tlsDir?: string;
   /** Allows a host that others reach without TLS. */
   readonly insecure?: boolean;
-  readonly head: boolean;
+  /** This node is the head: it keeps control running, which `control` then need not name. */
+  readonly keeps?: ControlConfig;
 }
 
 export interface DaemonConfig {
@@ -90,4 +92,7 @@ export type DaemonReport =
   | { readonly error: string };
 
 export const workersFor = (config: DaemonConfig): number => Math.max(1, Math.floor(config.numCpus));
+/** Workers that are started before work asks for them. Those of a cluster serve one of its jobs each, and none is known yet. */
+export const prestartedFor = (config: DaemonConfig): number =>
+  config.prestart === false || config.cluster !== undefined ? 0 : workersFor(config);
 export const nodeSocketOf = (sessionDir: string): string => `${sessionDir}/node.sock`;

@@ -8,7 +8,7 @@ import { hostname, totalmem } from "node:os";
 import { parseResources } from "../../core/resources.ts";
 import { StoreService } from "../../memory/service.ts";
 import { homeOf, prefixOf } from "../../protocol/ids.ts";
-import type { NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { LivingActor } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
 import type { NodeCounts, ObjectStoreState } from "../engine.ts";
@@ -16,9 +16,13 @@ import { writeNodeFile } from "../client/nodes-here.ts";
 import { startOf } from "../environments/process-marks.ts";
 import type { Member } from "../cluster/member.ts";
 import type { ToProcess } from "../cluster/router.ts";
+import { InvalidOptionError } from "../../errors/index.ts";
 import { Children } from "./children.ts";
-import { nodeSocketOf, workersFor } from "./config.ts";
+import { nodeSocketOf, prestartedFor, workersFor } from "./config.ts";
+import type { ControlConfig } from "../control/config.ts";
+import type { Question } from "../network/ask.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "./config.ts";
+import type { ControlKeeper } from "./control-keeper.ts";
 import type { OwnView } from "./control-link.ts";
 import { handlersFor } from "./handlers.ts";
 import type { Hello } from "./handlers.ts";
@@ -112,13 +116,8 @@ export class Daemon {
     this.#machines = this.#makeMachines();
     const { node } = this.#machines;
     for (const worker of begun.workers) this.#children.adopt(worker);
-    this.#event(() =>
-      node.prestart(
-        begun.workers.map(({ id }) => id),
-        this.#machines.now(),
-        config.prestart === false ? 0 : undefined,
-      ),
-    );
+    const started = begun.workers.map(({ id }) => id);
+    this.#event(() => node.prestart(started, this.#machines.now(), prestartedFor(config)));
     const threshold = config.memoryThreshold ?? 0.95;
     if (threshold > 0) this.#memory = new MemoryWatch(threshold, (use) => this.#outOfMemory(use));
     this.#watchEnds();
@@ -149,8 +148,9 @@ export class Daemon {
     });
   }
 
-  async #join(config: ClusterConfig): Promise<void> {
+  async #join(given: ClusterConfig): Promise<void> {
     const { node, refs } = this.#machines;
+    const config = given.keeps === undefined ? given : { ...given, control: [await this.#startControl(given.keeps)] };
     // What only a cluster needs is loaded only there.
     const { Member } = await import("../cluster/member.ts");
     const member = await Member.open({
@@ -164,16 +164,16 @@ export class Daemon {
       lives: (process) => this.#peers.has(process) || this.#children.get(process)?.process.exited === false,
       self: () => this.#ownView(config),
       living: () => this.#living(),
-      status: () => ({ free: { ...node.free }, queued: node.queued(), pending: [] }),
+      status: () => ({ free: { ...node.free }, queued: node.queued(), pending: node.pending() }),
       control: {
         place: (request) => node.placeActor(request, this.#machines.now()),
         unplace: (id, epoch, end) => node.unplaceActor(id, epoch, end, this.#machines.now()),
-        jobEnded: (jobId) => node.jobEnded(jobId, this.#machines.now()),
-        drain: () => {},
+        jobEnded: (jobId) => this.#jobEnded(jobId),
+        drain: (timeoutMs) => void this.#drain(timeoutMs),
       },
-      located: () => {},
+      store: this.#store,
       ask: (question, answer) => answerHere(this.#sources(), question, (value) => answer(JSON.stringify(value))),
-      accept: ({ socket }) => socket.destroy(),
+      answer: (question) => this.#answer(question),
       nodeLost: (prefix, reason) => this.#peers.forEach(({ connection }) => connection.send("nodeLost", { prefix, reason })),
       lost: (error) => void this.end(error.message, 1),
       log: (line) => process.stderr.write(`mobula node: ${line}\n`),
@@ -191,11 +191,47 @@ export class Daemon {
       clusterId: member.clusterId,
       control: config.control,
       address: member.address,
-      head: config.head,
+      head: config.keeps !== undefined,
     });
   }
 
   #nodeFile: string | undefined;
+  #keeper: ControlKeeper | undefined;
+
+  /** Its workers are of no use to another job. */
+  #jobEnded(jobId: JobId): void {
+    const { node } = this.#machines;
+    node.jobEnded(jobId, this.#machines.now());
+    for (const id of this.#children.ofJob(jobId))
+      node.killWorker(id, { cause: "killed", message: `job ${jobId} has ended` }, this.#machines.now());
+  }
+
+  /** What a command asks this node. */
+  #answer(question: Question): Promise<unknown> {
+    if (question.kind !== "workers")
+      return Promise.reject(new InvalidOptionError(`A node answers no question ${question.kind}.`, { option: "kind" }));
+    const { node } = this.#machines;
+    return Promise.resolve(
+      node.workers().map(({ processId, state, leases, actorId }) => {
+        const child = this.#children.get(processId);
+        return { workerId: processId, nodeId: this.#nodeId, pid: child?.process.pid, state, leases, actorId, title: child?.title };
+      }),
+    );
+  }
+
+  /** What runs here is finished, or given so long; then this node leaves. */
+  async #drain(timeoutMs: number): Promise<void> {
+    const until = performance.now() + timeoutMs;
+    const { node } = this.#machines;
+    while (performance.now() < until && node.leases().length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    await this.end("it was drained", 0);
+  }
+
+  async #startControl(config: ControlConfig): Promise<string> {
+    const { ControlKeeper } = await import("./control-keeper.ts");
+    this.#keeper = new ControlKeeper(config, (line) => process.stderr.write(`mobula node: ${line}\n`));
+    return await this.#keeper.start();
+  }
 
   #ownView(config: ClusterConfig): Omit<OwnView, "host" | "port"> {
     const { node } = this.#machines;
@@ -205,12 +241,12 @@ export class Daemon {
       pid: process.pid,
       socket: nodeSocketOf(this.#config.sessionDir),
       machine: machineId(),
-      head: config.head,
+      head: config.keeps !== undefined,
       labels: { ...this.#config.labels },
       total: { ...node.total },
       free: { ...node.free },
       queued: node.queued(),
-      pending: [],
+      pending: node.pending(),
     };
   }
 
@@ -512,6 +548,7 @@ export class Daemon {
       new Promise((resolve) => setTimeout(resolve, END_MS)),
     ]).catch(() => undefined);
     this.#member?.close();
+    this.#keeper?.stop();
     if (this.#nodeFile !== undefined) rmSync(this.#nodeFile, { force: true });
     removeSession(this.#config.sessionDir);
     process.exit(exitCode);

@@ -6,13 +6,19 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
 import { workerId } from "../../protocol/ids.ts";
-import { DAEMON_CONFIG, nodeSocketOf, workersFor } from "./config.ts";
+import { DAEMON_CONFIG, nodeSocketOf, prestartedFor } from "./config.ts";
 import type { DaemonConfig, DaemonReport } from "./config.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 function report(error: unknown): void {
-  const line: DaemonReport = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  const line: DaemonReport = { error: messageOf(error) };
   process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+/** What is wrong with the call says so in one line; anything else is a fault of ours, and shows where. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error ? error.message : (error.stack ?? error.message);
 }
 
 async function main(): Promise<void> {
@@ -23,7 +29,7 @@ async function main(): Promise<void> {
   try {
     const listening = once(server, "listening");
     server.listen(nodeSocketOf(config.sessionDir));
-    for (let i = 0; i < (config.prestart === false ? 0 : workersFor(config)); i++) {
+    for (let i = 0; i < prestartedFor(config); i++) {
       workers.push(new WorkerProcess(config, workerId(config.nodeId, i), {}));
     }
     await listening;

@@ -21,3 +21,5 @@ export { createAuthority, issueCertificate, loadTls } from "./authority.ts";
 export type { LoadedTls } from "./authority.ts";
 export { checkBearer, checkHost, checkOrigin, checkRequest } from "./http-checks.ts";
 export type { AllowedHosts, BearerResult, HttpRefusal } from "./http-checks.ts";
+export { ASK, ask, serveAsk } from "./ask.ts";
+export type { Question } from "./ask.ts";

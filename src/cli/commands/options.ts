@@ -1,0 +1,7 @@
+/** Options that several commands share. */
+export const ADDRESS = {
+  value: "HOST:PORT",
+  about: "The cluster's control, several addresses with commas. Default: MOBULA_ADDRESS, else the cluster of --dir",
+} as const;
+export const DIR = { value: "FOLDER", about: "The cluster's folder. Default: MOBULA_HOME, else ~/.mobula" } as const;
+export const TLS_DIR = { value: "FOLDER", about: "Certificates made by `mobula ca create`" } as const;

@@ -1,0 +1,161 @@
+/** `mobula start`: a node on this machine, as the head of a cluster or as one more of it. */
+import { randomBytes } from "node:crypto";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { homeFolder, nodesHere } from "../../runtime/client/nodes-here.ts";
+import type { ControlConfig } from "../../runtime/control/config.ts";
+import { createToken, findToken, privateFolder } from "../../runtime/network/token-file.ts";
+import { command, CommandError, UsageError } from "../command.ts";
+import type { Values } from "../command.ts";
+import { startNode } from "../daemons.ts";
+import type { StartedNode } from "../daemons.ts";
+import type { Output } from "../output.ts";
+import { clusterFileOf, readClusterFile } from "../target.ts";
+import type { ClusterFile } from "../target.ts";
+import { amounts, number, pairs, port } from "../values.ts";
+import { DIR, TLS_DIR } from "./options.ts";
+
+const PORT = 6380;
+const DASHBOARD_PORT = 8265;
+
+const OPTIONS = {
+  head: { about: "Make a cluster, with this machine as its head" },
+  address: { value: "HOST:PORT", about: "Join the cluster whose control is there; several addresses with commas" },
+  port: { value: "N", about: `Of control, with --head (default ${PORT}; 0 picks a free one), else of this node (default 0)` },
+  host: { value: "HOST", about: "Where to listen, and how others reach this machine (default 127.0.0.1)" },
+  "dashboard-port": { value: "N", about: `Of the HTTP API, with --head (default ${DASHBOARD_PORT}; 0 picks a free one)` },
+  "num-cpus": { value: "N", about: "Default: those of this machine" },
+  "num-gpus": { value: "N", about: "Default: those of this machine" },
+  resources: { value: "JSON", about: "More resources: '{\"disk\":2}'" },
+  labels: { value: "A=B,C=D", about: "For placing by label" },
+  "object-store-memory": { value: "BYTES", about: "Default: 30 % of what is free" },
+  redis: { value: "URL", about: "Control keeps its state there, and not in the folder; with --head" },
+  dir: DIR,
+  fresh: { about: "Forget the cluster of this folder; with --head" },
+  "tls-dir": TLS_DIR,
+  block: { about: "Stay in front, and end with the node" },
+  "insecure-no-tls": { about: "Listen for other machines without TLS: whoever can read the network reads everything" },
+} as const;
+
+type Options = Values<typeof OPTIONS>;
+
+export const start = command({
+  name: "start",
+  about: "Start a node on this machine: the head of a new cluster, or one more of a cluster.",
+  options: OPTIONS,
+  example: "mobula start --head --num-cpus 4",
+  async run({ options, output }) {
+    if ((options.head === true) === (options.address !== undefined)) {
+      throw new UsageError("start takes either --head or --address HOST:PORT. See: mobula start --help");
+    }
+    const dir = options.dir ?? homeFolder();
+    return options.head === true ? await startHead(dir, options, output) : await joinCluster(dir, options, output);
+  },
+});
+
+async function startHead(dir: string, options: Options, output: Output): Promise<number> {
+  const running = nodesHere(dir).find(({ head }) => head);
+  if (running !== undefined) {
+    throw new CommandError(
+      `a head of ${dir} runs already: process ${running.pid}, control at ${running.control.join(", ")}. ` +
+        `Stop it by: mobula stop --dir ${dir}; or name another folder by --dir`,
+    );
+  }
+  privateFolder(dir);
+  if (options.fresh === true)
+    for (const name of ["cluster.json", "control", "token"]) rmSync(join(dir, name), { recursive: true, force: true });
+  const before = readClusterFile(dir);
+  const { from: tokenFile } = createToken(dir);
+  const file: ClusterFile = {
+    clusterId: before?.clusterId ?? randomBytes(8).toString("hex"),
+    host: options.host ?? before?.host ?? "127.0.0.1",
+    port: port("port", options.port) ?? before?.port ?? PORT,
+    dashboardPort: port("dashboard-port", options["dashboard-port"]) ?? before?.dashboardPort ?? DASHBOARD_PORT,
+    ...given("redis", options.redis ?? before?.redis),
+    ...given("tlsDir", options["tls-dir"] ?? before?.tlsDir),
+  };
+  const insecure = options["insecure-no-tls"] === true;
+  const keeps: ControlConfig = {
+    clusterId: file.clusterId,
+    store:
+      file.redis === undefined
+        ? { kind: "durable", folder: join(dir, "control") }
+        : { kind: "redis", url: file.redis, clusterId: file.clusterId },
+    tokenFile,
+    host: file.host,
+    port: file.port,
+    ...given("tlsDir", file.tlsDir),
+    insecure,
+  };
+  const cluster = {
+    clusterId: file.clusterId,
+    tokenFile,
+    control: [],
+    host: file.host,
+    port: 0,
+    insecure,
+    keeps,
+    ...given("tlsDir", file.tlsDir),
+  };
+  const node = await startNode({ home: dir, cluster, ...nodeOptions(options) });
+  const address = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!.control[0]!;
+  const served = { ...file, port: Number(address.slice(address.lastIndexOf(":") + 1)) };
+  writeFileSync(clusterFileOf(dir), `${JSON.stringify(served, undefined, 2)}\n`, { mode: 0o600 });
+  const result = { address, nodeId: node.nodeId, pid: node.pid, dashboardUrl: null, tokenFile, dir };
+  output.result(result, () =>
+    [
+      `The head serves: control at ${address}, node ${node.nodeId}, process ${node.pid}.`,
+      `  programs on this machine:  MOBULA_ADDRESS=${address} node program.mjs`,
+      `  one more node:             mobula start --address ${address}   (elsewhere with the token of ${tokenFile})`,
+      `  what it has and does:      mobula status`,
+      `  its end:                   mobula stop`,
+    ].join("\n"),
+  );
+  return await stay(node, options);
+}
+
+async function joinCluster(dir: string, options: Options, output: Output): Promise<number> {
+  privateFolder(dir);
+  const token = findToken({ dir });
+  if (token === undefined) {
+    throw new CommandError(
+      `there is no token for ${options.address}. Copy the head's token file to ${join(dir, "token")} (mode 0600), or set MOBULA_TOKEN_FILE`,
+    );
+  }
+  // A daemon reads it from a file: no token is in an environment.
+  const tokenFile = token.from === "MOBULA_TOKEN" ? join(dir, "token-of-environment") : token.from;
+  if (token.from === "MOBULA_TOKEN") writeFileSync(tokenFile, `${token.token.expose()}\n`, { mode: 0o600 });
+  const cluster = {
+    tokenFile,
+    control: options.address!.split(",").map((each) => each.trim()),
+    host: options.host ?? "127.0.0.1",
+    port: port("port", options.port) ?? 0,
+    insecure: options["insecure-no-tls"] === true,
+    ...given("tlsDir", options["tls-dir"] ?? readClusterFile(dir)?.tlsDir),
+  };
+  const node = await startNode({ home: dir, cluster, ...nodeOptions(options) });
+  const { address } = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!;
+  output.result({ address, nodeId: node.nodeId, pid: node.pid }, () => `Node ${node.nodeId} serves at ${address}, process ${node.pid}.`);
+  return await stay(node, options);
+}
+
+function nodeOptions(options: Options) {
+  return {
+    ...given("numCpus", number("num-cpus", options["num-cpus"])),
+    ...given("numGpus", number("num-gpus", options["num-gpus"])),
+    ...given("resources", amounts("resources", options.resources)),
+    ...given("labels", pairs("labels", options.labels)),
+    ...given("objectStoreMemory", number("object-store-memory", options["object-store-memory"])),
+  };
+}
+
+/** With `--block` the command lives as long as the node, and the node as long as the command. */
+async function stay(node: StartedNode, { block }: Options): Promise<number> {
+  if (block !== true) return 0;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.kill(node.pid, "SIGTERM"));
+  return await node.ended;
+}
+
+function given<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
+}

@@ -1,0 +1,129 @@
+/** Starts and ends node daemons for the command line. A daemon that is started here outlives the command; its output goes to a file. */
+import { spawn } from "node:child_process";
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defaultCapacity } from "../memory/capacity.ts";
+import type { JobId, NodeId } from "../protocol/ids.ts";
+import { startOf } from "../runtime/environments/process-marks.ts";
+import type { NodeHere } from "../runtime/client/nodes-here.ts";
+import { DAEMON_CONFIG } from "../runtime/daemon/config.ts";
+import type { ClusterConfig, DaemonConfig, DaemonReport } from "../runtime/daemon/config.ts";
+import { countGpus } from "../runtime/gpus.ts";
+import { CommandError } from "./command.ts";
+
+const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
+const daemonMain = fileURLToPath(new URL(`../runtime/daemon/main.${ending}`, import.meta.url));
+const workerMain = fileURLToPath(new URL(`../worker/main.${ending}`, import.meta.url));
+
+const START_MS = 90_000;
+
+export interface NodeOptions {
+  readonly home: string;
+  readonly cluster: ClusterConfig;
+  readonly numCpus?: number;
+  readonly numGpus?: number;
+  readonly resources?: Readonly<Record<string, number>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly objectStoreMemory?: number;
+}
+
+export interface StartedNode {
+  readonly nodeId: NodeId;
+  readonly pid: number;
+  readonly log: string;
+  /** Resolves when it has ended. */
+  readonly ended: Promise<number>;
+}
+
+/** Resolves when it serves. Rejects with what it says when it cannot, and then nothing of it is left. */
+export async function startNode(options: NodeOptions): Promise<StartedNode> {
+  const { home } = options;
+  const sessionDir = mkdtempSync(join(tmpdir(), "mobula-"));
+  chmodSync(sessionDir, 0o700);
+  const nodeId = randomBytes(6).toString("hex") as NodeId;
+  const logs = join(home, "logs");
+  mkdirSync(logs, { recursive: true, mode: 0o700 });
+  const log = join(logs, `node-${nodeId}.log`);
+  const file = openSync(log, "a", 0o600);
+  try {
+    const config = daemonConfig(options, nodeId, sessionDir);
+    const flags = ending === "ts" ? process.execArgv : [];
+    const child = spawn(process.execPath, [...flags, daemonMain], {
+      env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config), MOBULA_TOKEN: undefined, MOBULA_TOKEN_FILE: undefined },
+      stdio: ["ignore", "pipe", file],
+      detached: true,
+      cwd: home,
+    });
+    const ended = new Promise<number>((resolve) => child.on("exit", (code) => resolve(code ?? 1)));
+    const report = await new Promise<DaemonReport>((resolve) => {
+      let text = "";
+      const timer = setTimeout(() => {
+        child.kill("SIGKILL");
+        resolve({ error: `it did not serve within ${START_MS / 1000} s` });
+      }, START_MS);
+      child.stdout!.setEncoding("utf8");
+      child.stdout!.on("data", (chunk: string) => {
+        text += chunk;
+        const line = text
+          .split("\n")
+          .slice(0, -1)
+          .find((each) => each.startsWith("{"));
+        if (line === undefined) return;
+        clearTimeout(timer);
+        resolve(JSON.parse(line) as DaemonReport);
+      });
+      child.on("error", (error) => resolve({ error: error.message }));
+      child.on("exit", (code, signal) => resolve({ error: `it ended with ${signal ?? `code ${code}`}; see ${log}` }));
+    });
+    child.stdout!.destroy();
+    child.unref();
+    if ("error" in report) {
+      child.kill();
+      rmSync(sessionDir, { recursive: true, force: true });
+      throw new CommandError(`the node did not start: ${report.error}`);
+    }
+    return { nodeId, pid: report.pid, log, ended };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function daemonConfig(options: NodeOptions, nodeId: NodeId, sessionDir: string): DaemonConfig {
+  const { home, cluster, numCpus, numGpus, resources, labels, objectStoreMemory } = options;
+  return {
+    sessionDir,
+    nodeId,
+    home,
+    cluster,
+    // No job is here yet: each says itself what its workers are.
+    jobId: "none" as JobId,
+    namespace: "",
+    numCpus: numCpus ?? availableParallelism(),
+    numGpus: numGpus ?? countGpus(),
+    resources: resources ?? {},
+    objectStoreMemory: objectStoreMemory ?? defaultCapacity(),
+    labels: labels ?? {},
+    workerMain,
+    workerExecArgv: ending === "ts" ? process.execArgv : [],
+    workerConfig: { jobId: "none", namespace: "", envVars: {} },
+  };
+}
+
+/** Ends a node and what it has started: first it is asked to, after `graceMs` it is made to. */
+export async function stopNode({ pid, started, sessionDir }: NodeHere, graceMs: number): Promise<"ended" | "killed"> {
+  const lives = (): boolean => startOf(pid) === started;
+  const wait = async (ms: number): Promise<boolean> => {
+    for (const until = Date.now() + ms; Date.now() < until && lives();) await new Promise((resolve) => setTimeout(resolve, 20));
+    return !lives();
+  };
+  if (lives()) process.kill(pid, "SIGTERM");
+  if (await wait(graceMs)) return "ended";
+  process.kill(pid, "SIGKILL");
+  await wait(2_000);
+  // What it had no time for.
+  rmSync(sessionDir, { recursive: true, force: true });
+  return "killed";
+}

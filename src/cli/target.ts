@@ -1,0 +1,88 @@
+/** Which cluster a command is about, and how it is asked: by its address and its token, from any machine. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { nodesHere } from "../runtime/client/nodes-here.ts";
+import { ask, defaultFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
+import type { Question, Secret } from "../runtime/network/index.ts";
+import { CommandError } from "./command.ts";
+
+/** What `start --head` leaves in its folder: enough to go on after a crash. */
+export interface ClusterFile {
+  readonly clusterId: string;
+  readonly host: string;
+  readonly port: number;
+  readonly dashboardPort: number;
+  readonly redis?: string;
+  readonly tlsDir?: string;
+}
+
+export const clusterFileOf = (dir: string): string => join(dir, "cluster.json");
+
+export function readClusterFile(dir: string): ClusterFile | undefined {
+  let text: string;
+  try {
+    text = readFileSync(clusterFileOf(dir), "utf8");
+  } catch {
+    return undefined;
+  }
+  try {
+    const file = JSON.parse(text) as ClusterFile;
+    if (typeof file.clusterId === "string" && typeof file.port === "number") return file;
+  } catch {
+    // Said below.
+  }
+  throw new CommandError(`${clusterFileOf(dir)} cannot be read as the file of a cluster. Remove it, or start with --fresh`);
+}
+
+export interface Target {
+  /** `host:port` of control, several with commas. */
+  readonly address: string;
+  readonly token: Secret;
+  readonly tlsDir: string | undefined;
+  readonly dir: string;
+}
+
+export interface TargetOptions {
+  readonly address?: string;
+  readonly dir?: string;
+  readonly "tls-dir"?: string;
+}
+
+/** `--address`, else MOBULA_ADDRESS, else the cluster whose folder is `--dir`. */
+export function targetOf(options: TargetOptions): Target {
+  const dir = options.dir ?? defaultFolder();
+  const file = readClusterFile(dir);
+  const named = options.address ?? process.env["MOBULA_ADDRESS"];
+  const here = nodesHere(dir);
+  const address = (named === "" ? undefined : named) ?? here[0]?.control.join(",") ?? (file && `${file.host}:${file.port}`);
+  if (address === undefined) {
+    throw new CommandError(`no cluster is known in ${dir}. Start one by: mobula start --head; or name one by --address HOST:PORT`);
+  }
+  const token = findToken({ dir });
+  if (token === undefined) {
+    throw new CommandError(
+      `there is no token for the cluster at ${address}. ` +
+        `Copy the head's token file to ${join(dir, "token")} (mode 0600), or set MOBULA_TOKEN or MOBULA_TOKEN_FILE`,
+    );
+  }
+  return { address, token: token.token, tlsDir: options["tls-dir"] ?? file?.tlsDir, dir };
+}
+
+/** Asks control, at whichever of its addresses answers. */
+export async function askControl(target: Target, question: Question): Promise<unknown> {
+  let failed: unknown;
+  for (const address of target.address.split(",")) {
+    try {
+      return await askAt(target, address.trim(), question);
+    } catch (error) {
+      failed = error;
+    }
+  }
+  throw failed;
+}
+
+export async function askAt({ token, tlsDir }: Target, address: string, question: Question): Promise<unknown> {
+  const self = { role: "client" as const, id: `command-${process.pid}`, incarnation: Date.now() };
+  const tls = tlsDir === undefined ? {} : { tls: loadTls(tlsDir) };
+  return await ask({ ...parseAddress(address), self, credentials: tokenCredential(token), ...tls }, question);
+}

@@ -1,0 +1,45 @@
+/** Values of options, checked: what is wrong names the option. */
+import { UsageError } from "./command.ts";
+
+export function number(option: string, text: string | undefined, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value < least || value > most) {
+    throw new UsageError(`--${option} must be a number from ${least} to ${most}, and is ${JSON.stringify(text)}`);
+  }
+  return value;
+}
+
+export function port(option: string, text: string | undefined): number | undefined {
+  const value = number(option, text, 0, 65_535);
+  if (value !== undefined && !Number.isInteger(value)) throw new UsageError(`--${option} must be a whole number, and is ${text}`);
+  return value;
+}
+
+/** JSON of an object whose values are amounts. */
+export function amounts(option: string, text: string | undefined): Record<string, number> | undefined {
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  const good = typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!good || Object.values(value as object).some((amount) => typeof amount !== "number" || !(amount >= 0))) {
+    throw new UsageError(`--${option} must be JSON such as '{"disk":2}', and is ${text}`);
+  }
+  return value as Record<string, number>;
+}
+
+/** `a=b,c=d`. */
+export function pairs(option: string, text: string | undefined): Record<string, string> | undefined {
+  if (text === undefined) return undefined;
+  const result: Record<string, string> = {};
+  for (const pair of text.split(",").filter((each) => each !== "")) {
+    const at = pair.indexOf("=");
+    if (at < 1) throw new UsageError(`--${option} must be a=b,c=d, and has ${JSON.stringify(pair)}`);
+    result[pair.slice(0, at).trim()] = pair.slice(at + 1).trim();
+  }
+  return result;
+}

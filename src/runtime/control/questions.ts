@@ -1,0 +1,94 @@
+/** What commands ask control. Shapes are those of the command line's `--json` (docs/cli.md). */
+import { inWholes } from "../../core/resources.ts";
+import type { ClusterControl } from "../../core/control/cluster-control.ts";
+import { InvalidOptionError } from "../../errors/index.ts";
+import type { NodeId } from "../../protocol/ids.ts";
+import type { Question } from "../network/index.ts";
+
+export interface ClusterStatus {
+  readonly control: { readonly pid: number; readonly address: string; readonly role: "leader"; readonly epoch: number };
+  readonly nodes: readonly NodeStatus[];
+  readonly resources: { readonly total: Record<string, number>; readonly available: Record<string, number> };
+  readonly pending: readonly { readonly resources: Record<string, number>; readonly count: number; readonly reason: string }[];
+}
+
+export interface NodeStatus {
+  readonly nodeId: string;
+  readonly address: string;
+  readonly hostname: string;
+  readonly alive: boolean;
+  readonly state: "alive" | "draining" | "dead";
+  readonly head: boolean;
+  readonly pid: number;
+  readonly resources: { readonly total: Record<string, number>; readonly available: Record<string, number> };
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface ControlSource {
+  readonly address: string;
+  readonly epoch: number;
+  readonly machine: ClusterControl;
+  act<T>(event: (machine: ClusterControl, now: number) => T): Promise<T>;
+}
+
+export async function answerControl(source: ControlSource, question: Question): Promise<unknown> {
+  switch (question.kind) {
+    case "status":
+      return statusOf(source);
+    case "events":
+      return source.machine.history.events;
+    case "drain": {
+      const nodeId = String(question["nodeId"]) as NodeId;
+      const timeoutMs = Number(question["timeoutMs"] ?? 60_000);
+      const there = await source.act((machine, now) => machine.drain(nodeId, timeoutMs, now));
+      if (!there)
+        throw new InvalidOptionError(`There is no living node ${nodeId}. See: mobula list nodes`, { option: "NODE_ID", value: nodeId });
+      return { nodeId };
+    }
+    default:
+      throw new InvalidOptionError(`Control answers no question ${question.kind}.`, { option: "kind", value: question.kind });
+  }
+}
+
+function statusOf({ machine, address, epoch }: ControlSource): ClusterStatus {
+  const views = machine.members.views;
+  const nodes = views.map(({ nodeId, host, port, hostname, state, head, pid, total, free, labels }) => ({
+    nodeId,
+    address: `${host}:${port}`,
+    hostname,
+    alive: state !== "dead",
+    state,
+    head,
+    pid,
+    resources: { total: inWholes(total), available: inWholes(free) },
+    labels,
+  }));
+  const living = nodes.filter(({ alive }) => alive);
+  return {
+    control: { pid: process.pid, address, role: "leader", epoch },
+    nodes,
+    resources: { total: sum(living.map((node) => node.resources.total)), available: sum(living.map((node) => node.resources.available)) },
+    pending: together(views.flatMap(({ pending }) => pending)),
+  };
+}
+
+function sum(all: readonly Record<string, number>[]): Record<string, number> {
+  const result: Record<string, number> = {};
+  // Amounts are exact in ten-thousandths.
+  for (const each of all) {
+    for (const [name, amount] of Object.entries(each)) result[name] = Math.round(((result[name] ?? 0) + amount) * 1e4) / 1e4;
+  }
+  return result;
+}
+
+/** Equal demands of several nodes are one line. */
+function together(all: readonly { resources: Record<string, number>; count: number; reason: string }[]): ClusterStatus["pending"] {
+  const found = new Map<string, { resources: Record<string, number>; count: number; reason: string }>();
+  for (const { resources, count, reason } of all) {
+    const key = JSON.stringify([resources, reason]);
+    const known = found.get(key);
+    if (known === undefined) found.set(key, { resources: inWholes(resources), count, reason });
+    else known.count += count;
+  }
+  return [...found.values()];
+}

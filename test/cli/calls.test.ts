@@ -1,0 +1,95 @@
+/** What a wrong call of the command gets: one line that says what to do, an exit code, and nothing left. */
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { nearest } from "../../src/cli/parse.ts";
+import { leakChecked } from "../harness/index.ts";
+import { Home } from "./home.ts";
+
+leakChecked("at the end");
+
+test("a wrong call exits with 2 and the nearest right word, and prints nothing else", (t) => {
+  const home = new Home(t);
+  const rows: [string[], RegExp][] = [
+    [["strat"], /no command strat\. Did you mean: mobula start\?/],
+    [["list", "node"], /no command list node\. Did you mean: mobula list nodes\?/],
+    [["list"], /a command is missing/],
+    [["xyzzy"], /See: mobula --help/],
+    [["start", "--haed"], /no option --haed\. Did you mean --head\?/],
+    [["start"], /either --head or --address/],
+    [["start", "--head", "--address", "a:1"], /either --head or --address/],
+    [["start", "--head", "--port", "x"], /--port must be a number/],
+    [["start", "--head", "--resources", "{"], /--resources must be JSON/],
+    [["start", "--head", "--labels", "=b"], /--labels must be a=b,c=d/],
+    [["drain"], /drain takes NODE_ID, and none was given/],
+    [["completion", "tcsh"], /bash, zsh, fish/],
+  ];
+  for (const [words, expected] of rows) {
+    const { code, stdout, stderr } = home.run(words);
+    assert.equal(code, 2, `${words.join(" ")}: ${stderr}`);
+    assert.match(stderr, expected);
+    assert.equal(stdout, "");
+    assert.equal(stderr.split("\n").length, 2, stderr);
+  }
+});
+
+test("what cannot be done exits with 1 and one line that says what to do", async (t) => {
+  const home = new Home(t);
+  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  t.after(() => silent.close());
+  await new Promise((resolve) => silent.once("listening", resolve));
+  const { port } = silent.address() as AddressInfo;
+  const rows: [string[], RegExp, NodeJS.ProcessEnv?][] = [
+    [["status"], /no cluster is known in .*mobula start --head/],
+    [["status", "--address", "127.0.0.1:1"], /there is no token for the cluster.*MOBULA_TOKEN/],
+    [["status", "--address", "127.0.0.1:1"], /nothing listens there/, { MOBULA_TOKEN: "x".repeat(40) }],
+    [["start", "--address", "127.0.0.1:1"], /nothing listens there/, { MOBULA_TOKEN: "x".repeat(40) }],
+    [["start", "--head", "--port", String(port)], /address already in use|is in use/i],
+    [["start", "--head", "--port", "0", "--host", "0.0.0.0"], /without TLS is refused.*ca create.*--insecure-no-tls/],
+    [["stop"], /no node of .* runs here/],
+    [["run", "nothing.mjs"], /there is no file nothing\.mjs/],
+  ];
+  for (const [words, expected, env] of rows) {
+    const { code, stdout, stderr } = home.run(words, env);
+    assert.equal(code, 1, `${words.join(" ")}: ${stderr}`);
+    assert.match(stderr, expected);
+    assert.equal(stdout, "");
+    assert.equal(stderr.split("\n").length, 2, stderr);
+  }
+});
+
+test("a wrong token is refused by the cluster and never printed; a broken cluster file is named", (t) => {
+  const home = new Home(t);
+  const { address } = home.json<{ address: string }>("start", "--head", "--port", "0", "--num-cpus", "1");
+  const secret = "wrong-".repeat(8);
+  for (const words of [["status"], ["start", "--address", address, "--dir", `${home.dir}/other`]]) {
+    const { code, stdout, stderr } = home.run(words, { MOBULA_TOKEN: secret });
+    assert.equal(code, 1);
+    assert.match(stderr, /token/);
+    assert.ok(!`${stdout}${stderr}`.includes(secret));
+  }
+  assert.equal(home.run(["stop"]).code, 0);
+  writeFileSync(path.join(home.dir, "cluster.json"), "{");
+  const { code, stderr } = home.run(["start", "--head"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /cluster\.json cannot be read as the file of a cluster.*--fresh/);
+});
+
+test("help has an example for every command, the doctor looks, and completion is a script", (t) => {
+  const home = new Home(t);
+  const overview = home.run(["--help"]);
+  assert.equal(overview.code, 0);
+  const names = [...overview.stdout.matchAll(/^ {2}([a-z-]+(?: [a-z]+)?) {2,}\S/gm)].map(([, name]) => name!);
+  assert.ok(names.length >= 13, names.join());
+  for (const name of names) {
+    const { code, stdout } = home.run([...name.split(" "), "--help"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /Options:\n[^]*--json[^]*Example:\n {2}\S/);
+  }
+  assert.equal(home.json<{ missing: number }>("doctor").missing, 0);
+  for (const shell of ["bash", "zsh", "fish"]) assert.match(home.run(["completion", shell]).stdout, /mobula/);
+  assert.equal(nearest("statsu", ["start", "status", "stop"]), "status");
+});

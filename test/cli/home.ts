@@ -1,0 +1,70 @@
+/** A cluster's folder for one test, and the command run in it. Every node that a test starts is ended with the test, whatever becomes of it. */
+import { spawn, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import type { TestContext } from "node:test";
+import { nodesHere } from "../../src/runtime/client/nodes-here.ts";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const main = path.join(root, "dist/cli/main.js");
+let homes = 0;
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class Home {
+  readonly dir: string;
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(t: TestContext) {
+    this.dir = path.join(root, ".tmp", `home-${process.pid}-${homes++}`);
+    fs.mkdirSync(this.dir, { recursive: true, mode: 0o700 });
+    const { MOBULA_ADDRESS: _address, MOBULA_TOKEN: _token, MOBULA_TOKEN_FILE: _file, ...env } = process.env;
+    this.#env = { ...env, MOBULA_HOME: this.dir };
+    t.after(() => {
+      for (const { pid } of nodesHere(this.dir)) process.kill(pid, "SIGTERM");
+      for (const until = Date.now() + 10_000; nodesHere(this.dir).length > 0 && Date.now() < until;) spawnSync("sleep", ["0.05"]);
+      for (const { pid } of nodesHere(this.dir)) process.kill(pid, "SIGKILL");
+      fs.rmSync(this.dir, { recursive: true, force: true });
+    });
+  }
+
+  run(words: readonly string[], env: NodeJS.ProcessEnv = {}): Ran {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
+      env: { ...this.#env, ...env },
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+    return { code: status, stdout, stderr };
+  }
+
+  /** What the command prints as JSON; it must succeed. */
+  json<T>(...words: readonly string[]): T {
+    const { code, stdout, stderr } = this.run([...words, "--json"]);
+    if (code !== 0) throw new Error(`mobula ${words.join(" ")} gave ${code}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  /** A program of this cluster, beside the test's own events. */
+  async program(code: string, address: string, env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+    const index = path.join(root, "dist/index.js");
+    const text = `import * as ray from ${JSON.stringify(index)};\n${code}`;
+    const file = path.join(this.dir, `program-${Math.random().toString(36).slice(2)}.mjs`);
+    fs.writeFileSync(file, text);
+    const child = spawn(process.execPath, [file], {
+      env: { ...this.#env, MOBULA_ADDRESS: address, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    const code_ = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    clearTimeout(timer);
+    return { code: code_, stdout, stderr };
+  }
+}
