@@ -54,7 +54,7 @@ test("two nodes: tasks, actors, refs and errors cross them, a program sees the w
     const items = [];
     for await (const ref of gen.options(on("b")).remote(5)) items.push(await ray.get(ref));
     say("stream", items);
-    const fails = async (f) => { try { await ray.get(f.remote()); return "no error"; } catch (error) { return error.name + " " + (error.cause?.name ?? ""); } };
+    const fails = (f) => ray.get(f.remote()).then(() => "no error", (error) => error.name + " " + (error.cause?.name ?? ""));
     say("throws", await fails(ray.remote(() => { throw new RangeError("boom"); }).options(on("b"))));
     say("dies", await fails(ray.remote(() => process.exit(3)).options({ ...on("b"), maxRetries: 0 })));
     const slow = ray.remote(async () => { await new Promise((resolve) => setTimeout(resolve, 60_000)); }).options(on("b")).remote();
@@ -97,7 +97,8 @@ test("a program on a machine without a node brings one of its own, without proce
   const { code, stdout, stderr } = await elsewhere.program(
     `
     const where = ray.remote(() => ray.getRuntimeContext().nodeId);
-    console.log((await ray.get(where.remote())) !== ray.getRuntimeContext().nodeId, (await ray.nodes()).filter(({ alive }) => alive).length);
+    const alive = (await ray.nodes()).filter((node) => node.alive);
+    console.log((await ray.get(where.remote())) !== ray.getRuntimeContext().nodeId, alive.length);
     `,
     head.address,
     { MOBULA_TOKEN_FILE: head.tokenFile },
@@ -143,7 +144,8 @@ test("a node is killed: its tasks run elsewhere, its actors are over or start ag
     const away = { schedulingStrategy: ray.nodeAffinity("${other.nodeId}", { soft: true }) };
     const restarts = ray.remote(Counter).options({ ...away, maxRestarts: 1, maxTaskRetries: -1 }).remote();
     const dies = ray.remote(Counter).options(away).remote();
-    const hold = ray.remote(async () => { await new Promise((resolve) => setTimeout(resolve, 1_500)); return ray.getRuntimeContext().nodeId; });
+    const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    const hold = ray.remote(async () => { await pause(1_500); return ray.getRuntimeContext().nodeId; });
     console.log(await ray.get([restarts.node.remote(), dies.node.remote()]));
     const task = hold.options(away).remote();
     await new Promise((resolve) => setTimeout(resolve, 500));

@@ -1,4 +1,4 @@
-/** A cluster's folder for one test, and the command run in it. Every node that a test starts is ended with the test, whatever becomes of it. */
+/** A cluster's folder for one test, and the command run in it. Every node that a test starts ends with the test. */
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";

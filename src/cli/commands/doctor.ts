@@ -63,7 +63,7 @@ function freeSpace(path: string, gib: number): Finding {
     const { bavail, bsize } = statfsSync(path);
     const free = (bavail * bsize) / GIB;
     const few = free < gib;
-    const detail = `${free.toFixed(1)} GiB free${few ? `; with less than ${gib} GiB large objects may not fit: free some, or give it more` : ""}`;
+    const detail = `${free.toFixed(1)} GiB free${few ? `; below ${gib} GiB large objects may not fit: free some, or give it more` : ""}`;
     return { what: path, state: few ? "warning" : "good", detail };
   } catch {
     return { what: path, state: "warning", detail: "it is not there: objects lie in the session's folder instead" };
