@@ -23,6 +23,8 @@ export interface StoreServiceOptions {
   readonly sessionDir: string;
   readonly capacityBytes: number;
   readonly spillDir?: string;
+  /** Default: shared memory, and files where there is none. */
+  readonly backend?: "files";
   /** Where the file backend keeps objects: default /dev/shm, or `sessionDir` where there is none. */
   readonly objectDir?: string;
   send<N extends FromStore>(to: ProcessId, name: N, body: Body<N>): void;
@@ -112,7 +114,7 @@ export class StoreService {
 
   constructor(options: StoreServiceOptions) {
     this.#options = options;
-    const library = libc();
+    const library = options.backend === "files" ? undefined : libc();
     const objectDir = options.objectDir ?? (process.platform === "linux" ? "/dev/shm" : options.sessionDir);
     const wanted = library ? options.capacityBytes : capacityOnFiles(options.capacityBytes, objectDir);
     this.#machine = new StoreMachine(wanted, this.#port());

@@ -27,6 +27,8 @@ interface Entry {
 export interface NodeOptions extends Partial<Omit<TransferOptions, "store" | "self">> {
   readonly capacityBytes?: number;
   readonly tls?: TlsMaterial;
+  /** Objects as files, as where there is no shared memory. */
+  readonly files?: boolean;
 }
 
 /** What the homes of all objects know. */
@@ -35,10 +37,8 @@ export class World {
   readonly objects = new Map<ObjectId, Entry>();
   /** How often anybody asked for an object. */
   readonly asked = new Map<ObjectId, number>();
-  readonly #t: TestContext;
 
   constructor(t: TestContext) {
-    this.#t = t;
     t.after(() => this.close());
   }
 
@@ -63,7 +63,6 @@ export class World {
 
   async close(): Promise<void> {
     for (const node of this.nodes) await node.stop();
-    this.#t.diagnostic(`${this.nodes.length} nodes`);
   }
 }
 
@@ -112,9 +111,11 @@ export class TestNode {
     this.#folder = mkdtempSync(join(tmpdir(), "mobula-transfer-test-"));
     this.process = driverId(id, "800000");
     const handlers = new Map<string, (body: never) => void>();
+    const { capacityBytes, files, ...transferOptions } = options;
     this.store = new StoreService({
+      ...(files === true ? { backend: "files" } : {}),
       sessionDir: this.#folder,
-      capacityBytes: options.capacityBytes ?? 64 * MIB,
+      capacityBytes: capacityBytes ?? 64 * MIB,
       // As over a connection: later.
       send: (_, name, body) => queueMicrotask(() => handlers.get(name)?.(body as never)),
       onSealed: (object, _, size) => void world.objects.set(object, { size, nodes: new Set([id]) }),
@@ -130,7 +131,7 @@ export class TestNode {
         if (there) nodes?.add(id);
         else nodes?.delete(id);
       },
-      ...options,
+      ...transferOptions,
       store: this.store,
       self: { role: "node", id, incarnation: 1 },
     });
@@ -163,6 +164,8 @@ export class TestNode {
     this.#stopped = true;
     this.#listener.close();
     this.client.close();
+    this.transfer.check();
+    this.store.check();
     this.transfer.close();
     await this.store.close();
     rmSync(this.#folder, { recursive: true, force: true });

@@ -114,7 +114,7 @@ export class FrameReader {
     if ((frame.flags & FLAG.checked) !== 0) {
       const right = checksum(this.#head.subarray(0, SUMMED), payload);
       if (right.compare(this.#head, SUMMED, HEAD_BYTES) !== 0) throw new BadFrame("a frame came damaged: its checksum is wrong");
-    }
+    } else if (frame.kind !== KIND.data) throw new BadFrame("a frame came without its checksum");
     this.#frame = undefined;
     this.#payload = EMPTY;
     this.#used = 0;

@@ -110,17 +110,17 @@ export class Lines {
 class Line {
   readonly node: NodeId;
   usedAt = performance.now();
-  readonly #options: LineOptions;
   readonly #reading: Reading;
   readonly #closed: () => void;
   #connection: Authenticated | undefined;
+  /** Data without is refused. */
+  #checksums = false;
   #request: Request | undefined;
   #done: (() => void) | undefined;
   #over = false;
 
   constructor(node: NodeId, options: LineOptions, closed: () => void) {
     this.node = node;
-    this.#options = options;
     this.#closed = closed;
     this.#reading = new Reading({
       place: (head) => this.#place(head),
@@ -131,6 +131,7 @@ class Line {
       (connection) => {
         if (this.#over) return void connection.socket.destroy();
         this.#connection = connection;
+        this.#checksums = options.checksums(connection);
         this.#reading.attach(connection.socket, !connection.secure);
         this.#send();
       },
@@ -163,7 +164,7 @@ class Line {
     const connection = this.#connection;
     const request = this.#request;
     if (connection === undefined || request === undefined) return;
-    const flags = (request.insist ? FLAG.insist : 0) | (this.#options.checksums(connection) ? FLAG.checksums : 0);
+    const flags = (request.insist ? FLAG.insist : 0) | (this.#checksums ? FLAG.checksums : 0);
     const payload = Buffer.from(request.id);
     connection.socket.write(Buffer.concat([encodeHead({ kind: KIND.request, flags, at: request.from }, payload, true), payload]));
   }
@@ -175,6 +176,7 @@ class Line {
     if (request.size === undefined || head.at !== request.at || head.at + head.length > request.size) {
       throw new BadFrame("it sent bytes that were not due");
     }
+    if (this.#checksums && (head.flags & FLAG.checked) === 0) throw new BadFrame("it sent bytes without a checksum");
     return request.events.place(head.at, head.length);
   }
 
