@@ -122,6 +122,7 @@ export class SimNode {
       killWorker: (id, reason) => this.#kill(id, reason),
       actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
       actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),
+      bundlesPrepared: () => {},
     });
     this.store = new SimStore({
       send,

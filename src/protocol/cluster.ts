@@ -10,6 +10,7 @@ import {
   deathReason,
   def,
   failure,
+  groupId,
   jobId,
   MIB,
   PAYLOAD_MAX,
@@ -75,6 +76,23 @@ export const nodeView = obj({
   version: uint(),
 });
 export type NodeView = Static<typeof nodeView>;
+
+/** A placement group as nodes know it, so that requests find its bundles. */
+export const groupView = obj({
+  groupId,
+  name: optional(str(256)),
+  /** rescheduling: some of its bundles were lost, and are placed anew. */
+  state: literal("pending", "ready", "rescheduling", "removed", "failed"),
+  /** By bundle; empty for one that has no node. */
+  nodes: list(str(64), 10_000),
+  /** Why it is over. */
+  message: optional(str(16 * 1024)),
+});
+export type GroupView = Static<typeof groupView>;
+
+/** A bundle as its node reports it when it joins again. */
+const reservedBundle = obj({ groupId, attempt: uint(), index: uint(), ready: bool });
+export type ReservedBundle = Static<typeof reservedBundle>;
 
 export const clusterDefinitions = {
   // ── between nodes ────────────────────────────────────────────────────────────────────────────
@@ -149,6 +167,7 @@ export const clusterDefinitions = {
       actors: list(livingActor, 100_000),
       /** Which actors its processes want news of. */
       watches: list(obj({ from: processId, actorId }), 1_000_000),
+      bundles: list(reservedBundle, 100_000),
     },
     { limit: 64 * MIB },
   ),
@@ -169,8 +188,17 @@ export const clusterDefinitions = {
   /** From the actor's home: nobody holds it, after so many times that control gave it to somebody (`actorGive`, `actorAlias`). */
   actorUnheld: def(98, "node", "control", { actorId, given: uint() }),
 
+  /** The answer to `groupPrepare`: whether these bundles are reserved now. */
+  groupPrepared: def(65, "node", "control", { groupId, attempt: uint(), ok: bool }),
+
   // ── from control to nodes ────────────────────────────────────────────────────────────────────
-  joined: def(108, "control", "node", { epoch: uint(), nodes: list(nodeView, 10_000), refused: optional(failure) }, { limit: 64 * MIB }),
+  joined: def(
+    108,
+    "control",
+    "node",
+    { epoch: uint(), nodes: list(nodeView, 10_000), groups: list(groupView, 100_000), refused: optional(failure) },
+    { limit: 64 * MIB },
+  ),
   nodesChanged: def(109, "control", "node", { nodes: list(nodeView, 10_000) }, { limit: 64 * MIB }),
   fromControl: def(112, "control", "node", { to: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
   actorPlace: def(
@@ -190,6 +218,30 @@ export const clusterDefinitions = {
   /** To an actor's home: `alias` was declared, and means it. */
   actorAlias: def(123, "control", "node", { actorId, alias: actorId }),
   jobEnded: def(116, "control", "node", { jobId }),
+  /** Reserve these bundles of a group, all or none; `patient`: also if they have to wait for it. */
+  groupPrepare: def(
+    64,
+    "control",
+    "node",
+    {
+      groupId,
+      jobId,
+      name: optional(str(256)),
+      attempt: uint(),
+      /** How many bundles the group has in all. */
+      count: uint(),
+      bundles: list(obj({ index: uint(), resources }), 10_000),
+      patient: bool,
+    },
+    { limit: 16 * MIB },
+  ),
+  /** All nodes have reserved their part: it is there. */
+  groupCommit: def(66, "control", "node", { groupId, attempt: uint() }),
+  /** Give back what this attempt has reserved, or waits for. */
+  groupCancel: def(67, "control", "node", { groupId, attempt: uint() }),
+  /** End what runs in it, and give everything back. */
+  groupRemove: def(68, "control", "node", { groupId, message: str(1024) }),
+  groupsChanged: def(69, "control", "node", { groups: list(groupView, 10_000) }, { limit: 64 * MIB }),
   /** Finish what runs, take nothing new, and leave. */
   drain: def(117, "control", "node", { timeoutMs: uint() }),
   /** To an actor's home: it will not start again, so what it was made from is not needed any more. */

@@ -127,6 +127,7 @@ export class Cluster {
       releaseEnvironment: () => {},
       actorPlaced: () => {},
       actorUnplaced: () => {},
+      bundlesPrepared: () => {},
     });
     const at = (to: NodeId, run: (node: Machine) => void): void =>
       this.#message(`${id} ${to}`, () => {

@@ -93,7 +93,7 @@ export class FakeNode {
       addresses,
       ...(options.waitMs === undefined ? {} : { waitMs: options.waitMs }),
       self: () => this.#view(),
-      living: () => ({ processes: [...this.processes], actors: [...this.placed.values()] }),
+      living: () => ({ processes: [...this.processes], actors: [...this.placed.values()], bundles: [] }),
       status: () => ({ free: this.#view().free, queued: {}, pending: [] }),
       events: {
         message: (to, name, body) => this.#message(to, name, body),
@@ -104,6 +104,8 @@ export class FakeNode {
         over: (id) => void this.over.add(id),
         give: ({ to, code, body }) => this.#give(to, code, body),
         alias: () => {},
+        group: () => {},
+        groupsChanged: () => {},
         jobEnded: (id) => void this.endedJobs.push(id),
         drain: () => void this.drains++,
         viewChanged: () => {},

@@ -3,7 +3,7 @@ import { NodeMachine } from "../../src/core/node/node.ts";
 import type { NodeConfig, NodePort } from "../../src/core/node/state.ts";
 import type { ActorRequest } from "../../src/core/node/admission.ts";
 import { parseResources } from "../../src/core/resources.ts";
-import type { ActorId, JobId, LeaseId, LeaseRequestId, NodeId, ProcessId } from "../../src/protocol/ids.ts";
+import type { ActorId, JobId, LeaseId, LeaseRequestId, NodeId, PlacementGroupId, ProcessId } from "../../src/protocol/ids.ts";
 import type { Body, DeathReason, LeaseShape, MessageName, ResourceAmounts } from "../../src/protocol/messages.ts";
 
 export interface Sent {
@@ -33,6 +33,7 @@ export class NodeHarness {
   readonly killed: { id: ProcessId; reason: DeathReason }[] = [];
   readonly placed: { actorId: ActorId; epoch: number; worker: ProcessId; gpuIds: number[] }[] = [];
   readonly unplaced: { actorId: ActorId; code: string }[] = [];
+  readonly prepared: { groupId: PlacementGroupId; attempt: number; ok: boolean }[] = [];
   readonly machine: NodeMachine;
 
   constructor(total: Record<string, number>, config: Partial<NodeConfig> = {}) {
@@ -44,6 +45,7 @@ export class NodeHarness {
       killWorker: (id, reason) => void this.killed.push({ id, reason }),
       actorPlaced: (actorId, epoch, { worker, gpuIds }) => void this.placed.push({ actorId, epoch, worker: worker.processId, gpuIds }),
       actorUnplaced: (actorId, _epoch, failure) => void this.unplaced.push({ actorId, code: failure.code }),
+      bundlesPrepared: (groupId, attempt, ok) => void this.prepared.push({ groupId, attempt, ok }),
     };
     this.machine = new NodeMachine(
       {

@@ -4,8 +4,9 @@
  *
  * A request that waits here is looked at again when other nodes have room, so that a queue does not outlast its reason.
  */
-import type { LeaseRequestId, NodeId, ProcessId } from "../../protocol/ids.ts";
-import type { Body } from "../../protocol/messages.ts";
+import type { LeaseRequestId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
+import type { GroupView } from "../../protocol/cluster.ts";
+import type { Body, Strategy } from "../../protocol/messages.ts";
 import type { NodeMachine } from "../node/node.ts";
 import { remember } from "../node/state.ts";
 import { fits, sumOf } from "../resources.ts";
@@ -29,8 +30,20 @@ interface Forwarded {
   readonly to: NodeId;
 }
 
+type InGroup = Extract<Strategy, { kind: "group" }>;
+
+interface WaitsForGroup {
+  readonly from: ProcessId;
+  readonly body: Body<"leaseRequest">;
+  readonly strategy: InGroup;
+  readonly since: number;
+}
+
 /** A request is sent on at most so often; where it is then it waits. */
 export const HOPS_MAX = 4;
+/** A placement group that control has not told of is waited for so long. */
+const UNKNOWN_GROUP_MS = 5_000;
+const GROUPS_OVER_MAX = 10_000;
 const FORWARDED_MAX = 100_000;
 /** A request waits so long before it is looked at again. */
 const AGAIN_MS = 50;
@@ -43,6 +56,12 @@ export class LeaseRouter {
   readonly #forwarded = new Map<LeaseRequestId, Forwarded>();
   /** Requests that came from elsewhere and how far they have come. */
   readonly #hops = new Map<LeaseRequestId, number>();
+
+  /** Where the bundles of placement groups are. */
+  readonly #groups = new Map<PlacementGroupId, GroupView>();
+  readonly #groupsOver = new Map<PlacementGroupId, string>();
+  /** Requests for bundles that are nowhere yet. */
+  readonly #inGroups = new Map<LeaseRequestId, WaitsForGroup>();
 
   constructor(node: NodeMachine, view: ClusterView, port: LeaseRouterPort) {
     this.#node = node;
@@ -61,13 +80,14 @@ export class LeaseRouter {
     if (before !== undefined && before.hops > hops) return this.#port.forward(before.to, from, before.hops, body);
     this.#forwarded.delete(body.requestId);
     const { strategy, resources } = body.shape;
+    if (strategy.kind === "group") return this.#inGroup(from, body, strategy, hops, now);
     if (hops > 0) {
       this.#node.ownerKnown(from);
       remember(this.#hops, body.requestId, hops, FORWARDED_MAX);
       // Whoever sent it has chosen this node: it is chosen again only if there is no room after all.
       if (fits(sumOf([resources, this.#node.queued()]), this.#node.free)) return this.#node.leaseRequest(from, body, now);
     }
-    if (hops >= HOPS_MAX || strategy.kind === "group") return this.#node.leaseRequest(from, body, now);
+    if (hops >= HOPS_MAX) return this.#node.leaseRequest(from, body, now);
     const choice = chooseNode(this.#view, demandOf(body), () => this.#port.chance());
     switch (choice.kind) {
       case "never":
@@ -86,6 +106,7 @@ export class LeaseRouter {
   }
 
   leaseCancel(from: ProcessId, body: Body<"leaseCancel">, now: number): void {
+    if (this.#inGroups.delete(body.requestId)) return;
     const forwarded = this.#forwarded.get(body.requestId);
     if (forwarded === undefined) return this.#node.leaseCancel(from, body, now);
     this.#forwarded.delete(body.requestId);
@@ -119,18 +140,91 @@ export class LeaseRouter {
     }
   }
 
+  /** Control says where the bundles of these are. */
+  groupsChanged(groups: readonly GroupView[], now: number): void {
+    for (const group of groups) {
+      const { groupId, state, message } = group;
+      if (state !== "removed" && state !== "failed") {
+        this.#groups.set(groupId, group);
+        continue;
+      }
+      this.#groups.delete(groupId);
+      const why = message ?? `placement group ${groupId} was removed`;
+      remember(this.#groupsOver, groupId, why, GROUPS_OVER_MAX);
+      this.#node.groupGone(groupId, why, now);
+    }
+    this.#lookForGroups(now);
+  }
+
   /** After news of other nodes, and now and then: what waits here and could run there goes there. */
   rebalance(now: number): void {
+    this.#lookForGroups(now);
     let looked = 0;
     for (const { owner, body, since } of this.#node.waitingLeases()) {
       if (now - since < AGAIN_MS) continue;
       if (++looked > LOOKED_AT_MAX) return;
       const hops = this.#hops.get(body.requestId) ?? 0;
-      if (hops >= HOPS_MAX || body.shape.strategy.kind === "group") continue;
+      if (hops >= HOPS_MAX) continue;
+      const { strategy } = body.shape;
+      if (strategy.kind === "group") {
+        // The bundles here are full; whether others are is known where they are.
+        const to = strategy.bundleIndex < 0 ? this.#nodeInGroup(strategy) : undefined;
+        if (to !== undefined && this.#node.withdrawLease(body.requestId, now)) this.#forward(to, owner, hops + 1, body);
+        continue;
+      }
       const choice = chooseNode(this.#view, demandOf(body), () => this.#port.chance());
       if (choice.kind !== "go" || choice.nodeId === this.#view.self) continue;
       if (this.#node.withdrawLease(body.requestId, now)) this.#forward(choice.nodeId, owner, hops + 1, body);
     }
+  }
+
+  #inGroup(from: ProcessId, body: Body<"leaseRequest">, strategy: InGroup, hops: number, now: number): void {
+    if (hops > 0) {
+      this.#node.ownerKnown(from);
+      remember(this.#hops, body.requestId, hops, FORWARDED_MAX);
+    }
+    const { groupId, bundleIndex } = strategy;
+    if (this.#node.hasBundle(groupId, bundleIndex)) return this.#node.leaseRequest(from, body, now);
+    const over = this.#groupsOver.get(groupId);
+    if (over !== undefined) return this.#refuse(from, body, over);
+    const bundles = this.#groups.get(groupId)?.nodes.length ?? Infinity;
+    if (bundleIndex >= bundles)
+      return this.#refuse(from, body, `placement group ${groupId} has ${bundles} bundles, not ${bundleIndex + 1}`);
+    const to = hops < HOPS_MAX ? this.#nodeInGroup(strategy) : undefined;
+    if (to !== undefined) return this.#forward(to, from, hops + 1, body);
+    const { since } = this.#inGroups.get(body.requestId) ?? { since: now };
+    this.#inGroups.set(body.requestId, { from, body, strategy, since });
+  }
+
+  /** Another node that has the bundle, or one of them. */
+  #nodeInGroup({ groupId, bundleIndex }: InGroup): NodeId | undefined {
+    const all = this.#groups.get(groupId)?.nodes ?? [];
+    const nodes = (bundleIndex < 0 ? [...new Set(all)] : all.slice(bundleIndex, bundleIndex + 1)) as NodeId[];
+    const others = nodes.filter((node) => node !== this.#view.self && this.#view.isAlive(node));
+    return others[Math.floor(this.#port.chance() * others.length)];
+  }
+
+  #lookForGroups(now: number): void {
+    for (const [requestId, { from, body, strategy, since }] of [...this.#inGroups]) {
+      const known = this.#groups.has(strategy.groupId) || this.#groupsOver.has(strategy.groupId);
+      if (!known && now - since < UNKNOWN_GROUP_MS) continue;
+      if (!known) {
+        this.#inGroups.delete(requestId);
+        this.#refuse(from, body, `placement group ${strategy.groupId} is not there: it was removed`);
+      } else if (this.#groupsOver.has(strategy.groupId) || this.#placeable(strategy)) {
+        this.#inGroups.delete(requestId);
+        this.leaseRequest(from, body, now);
+      }
+    }
+  }
+
+  #placeable(strategy: InGroup): boolean {
+    return this.#node.hasBundle(strategy.groupId, strategy.bundleIndex) || this.#nodeInGroup(strategy) !== undefined;
+  }
+
+  #refuse(from: ProcessId, body: Body<"leaseRequest">, why: string): void {
+    const failure = { code: "PLACEMENT", message: `task ${body.shape.name} cannot run: ${why}` };
+    this.#port.reject(from, { requestId: body.requestId, failure });
   }
 
   #local(from: ProcessId, body: Body<"leaseRequest">, now: number): void {

@@ -6,12 +6,14 @@
  * decided and not yet said when it ended follows from its records: each join is answered with what the node should do now.
  */
 import { prefixOf } from "../../protocol/ids.ts";
-import type { ActorId, JobId, NodeId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, JobId, NodeId, NodePrefix, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { JobDescription } from "../../protocol/cluster.ts";
 import type { Between, Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
 import { ClusterView } from "../cluster/view.ts";
+import type { GroupQuestion } from "../node/node.ts";
+import { Groups } from "./groups.ts";
 import { Control } from "./control.ts";
 import { Members } from "./members.ts";
 import { ActorPlacer } from "./placer.ts";
@@ -48,6 +50,7 @@ export class ClusterControl {
   readonly members: Members;
   readonly actors: Control;
   readonly placer: ActorPlacer;
+  readonly groups: Groups;
   readonly jobs: Jobs;
   readonly history: History;
   readonly view = new ClusterView("" as NodeId);
@@ -64,7 +67,7 @@ export class ClusterControl {
     this.jobs = new Jobs(keep);
     this.members = new Members(
       {
-        joined: (to, body) => port.send(to, "joined", body),
+        joined: (to, body) => port.send(to, "joined", { ...body, groups: this.groups.views }),
         changed: (to, body) => port.send(to, "nodesChanged", body),
         nodeGone: (id, reason) => later(() => this.#nodeGone(id, reason)),
         kept: (id) => keep("node", id),
@@ -82,8 +85,23 @@ export class ClusterControl {
       unplace: (to, actorId, epochOf, end) => port.send(to, "actorUnplace", { actorId, epoch: epochOf, end: endOf(end) }),
       refused: (actorId, epochOf, failure) => later(() => this.actors.unplaced(actorId, epochOf, failure, undefined)),
       chance: () => port.chance(),
-      groupNode: () => ({ kind: "nowhere" }),
+      groupNode: (id, index, demand) => this.groups.nodeFor(id, index, demand),
     });
+    this.groups = new Groups(
+      this.view,
+      {
+        prepare: (to, body) => port.send(to, "groupPrepare", body),
+        commit: (to, body) => port.send(to, "groupCommit", body),
+        cancel: (to, body) => port.send(to, "groupCancel", body),
+        remove: (to, body) => port.send(to, "groupRemove", body),
+        changed: (groups) => {
+          for (const { nodeId } of this.members.alive) port.send(nodeId, "groupsChanged", { groups });
+          later(() => this.placer.look(this.#now));
+        },
+        answer: (to, body) => this.#toProcess(to, "answer", body),
+      },
+      keep,
+    );
     this.actors = new Control(
       {
         send: (to, name, body) => this.#toProcess(to, name, body),
@@ -117,12 +135,14 @@ export class ClusterControl {
     this.#run(now, () => {
       this.members.tick(now);
       this.actors.tick(now);
+      this.groups.tick(now);
+      this.placer.tick(now);
       this.#forgetNodes();
     });
   }
 
   nextDeadline(): number | undefined {
-    const at = Math.min(this.members.nextDeadline() ?? Infinity, this.actors.nextDeadline() ?? Infinity);
+    const at = Math.min(...[this.members, this.actors, this.groups, this.placer].map((machine) => machine.nextDeadline() ?? Infinity));
     return at === Infinity ? undefined : at;
   }
 
@@ -149,6 +169,8 @@ export class ClusterControl {
         return this.members.saved(key as NodeId);
       case "job":
         return this.jobs.saved(key as JobId);
+      case "group":
+        return this.groups.saved(key as PlacementGroupId);
       case "event":
         return this.history.saved(key);
       default:
@@ -165,6 +187,7 @@ export class ClusterControl {
       }
       this.history.restore(tables);
       this.jobs.restore(tables);
+      this.groups.restore(tables);
       for (const { jobId, driver } of this.jobs.drivers) this.actors.driverJoined(driver, jobId);
       this.actors.restore(tables, now);
       this.#endWhatIsGone(now);
@@ -175,6 +198,7 @@ export class ClusterControl {
     this.members.check();
     this.actors.check();
     this.placer.check();
+    this.groups.check();
     this.jobs.check();
     this.history.check();
   }
@@ -221,6 +245,8 @@ export class ClusterControl {
         if (this.placer.unplaced(from, actorId, epoch)) this.actors.unplaced(actorId, epoch, failure, reason);
         return;
       }
+      case "groupPrepared":
+        return this.groups.prepared(from, as("groupPrepared"), this.#now);
       case "actorUnheld":
         return this.actors.unheld(as("actorUnheld").actorId, as("actorUnheld").given);
       default:
@@ -228,7 +254,7 @@ export class ClusterControl {
     }
   }
 
-  #join(from: NodeId, { view, jobs, processes, actors, watches }: Body<"nodeJoin">): void {
+  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles }: Body<"nodeJoin">): void {
     if (view.nodeId !== from) throw new MalformedMessage("nodeJoin.view.nodeId", `the sender, ${from}`, view.nodeId);
     const now = this.#now;
     if (!this.members.join(view, now)) return;
@@ -241,6 +267,7 @@ export class ClusterControl {
       for (const process of this.actors.processesOf(node)) if (!living.has(process)) this.#processGone(process);
       for (const { from: watcher, actorId } of watches) this.actors.watch(watcher, { actorId });
       this.placer.rejoined(from);
+      this.groups.rejoined(from, bundles, now);
       this.#seen(from);
     });
   }
@@ -248,7 +275,9 @@ export class ClusterControl {
   /** The policy's view of a node follows that of the members. */
   #seen(id: NodeId): void {
     const view = this.members.get(id);
-    if (view !== undefined && this.view.update(view)) this.placer.look(this.#now);
+    if (view === undefined || !this.view.update(view)) return;
+    this.placer.look(this.#now);
+    this.groups.look(this.#now);
   }
 
   #jobStarted(from: NodeId, job: JobDescription): void {
@@ -263,12 +292,14 @@ export class ClusterControl {
   }
 
   #processGone(process: ProcessId): void {
+    this.groups.processLost(process);
     const jobId = this.actors.processLost(process);
     if (jobId !== undefined) this.#jobEnded(jobId);
   }
 
   #jobEnded(jobId: JobId): void {
     this.jobs.driverGone(jobId, this.#port.clock());
+    this.groups.jobEnded(jobId, this.#now);
     for (const { nodeId } of this.members.alive) this.#port.send(nodeId, "jobEnded", { jobId });
   }
 
@@ -305,6 +336,7 @@ export class ClusterControl {
 
   #ask(from: ProcessId, { call, question }: Body<"ask">): void {
     if (question.kind === "actorByName") return this.actors.byName(from, call, question.name, question.namespace);
+    if (isGroupQuestion(question)) return this.groups.ask(from, call, question, this.#now);
     const message = `control has no answer to the question ${question.kind}`;
     this.#toProcess(from, "answer", { call, failure: { code: "INVALID_OPTION", message } });
   }
@@ -315,11 +347,15 @@ export class ClusterControl {
     if (view !== undefined) this.view.update(view);
     const jobs = this.actors.nodeLost(prefixOf(id), reason, this.#now);
     for (const jobId of jobs) this.#jobEnded(jobId);
-    this.#later.push(() => this.placer.nodeLost(id, this.#now));
+    this.#later.push(() => {
+      this.groups.nodeLost(id, this.#now);
+      this.placer.nodeLost(id, this.#now);
+    });
   }
 
   /** What ended with a node whose end had been stored and not all that follows from it. */
   #endWhatIsGone(now: number): void {
+    for (const nodeId of this.groups.nodes()) if (!this.members.isAlive(nodeId)) this.groups.nodeLost(nodeId, now);
     const known = new Set<NodePrefix>(this.members.alive.map(({ nodeId }) => prefixOf(nodeId)));
     const reason: DeathReason = { cause: "node-died", message: "its node has left the cluster" };
     for (const prefix of this.actors.prefixes()) {
@@ -350,6 +386,8 @@ export class ClusterControl {
     return true;
   }
 }
+
+const isGroupQuestion = (question: Body<"ask">["question"]): question is GroupQuestion => question.kind.startsWith("group");
 
 function endOf(end: ActorEnd): Body<"actorUnplace">["end"] {
   return "kill" in end ? { kind: "kill", reason: end.kill } : { kind: "gently", why: end.gently };

@@ -12,7 +12,7 @@ import { equal } from "../resources.ts";
 import { saved } from "./tables.ts";
 
 export interface MembersPort {
-  joined(to: NodeId, body: Body<"joined">): void;
+  joined(to: NodeId, body: Omit<Body<"joined">, "groups">): void;
   changed(to: NodeId, body: Body<"nodesChanged">): void;
   /** With everything on it. The link to it is to be given up. */
   nodeGone(id: NodeId, reason: DeathReason): void;

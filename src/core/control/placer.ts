@@ -49,6 +49,8 @@ export class ActorPlacer {
   readonly #view: ClusterView;
   readonly #port: PlacerPort;
   readonly #waiting = new Map<ActorId, Waiting>();
+  /** What is free in placement groups is no news: actors that wait in one are looked at now and then. */
+  #lookAt: number | undefined;
 
   constructor(view: ClusterView, port: PlacerPort) {
     this.#view = view;
@@ -112,10 +114,20 @@ export class ActorPlacer {
     }
   }
 
+  nextDeadline(): number | undefined {
+    return this.#lookAt;
+  }
+
+  tick(now: number): void {
+    if (this.#lookAt !== undefined && now >= this.#lookAt) this.look(now);
+  }
+
   /** After news of nodes, or of placement groups. */
   look(now: number): void {
+    this.#lookAt = undefined;
     const blocked = new Set<string>();
     for (const waiting of [...this.#waiting.values()]) {
+      if (waiting.request.shape.strategy.kind === "group" && waiting.node !== undefined) this.#lookAt ??= now + AGAIN_MS;
       if (blocked.has(waiting.classKey) || (waiting.node !== undefined && now - waiting.askedAt < AGAIN_MS)) continue;
       const { node } = waiting;
       this.#choose(waiting, now);
@@ -166,6 +178,7 @@ export class ActorPlacer {
     }
     waiting.node = node;
     waiting.askedAt = now;
+    if (request.shape.strategy.kind === "group") this.#lookAt ??= now + AGAIN_MS;
     this.#view.charge(node, demand);
     this.#port.place(node, request);
   }

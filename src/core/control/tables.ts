@@ -86,6 +86,20 @@ const schemas = {
     /** Of the ended: which came first. */
     over: uint(),
   }),
+  group: obj({
+    jobId,
+    name: optional(str(256)),
+    strategy: literal("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"),
+    detached: bool,
+    bundles: list(resources, 10_000),
+    state: literal("pending", "ready", "rescheduling", "removed", "failed"),
+    /** By bundle; empty for one that has no node. */
+    nodes: list(str(64), 10_000),
+    failure: optional(failure),
+    attempt: uint(),
+    /** Of those that are over: which came first. */
+    over: uint(),
+  }),
   event: obj({ at: num(), kind: str(64), message: str(64 * 1024), nodeId: optional(str(64)), jobId: optional(str(64)) }),
 } as const;
 

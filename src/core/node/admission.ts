@@ -72,10 +72,10 @@ export function refusal(s: NodeState, want: Want): Failure | undefined {
     };
   }
   if (group.failure !== undefined) return { code: "PLACEMENT", message: `${want.what} cannot run: ${group.failure.message}` };
-  if (strategy.bundleIndex < group.bundles.length) return undefined;
+  if (strategy.bundleIndex < group.count) return undefined;
   return {
     code: "PLACEMENT",
-    message: `${want.what} asks for bundle ${strategy.bundleIndex} of ${groupLabel(group)}, which has ${group.bundles.length}`,
+    message: `${want.what} asks for bundle ${strategy.bundleIndex} of ${groupLabel(group)}, which has ${group.count}`,
   };
 }
 

@@ -46,6 +46,11 @@ function checkResources(s: NodeState): void {
     if (reserves !== group.reserved.length > 0)
       throw new Error(`placement group ${group.id} is ${group.state} and its reservation is not so`);
   }
+  for (const part of s.prepared.values()) {
+    held.get(s.ledger)!.push(...part.reserved);
+    if ((part.state === "prepared") !== part.reserved.length > 0)
+      throw new Error(`bundles of ${part.id} are ${part.state} and reserved otherwise`);
+  }
   const hold = (ledger: Ledger, allocation: Allocation, who: string): void => {
     const list = held.get(ledger);
     if (list === undefined) throw new Error(`${who} holds resources of a placement group that is gone`);

@@ -7,6 +7,7 @@ import { prefixOf } from "../../protocol/ids.ts";
 import type { LeaseId } from "../../protocol/ids.ts";
 import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { excessOf } from "../resources.ts";
+import { bundlesReserved } from "./bundles.ts";
 import { groupPlaced } from "./groups.ts";
 import { matches } from "./labels.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
@@ -55,7 +56,8 @@ export function ledgersFor(s: NodeState, want: Want): { ledger: Ledger; group: G
   if (strategy.kind === "group") {
     const group = s.groups.get(strategy.groupId);
     if (group?.state !== "ready") return [];
-    const ledgers = strategy.bundleIndex < 0 ? group.ledgers : group.ledgers.slice(strategy.bundleIndex, strategy.bundleIndex + 1);
+    const { bundleIndex } = strategy;
+    const ledgers = group.ledgers.filter((_ledger, i) => bundleIndex < 0 || group.indices[i] === bundleIndex);
     return ledgers.map((ledger) => ({ ledger, group }));
   }
   return labelsFit(s, want) ? [{ ledger: s.ledger, group: undefined }] : [];
@@ -140,7 +142,11 @@ function serveGroup(s: NodeState, pass: Pass, waiting: WaitingClass, want: Want)
   }
   s.queue.remove(want.id);
   pass.served = true;
-  groupPlaced(s, group, reserved);
+  if (group.attempt === 0) groupPlaced(s, group, reserved);
+  else {
+    group.reserved = reserved;
+    bundlesReserved(s, group);
+  }
   return "served";
 }
 

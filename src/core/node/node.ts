@@ -4,7 +4,8 @@
  * pass of dispatch.ts, so that nothing waits that could run.
  */
 import { prefixOf } from "../../protocol/ids.ts";
-import type { ActorId, JobId, LeaseId, LeaseRequestId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, JobId, LeaseId, LeaseRequestId, NodePrefix, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
+import type { ReservedBundle } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, Failure, ResourceAmounts } from "../../protocol/messages.ts";
 import { actorWant, actorWantId, leaseWant, refusal } from "./admission.ts";
 import type { ActorRequest } from "./admission.ts";
@@ -12,6 +13,7 @@ import { Alarm } from "./alarm.ts";
 import { EnvironmentTable, partsOfEnvKey } from "./environments.ts";
 import { checkNode } from "./check.ts";
 import { dispatch } from "./dispatch.ts";
+import { cancelBundles, commitBundles, prepareBundles, refuseGroup, removeBundles, reservedBundles } from "./bundles.ts";
 import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, removeGroupsOf } from "./groups.ts";
 import { Ledger } from "./ledger.ts";
 import { WorkerPool } from "./pool.ts";
@@ -44,6 +46,7 @@ export class NodeMachine {
       actors: new Map(),
       groups: new Map(),
       groupsOver: new Set(),
+      prepared: new Map(),
       groupNames: new Map(),
       owners: new Set(),
       gone: new Map(),
@@ -316,6 +319,31 @@ export class NodeMachine {
     const want = question.kind === "groupCreate" ? s.queue.get(question.groupId) : undefined;
     if (want !== undefined) watch(s, want);
     dispatch(s, now);
+  }
+
+  /** Control spreads groups over nodes: this one's part of them. */
+  groupMessage<N extends "groupPrepare" | "groupCommit" | "groupCancel" | "groupRemove">(name: N, body: Body<N>, now: number): void {
+    if (name === "groupPrepare") prepareBundles(this.#s, body as Body<"groupPrepare">, now);
+    else if (name === "groupCommit") commitBundles(this.#s, body as Body<"groupCommit">);
+    else if (name === "groupCancel") cancelBundles(this.#s, body as Body<"groupCancel">);
+    else removeBundles(this.#s, body as Body<"groupRemove">);
+    dispatch(this.#s, now);
+  }
+
+  /** A group is over: what waits for it here is refused. */
+  groupGone(id: PlacementGroupId, message: string, now: number): void {
+    refuseGroup(this.#s, id, message);
+    dispatch(this.#s, now);
+  }
+
+  /** Whether a bundle of the group, or this one, is here. */
+  hasBundle(id: PlacementGroupId, bundleIndex: number): boolean {
+    const group = this.#s.groups.get(id);
+    return group?.state === "ready" && (bundleIndex < 0 ? group.indices.length > 0 : group.indices.includes(bundleIndex));
+  }
+
+  reservedBundles(): ReservedBundle[] {
+    return reservedBundles(this.#s);
   }
 
   // ── time and questions ───────────────────────────────────────────────────────────────────────

@@ -50,6 +50,8 @@ export interface NodePort extends EnvironmentPort {
   actorPlaced(actor: ActorId, epoch: number, placement: ActorPlacement): void;
   /** To control: it never will. */
   actorUnplaced(actor: ActorId, epoch: number, failure: Failure, reason: DeathReason | undefined): void;
+  /** To control: the answer to `groupPrepare`. */
+  bundlesPrepared(groupId: PlacementGroupId, attempt: number, ok: boolean): void;
 }
 
 export interface Worker {
@@ -112,8 +114,16 @@ export interface Group {
   readonly jobId: JobId;
   readonly strategy: string;
   readonly detached: boolean;
-  readonly bundles: readonly ResourceAmounts[];
-  state: "pending" | "ready" | "removing" | "removed" | "failed";
+  /** Those that are here: on one machine all. */
+  readonly bundles: ResourceAmounts[];
+  /** Which bundles of the group they are. */
+  readonly indices: number[];
+  /** How many the group has in all. */
+  readonly count: number;
+  /** Of control's tries to place it; 0 where it is placed by the node itself. */
+  attempt: number;
+  /** prepared: reserved, and not yet of use. */
+  state: "pending" | "prepared" | "ready" | "removing" | "removed" | "failed";
   failure: Failure | undefined;
   /** While ready or removing: what it holds of the node, and what of that is free, bundle by bundle. */
   reserved: Allocation[];
@@ -166,6 +176,8 @@ export interface NodeState {
   readonly groups: Map<PlacementGroupId, Group>;
   /** Those that are over and remembered, the first to end first. */
   readonly groupsOver: Set<PlacementGroupId>;
+  /** Bundles that control asked for and has not confirmed. */
+  readonly prepared: Map<string, Group>;
   readonly groupNames: Map<string, PlacementGroupId>;
   /** Who may ask: drivers and registered workers, by what job they are known for. */
   readonly owners: Set<ProcessId>;

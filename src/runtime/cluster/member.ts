@@ -252,6 +252,8 @@ export class Member {
       over: (id) => host.refs.actorOver(id),
       give: (body) => this.router.give(body),
       alias: (id, alias) => host.refs.alias(alias, id),
+      group: (name, body) => host.node.groupMessage(name, body, host.now()),
+      groupsChanged: (groups) => this.leases.groupsChanged(groups, host.now()),
       jobEnded: (jobId) => host.control.jobEnded(jobId),
       drain: (timeoutMs) => host.control.drain(timeoutMs),
       viewChanged: () => {

@@ -14,8 +14,8 @@ import type { ActorRequest } from "../../core/node/admission.ts";
 import type { ActorPlacement } from "../../core/node/state.ts";
 import { explain, NodeDiedError } from "../../errors/index.ts";
 import { prefixOf } from "../../protocol/ids.ts";
-import type { ActorId, JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
-import type { JobDescription, LivingActor, NodeView } from "../../protocol/cluster.ts";
+import type { ActorId, JobId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
+import type { GroupView, JobDescription, LivingActor, NodeView, ReservedBundle } from "../../protocol/cluster.ts";
 import type { Between, Body, DeathReason, Failure, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
@@ -35,6 +35,8 @@ type Said =
   | "actorExit"
   | "ask";
 
+export type GroupMessage = "groupPrepare" | "groupCommit" | "groupCancel" | "groupRemove";
+
 /** What this node is, as others are to know it; control adds the rest. */
 export type OwnView = Omit<NodeView, "state" | "version">;
 
@@ -47,6 +49,10 @@ export interface ControlLinkEvents {
   over(actorId: ActorId): void;
   give(body: Body<"actorGive">): void;
   alias(actorId: ActorId, alias: ActorId): void;
+  /** To the node machine: what control asks of its part of placement groups. */
+  group<N extends GroupMessage>(name: N, body: Body<N>): void;
+  /** Where the bundles of placement groups are: to the lease router. Those that are over, to the node machine as well. */
+  groupsChanged(groups: readonly GroupView[]): void;
   jobEnded(jobId: JobId): void;
   drain(timeoutMs: number): void;
   /** The view has news of these. Nodes that are gone are told by `nodeGone` as well. */
@@ -67,8 +73,8 @@ export interface ControlLinkOptions {
   readonly events: ControlLinkEvents;
   /** How this node is now, for joining. */
   self(): OwnView;
-  /** Its living processes, and the actors that have a worker. */
-  living(): { readonly processes: ProcessId[]; readonly actors: LivingActor[] };
+  /** Its living processes, the actors that have a worker, and the bundles that are reserved here. */
+  living(): { readonly processes: ProcessId[]; readonly actors: LivingActor[]; readonly bundles: ReservedBundle[] };
   status(): Body<"nodeStatus">;
   /** Control may be away for so long. */
   readonly waitMs?: number;
@@ -172,6 +178,13 @@ export class ControlLink {
         return events.give(as("actorGive"));
       case "actorAlias":
         return events.alias(as("actorAlias").actorId, as("actorAlias").alias);
+      case "groupPrepare":
+      case "groupCommit":
+      case "groupCancel":
+      case "groupRemove":
+        return events.group(name as GroupMessage, body);
+      case "groupsChanged":
+        return events.groupsChanged(as("groupsChanged").groups);
       case "jobEnded":
         this.#jobs.delete(as("jobEnded").jobId);
         return events.jobEnded(as("jobEnded").jobId);
@@ -286,6 +299,10 @@ export class ControlLink {
     this.#send("actorUnplaced", { actorId, epoch, failure, reason });
   }
 
+  bundlesPrepared(groupId: PlacementGroupId, attempt: number, ok: boolean): void {
+    this.#send("groupPrepared", { groupId, attempt, ok });
+  }
+
   unheld(actorId: ActorId, given: number): void {
     this.#send("actorUnheld", { actorId, given });
   }
@@ -326,7 +343,7 @@ export class ControlLink {
     this.#send("nodeJoin", { view: { ...self(), state: "alive", version: 0 }, jobs: [...this.#jobs.values()], watches, ...living() });
   }
 
-  #joined({ epoch, nodes, refused }: Body<"joined">): void {
+  #joined({ epoch, nodes, groups, refused }: Body<"joined">): void {
     if (refused !== undefined) return this.#lose(refused.message);
     this.#state = "joined";
     const anew = this.#epoch !== epoch;
@@ -339,6 +356,7 @@ export class ControlLink {
       this.view.forget(view.nodeId);
       if (view.state !== "dead") this.#events.nodeGone({ ...view, state: "dead" });
     }
+    if (groups.length > 0) this.#events.groupsChanged(groups);
     this.#events.joined(epoch);
     this.#sayStatus();
   }

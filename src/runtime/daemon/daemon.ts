@@ -9,7 +9,7 @@ import { parseResources } from "../../core/resources.ts";
 import { StoreService } from "../../memory/service.ts";
 import { homeOf, prefixOf } from "../../protocol/ids.ts";
 import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
-import type { LivingActor } from "../../protocol/cluster.ts";
+import type { LivingActor, ReservedBundle } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
 import type { NodeCounts, ObjectStoreState } from "../engine.ts";
 import { writeNodeFile } from "../client/nodes-here.ts";
@@ -250,8 +250,9 @@ export class Daemon {
     };
   }
 
-  #living(): { processes: ProcessId[]; actors: LivingActor[] } {
-    return { processes: [...this.#peers.keys()], actors: this.#machines.node.livingActors() };
+  #living(): { processes: ProcessId[]; actors: LivingActor[]; bundles: ReservedBundle[] } {
+    const { node } = this.#machines;
+    return { processes: [...this.#peers.keys()], actors: node.livingActors(), bundles: node.reservedBundles() };
   }
 
   /** To a process of this node. */

@@ -10,7 +10,7 @@ import type { NodeConfig } from "../../core/node/state.ts";
 import { creditedRefs } from "../../core/refs/creation.ts";
 import { RefTable } from "../../core/refs/refs.ts";
 import type { RefPort } from "../../core/refs/refs.ts";
-import type { NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import type { NodePrefix, ObjectId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 
 export interface MachineWorld {
@@ -44,7 +44,7 @@ export type ControlSide = Pick<
 /** What a node of a cluster has others for. */
 export interface ClusterSide extends Pick<RefPort, "tell" | "relayCame"> {
   readonly self: NodePrefix;
-  readonly control: ControlSide;
+  readonly control: ControlSide & { bundlesPrepared(id: PlacementGroupId, attempt: number, ok: boolean): void };
 }
 
 /** Holds what is in the journals: no process has this id. */
@@ -98,6 +98,7 @@ export class Machines {
       killWorker: (id, reason) => world.killWorker(id, reason),
       actorPlaced: (actor, epoch, placement) => later(() => this.control.placed(actor, epoch, placement)),
       actorUnplaced: (actor, epoch, failure, reason) => later(() => this.control.unplaced(actor, epoch, failure, reason)),
+      bundlesPrepared: (id, attempt, ok) => later(() => cluster?.control.bundlesPrepared(id, attempt, ok)),
     });
   }
 
