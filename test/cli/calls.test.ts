@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { cliPage, PAGE } from "../../scripts/cli-docs.ts";
 import { nearest } from "../../src/cli/parse.ts";
 import { leakChecked } from "../harness/index.ts";
 import { Home } from "./home.ts";
@@ -91,5 +92,6 @@ test("help has an example for every command, the doctor looks, and completion is
   }
   assert.equal(home.json<{ missing: number }>("doctor").missing, 0);
   for (const shell of ["bash", "zsh", "fish"]) assert.match(home.run(["completion", shell]).stdout, /mobula/);
+  assert.equal(readFileSync(PAGE, "utf8"), cliPage(), "npm run cli:docs writes the page");
   assert.equal(nearest("statsu", ["start", "status", "stop"]), "status");
 });

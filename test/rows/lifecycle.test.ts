@@ -104,7 +104,7 @@ test("after shutdown old references and handles reject with ConnectionError, and
   await assert.rejects(async () => ray.get(echo.say.remote(1)), ray.ConnectionError);
 });
 
-test("the address of another machine is refused, as an option and in MOBULA_ADDRESS", async (t) => {
+test("the address of a cluster that cannot be joined is refused, as an option and in MOBULA_ADDRESS", async (t) => {
   const refused = (error: Error): boolean => error instanceof ray.ConnectionError && error.address === "10.0.0.1:6379";
   await assert.rejects(ray.init({ address: "10.0.0.1:6379" }), refused);
   process.env["MOBULA_ADDRESS"] = "10.0.0.1:6379";
