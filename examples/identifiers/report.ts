@@ -62,7 +62,8 @@ function warm(cpus: number, rounds: readonly Round[], alone: readonly number[]):
   const mergeMs = median(rounds.map(({ work }) => work.mergeMs));
   const shared = (countMs + mergeMs) / cpus;
   const rest = Math.max(0, ms - shared);
-  return `  warm, median of ${rounds.length}     ${seconds(ms).padEnd(12)}${seconds(aloneMs)}       ${(aloneMs / ms).toFixed(2)} times as fast
+  const ratio = (aloneMs / ms).toFixed(2);
+  return `  warm, median of ${rounds.length}     ${seconds(ms).padEnd(12)}${seconds(aloneMs)}       ${ratio} times as fast
 
 Where the ${seconds(ms)} go: tasks were at work for ${seconds(countMs + mergeMs)} in all, ${seconds(mergeMs)} of it merging.
 That is ${seconds(shared)} if ${cpus} processors share it evenly. The other ${seconds(rest)} are messages, waiting for the task
