@@ -69,23 +69,22 @@ function linear(prepare: (count: number) => () => void): void {
 const submitted = (owner: Owner, place: ShapeQueue | ActorClient, count: number, ref?: (i: number) => ObjectRef): Task[] =>
   Array.from({ length: count }, (_, i) => owner.submit(specOf(ref?.(i)), place));
 
-for (const [how, order] of [
-  ["the first first", (tasks: Task[]) => tasks],
-  ["the last first", (tasks: Task[]) => tasks.reverse()],
-] as const) {
-  test(`cancelling tasks that wait for a worker, ${how}`, () => {
-    linear((count) => {
-      const owner = newOwner();
-      const queue = owner.queue("k", shape, 0);
-      const tasks = order(submitted(owner, queue, count));
-      return () => {
-        for (const task of tasks) owner.cancel(task, false, true);
-        assert.equal(queue.tasks.size, 0);
-        owner.check();
-      };
-    });
+function cancelling(order: (tasks: Task[]) => Task[]): void {
+  linear((count) => {
+    const owner = newOwner();
+    const queue = owner.queue("k", shape, 0);
+    const tasks = order(submitted(owner, queue, count));
+    return () => {
+      for (const task of tasks) owner.cancel(task, false, true);
+      assert.equal(queue.tasks.size, 0);
+      owner.check();
+    };
   });
 }
+
+test("cancelling tasks that wait for a worker, the first first", () => cancelling((tasks) => tasks));
+
+test("cancelling tasks that wait for a worker, the last first", () => cancelling((tasks) => tasks.reverse()));
 
 test("tasks that were cancelled are passed over, and the others keep their order", () => {
   const owner = newOwner();
@@ -99,23 +98,24 @@ test("tasks that were cancelled are passed over, and the others keep their order
   assert.equal(queue.tasks.shift(), undefined);
 });
 
-for (const ordered of [true, false]) {
-  const kind = ordered ? "in order" : "without order";
-  test(`calls of an actor ${kind} whose arguments come later, and calls that are cancelled`, () => {
-    linear((count) => {
-      const owner = newOwner();
-      const actor = anActor(owner, ordered);
-      const refs = Array.from({ length: count }, (_, i) => new ObjectRef(`o${i}` as ObjectId, undefined, 0));
-      return () => {
-        const tasks = submitted(owner, actor, count, (i) => refs[i]!);
-        for (let i = 1; i < count; i += 2) owner.cancel(tasks[i]!, false, true);
-        for (const ref of refs) owner.settle(ref, value);
-        assert.equal(actor.pending, count / 2);
-        owner.check();
-      };
-    });
+function callingLater(ordered: boolean): void {
+  linear((count) => {
+    const owner = newOwner();
+    const actor = anActor(owner, ordered);
+    const refs = Array.from({ length: count }, (_, i) => new ObjectRef(`o${i}` as ObjectId, undefined, 0));
+    return () => {
+      const tasks = submitted(owner, actor, count, (i) => refs[i]!);
+      for (let i = 1; i < count; i += 2) owner.cancel(tasks[i]!, false, true);
+      for (const ref of refs) owner.settle(ref, value);
+      assert.equal(actor.pending, count / 2);
+      owner.check();
+    };
   });
 }
+
+test("calls of an actor in order whose arguments come later, and calls that are cancelled", () => callingLater(true));
+
+test("calls of an actor without order whose arguments come later, and calls that are cancelled", () => callingLater(false));
 
 test("waiters of one ref that give up", () => {
   linear((count) => {
