@@ -74,6 +74,8 @@ export interface ClientBackend {
   writer(space: Space): SpaceWriter;
   /** Bytes of a pinned place. `unpin` is to be called once nobody reads them any more. */
   read(place: Place, unpin: () => void): Promise<Uint8Array> | Uint8Array;
+  /** Memory of at least that length that nobody reads or writes: for what only looks at lengths. */
+  blank(bytes: number): ArrayBuffer;
   claims(index: number): Int32Array | undefined;
   close(): void;
 }

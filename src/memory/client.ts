@@ -189,6 +189,10 @@ class Client implements StoreClient {
     }
   }
 
+  blank(bytes: number): ArrayBuffer {
+    return this.#backend.blank(bytes);
+  }
+
   claims(index: number): Int32Array | undefined {
     return this.#backend.claims(index);
   }

@@ -33,6 +33,8 @@ export interface StoreClient {
   create(id: ObjectId, size: number): WritableObject;
   /** As `create`, without blocking. */
   createAsync(id: ObjectId, size: number): Promise<WritableObject>;
+  /** Memory of at least that length, at most the store's, that is good for nothing else. */
+  blank(bytes: number): ArrayBuffer;
   /** Pins and maps. A spilled object is restored first. Rejects with ObjectLostError. */
   read(id: ObjectId): Promise<ReadableObject>;
   /**

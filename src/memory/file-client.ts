@@ -120,6 +120,10 @@ export class FileClientBackend implements ClientBackend {
     }
   }
 
+  blank(bytes: number): ArrayBuffer {
+    return new ArrayBuffer(bytes);
+  }
+
   claims(): undefined {
     return undefined;
   }

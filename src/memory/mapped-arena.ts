@@ -39,7 +39,7 @@ export class MappedArena {
    */
   copyIn(offset: number, bytes: Uint8Array): void {
     const { byteLength } = bytes;
-    const base = this.#address(offset, byteLength);
+    const base = this.addressOf(offset, byteLength);
     for (let at = 0; at < byteLength;) {
       const from = at;
       let step = Math.floor((offset + at) / STEP);
@@ -55,12 +55,12 @@ export class MappedArena {
   }
 
   copyOut(offset: number, bytes: Uint8Array): void {
-    if (bytes.byteLength > 0) this.libc.copyOut(bytes, this.#address(offset, bytes.byteLength));
+    if (bytes.byteLength > 0) this.libc.copyOut(bytes, this.addressOf(offset, bytes.byteLength));
   }
 
   /** A view of the arena itself, for the daemon's disk work. It must not outlive `close`. */
   sharedView(offset: number, length: number): Uint8Array {
-    return new Uint8Array(this.libc.view(this.#address(offset, length), length));
+    return new Uint8Array(this.libc.view(this.addressOf(offset, length), length));
   }
 
   /** Address of a mapping of its own, of whole pages from `offset`; undefined if the process has too many already. */
@@ -89,7 +89,7 @@ export class MappedArena {
 
   /** Asks the kernel for fresh pages ahead of their use, on another thread. */
   populateInBackground(offset: number, length: number): Promise<boolean> {
-    return this.libc.populateInBackground(this.#address(offset, length), length);
+    return this.libc.populateInBackground(this.addressOf(offset, length), length);
   }
 
   /** Private mappings stay: someone may still read them. */
@@ -98,7 +98,8 @@ export class MappedArena {
     this.#base = 0;
   }
 
-  #address(offset: number, length: number): number {
+  /** Where a range of it lies in this process. */
+  addressOf(offset: number, length: number): number {
     if (this.#base === 0) throw new Error("the arena is closed");
     if (offset < 0 || offset + length > this.capacity) throw new RangeError(`[${offset}, ${offset + length}) is outside the arena`);
     return this.#base + offset;

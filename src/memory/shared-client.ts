@@ -52,6 +52,7 @@ export class SharedClientBackend implements ClientBackend {
   readonly #claims = new Map<number, Int32Array>();
   readonly #unmaps = new Reclaimer();
   readonly #unaccounted: Unaccounted | undefined;
+  #blank: ArrayBuffer | undefined;
   #request = 0;
 
   constructor(libc: Libc, memory: Record<string, string>) {
@@ -135,6 +136,12 @@ export class SharedClientBackend implements ClientBackend {
       gone();
     });
     return buffer;
+  }
+
+  /** The arena's own, whatever lies there: new memory of that length would be counted by V8, and cleared. */
+  blank(bytes: number): ArrayBuffer {
+    if (bytes > (this.#blank?.byteLength ?? 0)) this.#blank = this.#view(this.#arena.addressOf(0, bytes), bytes, () => undefined);
+    return this.#blank ?? new ArrayBuffer(0);
   }
 
   claims(index: number): Int32Array | undefined {

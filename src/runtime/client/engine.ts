@@ -199,7 +199,7 @@ export class ClientEngine implements Engine {
       );
     }
     // The image of an array of that length, without its content: where the content goes is where its one buffer is.
-    const encoded = client.packing.encode(new type(new ArrayBuffer(bytes)), "buffer");
+    const encoded = client.packing.encode(new type(client.store.blank(bytes), 0, length), "buffer");
     const content = encoded.buffers[0];
     const room = await this.#held(() => client.store.createAsync(id, packedSize(encoded)));
     let at = 0;
