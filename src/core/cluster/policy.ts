@@ -62,21 +62,19 @@ function among(view: ClusterView, nodes: readonly KnownNode[], demand: Demand, c
 function best(view: ClusterView, open: readonly KnownNode[], demand: Demand, chance: () => number): KnownNode {
   const near = demand.near === undefined ? undefined : open.find((node) => node.view.nodeId === demand.near);
   if (near !== undefined) return near;
-  const spread = demand.strategy.kind === "spread";
-  const scored = open.map((node) => ({ node, score: scoreOf(view, node, demand.resources, spread) }));
+  if (demand.strategy.kind === "spread") return view.nextInTurn(open);
+  const scored = open.map((node) => ({ node, score: scoreOf(view, node, demand.resources) }));
   const least = Math.min(...scored.map(({ score }) => score));
-  if (!spread) {
-    const local = scored.find(({ node, score }) => node.view.nodeId === view.self && score <= least);
-    if (local !== undefined) return local.node;
-  }
+  const local = scored.find(({ node, score }) => node.view.nodeId === view.self && score <= least);
+  if (local !== undefined) return local.node;
   scored.sort((a, b) => a.score - b.score || (a.node.view.nodeId < b.node.view.nodeId ? -1 : 1));
   const equals = scored.filter(({ score }) => score <= least).length;
-  const top = Math.max(equals, spread ? 1 : Math.ceil(scored.length * TOP_PART));
+  const top = Math.max(equals, Math.ceil(scored.length * TOP_PART));
   return scored[Math.floor(chance() * Math.min(top, scored.length))]!.node;
 }
 
-/** Utilisation of the resource of which it is highest, with the demand in place; small ones are alike unless spreading. */
-function scoreOf(view: ClusterView, node: KnownNode, demand: Readonly<ResourceAmounts>, spread: boolean): number {
+/** Utilisation of the resource of which it is highest, with the demand in place; small ones are alike. */
+function scoreOf(view: ClusterView, node: KnownNode, demand: Readonly<ResourceAmounts>): number {
   const free = view.freeOf(node);
   let most = 0;
   for (const name in node.view.total) {
@@ -85,7 +83,7 @@ function scoreOf(view: ClusterView, node: KnownNode, demand: Readonly<ResourceAm
     if (total <= 0 || name === "objectStoreMemory") continue;
     most = Math.max(most, 1 - ((free[name] ?? 0) - (demand[name] ?? 0)) / total);
   }
-  return !spread && most <= SPREAD_THRESHOLD ? 0 : most;
+  return most <= SPREAD_THRESHOLD ? 0 : most;
 }
 
 /** Where the queue is shortest for what the node has; the own node among equals. */

@@ -12,11 +12,14 @@ export interface KnownNode {
   view: NodeView;
   /** Sent there since the last news of it. */
   readonly debit: ResourceAmounts;
+  /** When it was last chosen in turn. */
+  turn: number;
 }
 
 export class ClusterView {
   readonly self: NodeId;
   readonly #nodes = new Map<NodeId, KnownNode>();
+  #turns = 0;
   readonly #byPrefix = new Map<NodePrefix, NodeId>();
 
   constructor(self: NodeId) {
@@ -42,7 +45,7 @@ export class ClusterView {
     const known = this.#nodes.get(view.nodeId);
     if (known !== undefined && (view.version <= known.view.version || known.view.state === "dead")) return false;
     this.#byPrefix.set(prefixOf(view.nodeId), view.nodeId);
-    if (known === undefined) this.#nodes.set(view.nodeId, { view, debit: Object.create(null) as ResourceAmounts });
+    if (known === undefined) this.#nodes.set(view.nodeId, { view, debit: Object.create(null) as ResourceAmounts, turn: 0 });
     else {
       known.view = view;
       for (const name in known.debit) delete known.debit[name];
@@ -77,6 +80,13 @@ export class ClusterView {
     if (own === undefined) return;
     own.view = { ...own.view, free, queued };
     for (const name in own.debit) delete own.debit[name];
+  }
+
+  /** Of these nodes the one that was chosen longest ago. */
+  nextInTurn(nodes: readonly KnownNode[]): KnownNode {
+    const next = nodes.reduce((a, b) => (b.turn < a.turn ? b : a));
+    next.turn = ++this.#turns;
+    return next;
   }
 
   /** What is free there as far as is known here. */

@@ -238,6 +238,8 @@ export class LeasePump {
     lease.loadUs += task.expectedUs;
     lease.pushed++;
     lease.queue.inFlight++;
+    // Tasks that are to be spread have a lease each: the nodes choose anew for every one.
+    if (lease.queue.shape.strategy.kind === "spread") lease.wanted = true;
     lease.channel.add(task);
     this.#port.push(lease, task);
   }

@@ -202,8 +202,11 @@ export class Daemon {
   #jobEnded(jobId: JobId): void {
     const { node } = this.#machines;
     node.jobEnded(jobId, this.#machines.now());
-    for (const id of this.#children.ofJob(jobId))
-      node.killWorker(id, { cause: "killed", message: `job ${jobId} has ended` }, this.#machines.now());
+    // An actor's end is control's to say: it may be detached.
+    const actors = new Set(node.livingActors().map(({ worker }) => worker.processId));
+    for (const id of this.#children.ofJob(jobId)) {
+      if (!actors.has(id)) node.killWorker(id, { cause: "killed", message: `job ${jobId} has ended` }, this.#machines.now());
+    }
   }
 
   /** What a command asks this node. */
