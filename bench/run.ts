@@ -72,7 +72,6 @@ const effort: Effort = flags.smoke === true ? "smoke" : flags.quick === true ? "
 const defaults = EFFORTS[effort];
 const options = {
   ...defaults,
-  warmSeconds: Math.min(defaults.warmSeconds, positive("seconds", defaults.seconds)),
   rounds: positive("rounds", defaults.rounds),
   seconds: positive("seconds", defaults.seconds),
 };
