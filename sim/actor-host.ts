@@ -1,6 +1,7 @@
 /** The actor of a simulated worker: its state, and the calls to it, as many at a time as it allows, begun in order. */
 import { Deque } from "../src/core/owner/deque.ts";
 import type { Push } from "../src/protocol/direct.ts";
+import type { ActorId } from "../src/protocol/ids.ts";
 import type { Body } from "../src/protocol/messages.ts";
 import type { ActorLog } from "./actor-log.ts";
 import { Call } from "./calls.ts";
@@ -29,6 +30,14 @@ export class ActorHost implements CallHost {
     this.#start = start;
     this.#state = state;
     this.#made = made;
+  }
+
+  get id(): ActorId {
+    return this.#start.actorId;
+  }
+
+  get idle(): boolean {
+    return this.#running === 0 && this.#queue.size === 0;
   }
 
   roots(): Shared[] {
@@ -89,6 +98,7 @@ export class ActorHost implements CallHost {
       () => {
         this.#running--;
         if (!this.#ended) this.log?.saveIfDue();
+        this.#worker.idles();
         this.#worker.process.post(() => this.drain());
       },
     );

@@ -8,7 +8,7 @@ import type { NodeConfig } from "../src/core/node/state.ts";
 import { creationRefs, creditedRefs } from "../src/core/refs/creation.ts";
 import type { Journals } from "../src/core/journals.ts";
 import type { RefTable } from "../src/core/refs/refs.ts";
-import type { JobId, NodeId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
+import type { ActorId, JobId, NodeId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../src/protocol/messages.ts";
 import type { Timer } from "./clock.ts";
 import type { ConnectionHandler, End } from "./network.ts";
@@ -86,6 +86,9 @@ export class SimNode {
       send,
       freeStored: (id) => later(() => this.store.free(id)),
       actorUnheld: (id, given) => later(() => this.control.unheld(id, given)),
+      actorAlone: (id, holder) => {
+        if (this.node.runsActor(holder, id)) send(holder, "actorAlone", { actorId: id });
+      },
       tell: alone,
       relayCame: alone,
     });
@@ -131,6 +134,11 @@ export class SimNode {
     });
     this.process.post(() => this.event(() => this.node.prestart([], this.now)));
     this.#tickStore();
+  }
+
+  #actorIdle(worker: ProcessId, id: ActorId): void {
+    const given = this.refs.aloneWith(id, worker);
+    if (given !== undefined && this.node.runsActor(worker, id)) this.control.unheld(id, given);
   }
 
   #actorStarts(worker: ProcessId, start: Body<"actorStart">, send: SimMachineSend): void {
@@ -289,6 +297,8 @@ export class SimNode {
         return control.startFailed(from, body);
       case "actorExit":
         return control.exit(from, body);
+      case "actorIdle":
+        return this.#actorIdle(from, (message as Body<"actorIdle">).actorId);
       case "actorLog":
         return this.journals.log(from, body);
       case "actorCheckpoint":

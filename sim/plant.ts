@@ -20,6 +20,8 @@ export interface Plant {
   owner(port: OwnerPort, process: ProcessId, claims: Claims): Owner;
   /** A worker asks whether it may run a call. */
   claimed(claimed: boolean): boolean;
+  /** A worker whose actor nobody else holds says that nothing is under way in it, also when something is. */
+  readonly idle: boolean;
 }
 
 export const NO_PLANT: Plant = {
@@ -29,4 +31,5 @@ export const NO_PLANT: Plant = {
   journals: (port) => new Journals(port),
   owner: (port, process, claims) => new Owner(port, process, claims),
   claimed: (claimed) => claimed,
+  idle: false,
 };

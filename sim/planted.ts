@@ -87,6 +87,13 @@ class IgnoresParcels extends RefTable {
   override sent(): void {}
 }
 
+/** Takes an actor that others hold for one that only its own process holds. */
+class NeverShared extends RefTable {
+  override aloneWith(): number {
+    return 0;
+  }
+}
+
 class KeepsDeadHolders extends RefTable {
   override processLost(): void {}
 }
@@ -215,6 +222,8 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   "forgets-the-dead": planted("control forgets actors whose worker dies", () => control(ForgetsTheDead)),
   "forgets-calls": planted("every second call of an actor that saves its state is not logged", () => journals(ForgetsCalls)),
   "forgets-checkpoints": planted("what an actor saved later is not taken", () => journals(ForgetsCheckpoints)),
+  "always-idle": planted("an actor that nobody else holds is ended in the middle of what it does", () => ({ idle: true })),
+  "ends-the-shared": planted("an actor is ended as soon as it is idle, whoever holds it", () => refs(NeverShared)),
   "ignores-cancel": planted("cancel does nothing", () => owner(IgnoresCancel)),
   "forgets-refusals": planted("who waits for a refused lease is not told", () => owner(ForgetsRefusals)),
   "forgets-lost-workers": planted("tasks of dead workers are not taken up again", () => owner(ForgetsLostWorkers)),

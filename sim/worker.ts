@@ -77,6 +77,7 @@ export class SimWorker {
   #replaying: readonly [Context, ActorHost] | undefined;
   #exiting = false;
   #owns = false;
+  #alone = false;
   /** How its process ended, where it ended by itself. */
   exitCode: number | undefined;
 
@@ -88,6 +89,7 @@ export class SimWorker {
     this.executor = new Executor(this);
     this.client.roots = () => this.#roots();
     this.client.onFinished = () => {
+      this.idles();
       if (!this.#owns || this.client.owner.open > 0) return;
       this.#owns = false;
       this.client.send("workerOwns", { open: false });
@@ -121,6 +123,14 @@ export class SimWorker {
         }
       },
     };
+  }
+
+  /** Nobody else holds the actor, and nothing is under way in it. */
+  idles(): void {
+    const { plant } = this.world;
+    if (!this.#alone || !this.#actor || (!plant.idle && (!this.#actor.idle || this.client.owner.open > 0))) return;
+    this.#alone = false;
+    this.client.send("actorIdle", { actorId: this.#actor.id });
   }
 
   drain(): void {
@@ -173,6 +183,9 @@ export class SimWorker {
       }
       case "actorStart":
         return this.#startActor(body);
+      case "actorAlone":
+        this.#alone = true;
+        return this.idles();
       case "exitRequest":
         if ((body as Body<"exitRequest">).ifIdle && this.client.owner.open > 0) return this.client.send("exitDeclined", {});
         return this.end(0);
@@ -237,6 +250,7 @@ export class SimWorker {
       this.#replaying = undefined;
       this.#actor = actor;
       this.client.send("actorStarted", { actorId, epoch });
+      this.idles();
     };
     const actor = new ActorHost(this, start, state, context);
     if (!start.options.checkpoint) return begins(actor);

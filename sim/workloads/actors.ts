@@ -2,6 +2,7 @@
 import type { Context, Program } from "../program.ts";
 import { compute, getOne, sleep } from "../program.ts";
 import { EXIT, SimError } from "../values.ts";
+import type { ActorCore } from "../values.ts";
 
 interface ActorClass {
   readonly make: (context: Context, ...args: unknown[]) => Program<object>;
@@ -44,6 +45,17 @@ const counter = {
     *delegate(context: Context, state: Counter, value: number) {
       const sum = (yield* getOne(context.run("add", [state.count, value, 100], { retries: -1 }))) as number;
       return sum;
+    },
+    /** Keeps its own handle, and goes on by itself: each step calls the next, and the last gives the handle away and counts. */
+    *goOn(context: Context, state: Counter, own: { inside: ActorCore }, log: ActorCore, steps: number, us: number): Program {
+      yield sleep(us);
+      state.kept = own;
+      if (steps > 0) context.call(own.inside, "goOn", [own, log, steps - 1, us]);
+      else {
+        context.call(log, "keep", [own]);
+        context.call(log, "increment", [1]);
+      }
+      return 0;
     },
     *exit() {
       yield compute(10);

@@ -16,7 +16,7 @@ import {
   streams,
   waiting,
 } from "./tasks.ts";
-import { checkpointed, made, named, ordered, placement, shared } from "./with-actors.ts";
+import { checkpointed, made, named, ordered, placement, selfish, shared } from "./with-actors.ts";
 
 export type Workload = (context: Context, size: number, rng: Rng) => Program;
 
@@ -45,4 +45,5 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
   named,
   placement,
   checkpointed,
+  selfish,
 };

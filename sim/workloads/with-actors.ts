@@ -2,7 +2,7 @@
 import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
 import type { PlacementGroupId } from "../../src/protocol/ids.ts";
 import { mayCrash } from "../config.ts";
-import { ask, sleep } from "../program.ts";
+import { ask, getOne, sleep } from "../program.ts";
 import type { Context, Program } from "../program.ts";
 import type { Rng } from "../rng.ts";
 import { ActorCore } from "../values.ts";
@@ -205,5 +205,38 @@ function* checkInside(context: Context, value: unknown, who: string): Program {
   const inside = (value as { inside?: ObjectRef } | null)?.inside;
   // Of one that is gone its owner may have been the only holder of what it had put: OWNER_DIED is not for what is settled.
   if (inside) yield* expectValue(context, inside, who);
+  return undefined;
+}
+
+/** Actors with a handle to themselves go on until they have nothing more to do, and then end though they hold it. */
+export function* selfish(context: Context, size: number, rng: Rng): Program {
+  for (let i = 0; i < Math.min(size, 4); i++) {
+    const log = context.create("Counter", [0]);
+    const actor = context.create("Counter", [0]);
+    const begun = context.call(actor, "goOn", [{ inside: actor }, log, rng.int(0, 4), rng.int(10, 60_000)]);
+    if (rng.chance(0.3)) yield* outcome(begun);
+    if (rng.chance(0.3)) context.run("useActor", [actor, 2], { retries: 0 });
+    context.drop(actor);
+    if (mayCrash(context.client.world.config)) yield sleep(rng.int(0, 30_000));
+    else yield* untilCounted(context, log);
+    context.drop(log);
+  }
+  return undefined;
+}
+
+/** It has come to its last step; what it gave away then lives for as long as that is held. */
+function* untilCounted(context: Context, log: ActorCore): Program {
+  for (let round = 0; ; round++) {
+    const read = context.call(log, "increment", [0]);
+    if ((yield* getOne(read)) === 1) break;
+    if (round > 1000) throw new Broken("an actor that nobody else holds did not come to its end", [read.id, log.actorId]);
+    yield sleep(10_000);
+  }
+  yield sleep(50_000);
+  const kept = (yield* getOne(context.call(log, "kept", []))) as { inside: ActorCore };
+  const call = context.call(kept.inside, "increment", [0]);
+  const end = yield* outcome(call);
+  if ("error" in end) judge(context, call, end, undefined);
+  context.drop(kept.inside);
   return undefined;
 }

@@ -242,6 +242,10 @@ export const definitions = {
   /** exitActor(): the actor ends for good, by its own will. */
   actorExit: def(49, "worker", "node", { actorId }),
 
+  /** Only this worker holds its actor. Answered by `actorIdle` once nothing is under way in it; if that still is so then, it is over. */
+  actorAlone: def(56, "node", "worker", { actorId }),
+  actorIdle: def(57, "worker", "node", { actorId }),
+
   // ── the log of an actor that saves its state ────────────────────────────────────────────────────
   /** A call has ended. The node has it in the log before it sends the answer on: `actorAnswer`. `to`: the call as its owner pushed it. */
   actorLog: def(

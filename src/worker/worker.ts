@@ -47,6 +47,8 @@ export class Worker {
   readonly #links = new Set<OwnerLink>();
   #actor: ActorHost | undefined;
   #starting: Body<"actorStart"> | undefined;
+  /** Nobody but this process holds its actor, as far as the node has said. */
+  #alone = false;
   #exiting = false;
   /** Whether the node was told that calls have left tasks behind. */
   #owns = false;
@@ -133,8 +135,10 @@ export class Worker {
   }
 
   #drain(): void {
-    if (this.#actor) this.#actor.drain();
-    else this.#executor.drain();
+    if (this.#actor) {
+      this.#actor.drain();
+      this.#idles();
+    } else this.#executor.drain();
   }
 
   #message(name: MessageName, body: never): boolean {
@@ -150,6 +154,10 @@ export class Worker {
       case "actorStart":
         this.#starting = body;
         void this.#startActor(body);
+        return true;
+      case "actorAlone":
+        this.#alone = true;
+        this.#idles();
         return true;
       case "exitRequest":
         // Tasks that its tasks left behind would end with it.
@@ -176,7 +184,9 @@ export class Worker {
       const actor = new ActorHost(this.#runner, start, instance, node);
       if (start.options.checkpoint) await this.#keepLog(actor, start, type, instance);
       this.#actor = actor;
+      actor.onIdle = () => this.#idles();
       node.send("actorStarted", { actorId, epoch });
+      this.#idles();
     } catch (error) {
       if (error instanceof ActorExit) return this.#actorExits();
       const wrapped = TaskError.wrap(error, { actorId, functionName: `${className}.constructor`, pid: process.pid });
@@ -267,6 +277,7 @@ export class Worker {
   }
 
   #taskEnded(): void {
+    this.#idles();
     if (!this.#owns || this.#client.world.owner.open > 0) return;
     this.#owns = false;
     this.#client.node.send("workerOwns", { open: false });
@@ -311,6 +322,13 @@ export class Worker {
     for (const link of this.#links) link.flush();
     // One turn for what the kernel has not taken yet.
     setTimeout(() => process.exit(code), 20);
+  }
+
+  /** Nobody else holds the actor, and nothing is under way in it: the node, who knows all that was said before, may end it. */
+  #idles(): void {
+    if (!this.#alone || !this.#actor?.idle || this.#client.world.owner.open > 0) return;
+    this.#alone = false;
+    this.#client.node.send("actorIdle", { actorId: this.#starting!.actorId });
   }
 
   #orphaned(): void {

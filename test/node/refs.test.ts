@@ -474,3 +474,28 @@ test("after any history the counts are exact, and when all processes are gone th
     { numRuns: 1000, includeErrorInReport: true },
   );
 });
+
+test("an actor that only one process holds is said to be alone with it, and is not while a parcel or a container has it", () => {
+  const alone: string[] = [];
+  const table = new RefTable({
+    send: () => {},
+    freeStored: () => {},
+    actorUnheld: (id) => void alone.push(`${id} unheld`),
+    actorAlone: (id, holder) => void alone.push(`${id} with ${holder}`),
+    tell: assert.fail,
+    relayCame: assert.fail,
+  });
+  const id = actor("self");
+  table.declared(id, A, false);
+  table.add(id, B);
+  alone.length = 0;
+  assert.equal(table.aloneWith(id, B), undefined);
+  table.drop(A, { id, count: 1 });
+  assert.deepEqual([alone.splice(0), table.aloneWith(id, B), table.aloneWith(id, A)], [[`${id} with ${B}`], 0, undefined]);
+  table.sent(B, { way: "w" as never, opener: true, to: A, ids: [id] });
+  assert.equal(table.aloneWith(id, B), undefined, "it is under way");
+  table.came(A, { way: "w" as never, opener: false, to: B, count: 1, over: false });
+  assert.deepEqual([alone.splice(0), table.aloneWith(id, B)], [[`${id} with ${B}`], 0]);
+  table.drop(B, { id, count: 1 });
+  assert.deepEqual(alone, [`${id} unheld`]);
+});

@@ -285,6 +285,11 @@ export class NodeMachine {
   }
 
   /** Actors that have a worker here. */
+  /** Whether this is the process of that actor. */
+  runsActor(worker: ProcessId, actorId: ActorId): boolean {
+    return this.#s.actors.get(actorId)?.worker.id === worker;
+  }
+
   livingActors(): ({ actorId: ActorId; epoch: number } & ActorPlacement)[] {
     return [...this.#s.actors.values()].map(({ actorId, epoch, worker, allocation }) => ({
       actorId,

@@ -56,6 +56,12 @@ export class RefRecord {
     return this.stored || (this.locations?.size ?? 0) > 0;
   }
 
+  /** Who alone holds it. */
+  get holder(): ProcessId | undefined {
+    if (this.holders.size !== 1 || this.containers > 0 || this.parcels > 0) return undefined;
+    return this.holders.keys().next().value;
+  }
+
   get settled(): boolean {
     return this.payload !== undefined || this.failure !== undefined;
   }

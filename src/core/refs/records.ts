@@ -219,7 +219,11 @@ export class Records {
   #freeUnheld(candidates: RefRecord[]): void {
     for (let record = candidates.pop(); record !== undefined; record = candidates.pop()) {
       const { id } = record;
-      if (record.held || this.records.get(id) !== record) continue;
+      if (this.records.get(id) !== record) continue;
+      if (record.held) {
+        if (isActor(id) && !record.borrowed && record.holder !== undefined) this.port.actorAlone?.(id, record.holder);
+        continue;
+      }
       if (record.borrowed) {
         // What it is may be on its way here, with refs inside that its home holds until then.
         if (record.fetchers?.size) continue;

@@ -24,6 +24,8 @@ export interface RefPort {
   freeStored(id: ObjectId): void;
   /** Nobody holds the actor any more. `given`: how often control has said so far that it gave it to somebody. */
   actorUnheld(id: ActorId, given: number): void;
+  /** Only this process holds the actor. May be said again. */
+  actorAlone?(id: ActorId, holder: ProcessId): void;
   /** To the table of another node. */
   tell<N extends RefNews>(to: NodePrefix, name: N, body: Body<N>): void;
   /** What a process of this node says goes on to another. */
@@ -178,6 +180,12 @@ export class RefTable {
     const contents = this.#r.uncontain(record);
     this.#r.credit(record, this.#r.keeper, -(record.holders.get(this.#r.keeper) ?? 0));
     this.#r.done([record, ...contents]);
+  }
+
+  /** If only this process holds the actor, and nothing of it is under way: how often control had given it to somebody. */
+  aloneWith(id: ActorId, process: ProcessId): number | undefined {
+    const record = this.#r.records.get(id);
+    return record?.holder === process ? (this.#r.given.get(id) ?? 0) : undefined;
   }
 
   /** Control gives an actor of this home to a process that asked for it. One of another node's `adopts` it when it hears of that. */

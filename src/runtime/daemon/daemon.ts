@@ -134,6 +134,7 @@ export class Daemon {
       journals,
       store: this.#store,
       now: () => this.#machines.now(),
+      actorIdle: (worker, id) => this.#machines.actorIdle(worker, id),
       announced: (id, reason) => this.#onChild(id, (child) => (child.announced = reason)),
       titled: (id, title) => this.#onChild(id, (child) => (child.title = title)),
       events: (from, body) => this.#timeline.add(from, this.#nodeId, body),

@@ -6,7 +6,7 @@ import type { Journals } from "../../core/journals.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
 import { creationRefs } from "../../core/refs/creation.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
-import type { ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, ProcessId } from "../../protocol/ids.ts";
 import type { Between, Body, DeathReason, Handlers } from "../../protocol/messages.ts";
 import type { ToStore } from "../../memory/backend.ts";
 import type { ControlSide } from "./machines.ts";
@@ -28,6 +28,7 @@ export interface Context {
   readonly journals: Journals;
   readonly store: { handle<N extends ToStore>(from: ProcessId, name: N, body: Body<N>): void };
   now(): number;
+  actorIdle(worker: ProcessId, id: ActorId): void;
   announced(worker: ProcessId, reason: DeathReason): void;
   titled(worker: ProcessId, title: string): void;
   events(from: ProcessId, body: Body<"events">): void;
@@ -89,6 +90,7 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
     actorStarted: (body, from) => control.started(from.id, body, c.now()),
     actorStartFailed: (body, from) => control.startFailed(from.id, body),
     actorExit: (body, from) => control.exit(from.id, body),
+    actorIdle: ({ actorId }, from) => c.actorIdle(from.id, actorId),
     actorLog: (body, from) => journals.log(from.id, body),
     actorCheckpoint: (body, from) => journals.checkpoint(from.id, body),
 

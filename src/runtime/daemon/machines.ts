@@ -10,7 +10,7 @@ import type { NodeConfig } from "../../core/node/state.ts";
 import { creditedRefs } from "../../core/refs/creation.ts";
 import { RefTable } from "../../core/refs/refs.ts";
 import type { RefPort } from "../../core/refs/refs.ts";
-import type { NodePrefix, ObjectId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, NodePrefix, ObjectId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 
 export interface MachineWorld {
@@ -77,6 +77,9 @@ export class Machines {
         send,
         freeStored: (id) => later(() => world.freeStored(id)),
         actorUnheld: (id, given) => later(() => this.control.unheld(id, given)),
+        actorAlone: (id, holder) => {
+          if (this.node.runsActor(holder, id)) send(holder, "actorAlone", { actorId: id });
+        },
         tell,
         relayCame,
       },
@@ -123,6 +126,12 @@ export class Machines {
       },
       alias: (id, alias) => this.refs.alias(alias, id),
     });
+  }
+
+  /** Nothing is under way in the actor of this worker, and all that it has said before is known. Held by nobody else, it is over. */
+  actorIdle(worker: ProcessId, id: ActorId): void {
+    const given = this.refs.aloneWith(id, worker);
+    if (given !== undefined && this.node.runsActor(worker, id)) this.control.unheld(id, given);
   }
 
   /** What a worker is given with its actor it holds at once. Gives what the actor goes on from, where it saves its state. */

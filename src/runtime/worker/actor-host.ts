@@ -52,6 +52,8 @@ export class ActorHost implements Blocking {
 
   /** Of an actor that saves its state. */
   log: ActorLog | undefined;
+  /** A group has nothing more to run. */
+  onIdle: () => void = () => {};
 
   constructor(runner: CallRunner, start: Body<"actorStart">, instance: object, node: NodeSender) {
     this.#spans = new Spans(node, "actor");
@@ -93,8 +95,10 @@ export class ActorHost implements Blocking {
     this.log?.end();
   }
 
+  /** Nothing runs, and nothing waits to. */
   get idle(): boolean {
-    return [...this.#groups.values()].every(({ running }) => running === 0);
+    for (const { running, queue } of this.#groups.values()) if (running > 0 || queue.size > 0) return false;
+    return true;
   }
 
   /** Runs calls that an earlier incarnation has answered, so that its state is theirs. */
@@ -151,7 +155,7 @@ export class ActorHost implements Blocking {
     group.running--;
     if (this.log && !this.#ended) this.log.saveIfDue(performance.now());
     if (this.#alone) setFallback(undefined);
-    if (group.queue.size === 0) return;
+    if (group.queue.size === 0) return this.onIdle();
     if (performance.now() < this.#turnEnd) this.#drainGroup(group);
     else this.#later();
   }
