@@ -44,6 +44,8 @@ export class SimClient implements OwnerPort {
   readonly starting = new Set<readonly Shared[]>();
   /** Tasks that are not over: their arguments and results are reachable. */
   readonly live = new Set<Task>();
+  /** Workers to which a way is being opened, with who waits for it. */
+  readonly #reaching = new Map<ProcessId, Set<Lease | ActorClient>>();
   readonly #ways = new Map<ProcessId, Way>();
   readonly #waysOpen = new Set<WayId>();
   #wayCount = 0;
@@ -310,8 +312,8 @@ export class SimClient implements OwnerPort {
     this.send("leaseCancel", { requestId });
   }
 
-  openLease(lease: Lease): void {
-    lease.way = this.#way(lease.worker).open(lease);
+  openLease(lease: Lease): boolean {
+    return this.#open(lease, lease.worker);
   }
 
   closeLease(lease: Lease): void {
@@ -323,12 +325,13 @@ export class SimClient implements OwnerPort {
     this.send("leaseReturn", { leaseId: lease.id, retire });
   }
 
-  openActor(actor: ActorClient, worker: WorkerAddress): void {
-    actor.way = this.#way(worker).open(actor);
+  openActor(actor: ActorClient, worker: WorkerAddress): boolean {
+    return this.#open(actor, worker);
   }
 
   closeActor(actor: ActorClient): void {
     this.#closeLane(actor);
+    actor.way = undefined;
   }
 
   push(to: Lease | ActorClient, task: Task): void {
@@ -391,6 +394,7 @@ export class SimClient implements OwnerPort {
     this.owner.processLost(processId, reason);
     // What it had answered may still be under way: it is read to its end.
     this.#ways.delete(processId);
+    this.#reaching.delete(processId);
     this.batchEnd();
   }
 
@@ -414,6 +418,40 @@ export class SimClient implements OwnerPort {
     this.owner.settle(ref, payload ?? this.errorPayload(new SimError(failure?.code ?? "OBJECT_LOST", failure?.message ?? "lost")));
   }
 
+  /** As if the worker were on another node, now and then: the way comes later, or not. */
+  #open(target: Lease | ActorClient, worker: WorkerAddress): boolean {
+    const { processId } = worker;
+    const { openLate } = this.world.config;
+    if (!this.#reaching.has(processId) && (this.#ways.has(processId) || openLate === 0 || !this.rng.chance(openLate))) {
+      target.way = this.#way(worker).open(target);
+      return true;
+    }
+    const waiting = this.#reaching.get(processId);
+    if (waiting) waiting.add(target);
+    else {
+      const targets = new Set([target]);
+      this.#reaching.set(processId, targets);
+      this.process.after(this.rng.tailed(100, 50_000, 10), () => this.#reached(worker, targets));
+    }
+    return false;
+  }
+
+  #reached(worker: WorkerAddress, targets: Set<Lease | ActorClient>): void {
+    const { processId, pid } = worker;
+    if (this.#reaching.get(processId) !== targets) return;
+    this.#reaching.delete(processId);
+    this.tick();
+    if (this.rng.chance(this.world.config.unreachable)) {
+      this.owner.unreachable(processId, { cause: "unreachable", message: "a fault", processId, pid });
+    } else {
+      for (const target of targets) {
+        target.way = this.#way(worker).open(target);
+        this.owner.opened(target);
+      }
+    }
+    this.batchEnd();
+  }
+
   #way(worker: WorkerAddress): Way {
     let way = this.#ways.get(worker.processId);
     if (!way) this.#ways.set(worker.processId, (way = new Way(worker, this)));
@@ -421,6 +459,7 @@ export class SimClient implements OwnerPort {
   }
 
   #closeLane(target: Lease | ActorClient): void {
+    for (const waiting of this.#reaching.values()) waiting.delete(target);
     const lane = target.way as Lane | undefined;
     lane?.way.close(lane);
   }

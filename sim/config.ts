@@ -36,6 +36,9 @@ export interface SimConfig {
   readonly pauseEveryMs: number;
   readonly loseObjectEveryMs: number;
   readonly driverCrash: boolean;
+  /** Of a way to a worker: it takes a while to come, and then it does not. */
+  readonly openLate: number;
+  readonly unreachable: number;
   /** How long faults last. */
   readonly safetyMs: number;
   /** A process's collector runs about so often. */
@@ -84,6 +87,8 @@ export function configOf(seed: string): SimConfig {
     work: chosen.flatMap((name) =>
       Array.from({ length: rng.int(1, 2) }, () => ({ driver: rng.int(0, drivers - 1), name, size: rng.int(1, 12) })),
     ),
+    openLate: sometimes(0.5, () => rng.pick([0.1, 0.5, 1])),
+    unreachable: faulty ? sometimes(0.4, () => rng.float() * 0.3) : 0,
   };
 }
 
@@ -93,4 +98,4 @@ export const mayCrash = (config: SimConfig): boolean =>
 
 /** Whether anything may fail that no user code failed. */
 export const isFaulty = (config: SimConfig): boolean =>
-  config.startFails > 0 || config.crashEveryMs > 0 || config.loseObjectEveryMs > 0 || config.driverCrash;
+  config.startFails > 0 || config.unreachable > 0 || config.crashEveryMs > 0 || config.loseObjectEveryMs > 0 || config.driverCrash;

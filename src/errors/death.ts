@@ -102,6 +102,11 @@ export function taskLost(
         message(`${name} never ran: ${its} did not start`, "Mend runtimeEnv, or what keeps a worker from starting"),
         known,
       );
+    case "unreachable":
+      return new WorkerCrashedError(
+        message(`${name} was not executed${times}`, "Check the network between the two machines; maxRetries lets it be tried again"),
+        where,
+      );
     default:
       return new WorkerCrashedError(message(`${name} lost ${its}${times}`, "If that is not its own fault, raise maxRetries"), where);
   }
@@ -126,9 +131,10 @@ export function actorDied(call: LostCall, death: Death, process: DeadProcess = {
   });
 }
 
-/** The error of a call that was under way when its actor crashed, where the actor comes back. */
+/** The error of a call that was under way when its actor crashed, where the actor comes back, or when the way to it broke. */
 export function actorUnavailable(call: LostCall, death: Death, process: DeadProcess = {}): ActorUnavailableError {
-  const what = `${callText(call)} failed, because the actor crashed and is being restarted: ${howItEnded(death)}`;
+  const why = death.cause === "unreachable" ? "cannot be reached" : "crashed and is being restarted";
+  const what = `${callText(call)} failed, because the actor ${why}: ${howItEnded(death)}`;
   const todo = "Call again if it may run twice, or set maxTaskRetries.";
   return new ActorUnavailableError(explain(what, outcomeText(call.outcome), todo) + lastWords(death), {
     ...details(death, process),

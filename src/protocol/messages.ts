@@ -36,6 +36,7 @@ import {
   objectId,
   payload,
   processId,
+  reach,
   requestId,
   resources,
   shape,
@@ -56,7 +57,7 @@ export const definitions = {
   ...clusterDefinitions,
   // ── joining ────────────────────────────────────────────────────────────────────────────────
   driverHello: def(1, "owner", "node", { processId, jobId, pid: uint(), namespace: str(256), logToDriver: bool }),
-  workerHello: def(2, "worker", "node", { processId, pid: uint(), socket: str(512) }),
+  workerHello: def(2, "worker", "node", { processId, pid: uint(), socket: str(512), reach: optional(reach) }),
   welcome: def(3, "node", "owner", {
     nodeId,
     jobId,
@@ -105,7 +106,7 @@ export const definitions = {
   /** A process is gone, and nothing that it sent is still under way. */
   processLost: def(16, "node", "owner", { processId, reason: deathReason }, { key: "processId" }),
   /** As `processLost`, for every process with that prefix: their node is gone. */
-  nodeLost: def(27, "node", "owner", { prefix: nodePrefix, reason: deathReason }),
+  nodeLost: def(27, "node", "owner", { prefix: nodePrefix, reason: deathReason }, { key: "prefix" }),
   /** The task on this lease waits for others: its resources are free meanwhile. */
   taskBlocked: def(17, "worker", "node", { leaseId, /** counts the blocks of this lease */ turn: uint() }),
   /** What it waited for is there: it asks for its resources back. */

@@ -81,7 +81,19 @@ export type Failure = Static<typeof failure>;
 
 /** Why a process ended, as told to whoever had work there. */
 export const deathReason = obj({
-  cause: literal("exit", "signal", "out-of-memory", "killed", "start-failed", "node-died", "idle", "uncaught-error", "max-calls"),
+  cause: literal(
+    "exit",
+    "signal",
+    "out-of-memory",
+    "killed",
+    "start-failed",
+    "node-died",
+    "idle",
+    "uncaught-error",
+    "max-calls",
+    /** It lives, as far as is known, and the owner cannot talk to it. */
+    "unreachable",
+  ),
   message: str(16 * KIB),
   exitCode: optional(num()),
   signal: optional(str(32)),
@@ -129,8 +141,15 @@ export const shape = obj({
 });
 export type LeaseShape = Static<typeof shape>;
 
-/** Where a leased worker is reached, and what it was given. */
-export const workerAddress = obj({ processId, pid: uint(), socket: str(512) });
+/**
+ * Where owners on other machines reach a worker. Whoever has the ticket may give it work: it goes to owners only, by messages, and into
+ * no log, error or listing. With `tls` it is the key of the connection too.
+ */
+export const reach = obj({ host: str(256), port: uint(0xffff), ticket: str(128), tls: bool });
+export type Reach = Static<typeof reach>;
+
+/** Where a worker is: by its Unix socket for owners of its node, by `reach` for those of others. */
+export const workerAddress = obj({ processId, pid: uint(), socket: str(512), reach: optional(reach) });
 export type WorkerAddress = Static<typeof workerAddress>;
 
 /** When an actor's state is saved; 0 is never. See decision 15. */

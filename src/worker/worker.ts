@@ -2,6 +2,7 @@
  * A worker process: joins its node, listens for owners, and runs what they push: tasks of the leases on it, or one actor.
  */
 import { createServer } from "node:net";
+import type { Socket } from "node:net";
 import { libc } from "../memory/ffi.ts";
 import { adoptEngine, apiHooks } from "../api/session.ts";
 import { wellKnown } from "../api/well-known.ts";
@@ -12,8 +13,10 @@ import type { InlinePayload, ReplyBody } from "../protocol/direct.ts";
 import { putId, taskId } from "../protocol/ids.ts";
 import type { JobId, ObjectId } from "../protocol/ids.ts";
 import type { Body, LoggedCall, MessageName, Payload } from "../protocol/messages.ts";
+import { MalformedMessage } from "../protocol/schema.ts";
 import { withState } from "../values/state.ts";
 import type { State } from "../values/state.ts";
+import type { BlockMapper } from "../runtime/client/claim-blocks.ts";
 import { Client } from "../runtime/client/client.ts";
 import { ClientEngine, notAnActor } from "../runtime/client/engine.ts";
 import type { HeldId } from "../runtime/client/held-refs.ts";
@@ -94,38 +97,43 @@ export class Worker {
   }
 
   async start(): Promise<void> {
-    const { sessionDir, processId, nodeSocket } = this.#settings;
+    const { sessionDir, processId, nodeSocket, reach } = this.#settings;
     // The kernel ends this process with its daemon, whatever it is doing then.
     libc()?.setParentDeathSignal(9);
     prepareOutput(() => this.#client.node.flush());
     process.on("uncaughtException", (error) => this.#failed(error));
     const socket = `${sessionDir}/w-${processId}.sock`;
-    const server = createServer((owner) => {
-      this.#links.add(
-        new OwnerLink(owner, {
-          blocks: (block) => this.#client.store.claims(block),
-          openWay: (id, to) => this.#client.openWay(id, false, to),
-          flushNode: () => this.#client.node.flush(),
-          keep: (ids) => this.#client.keep(ids),
-          shared: (owner, answered) => this.#runner.shared(owner, answered),
-          actorChildren: () => this.#starting?.children,
-          arrived: (channel) => this.#arrived(channel),
-          drain: () => this.#drain(),
-          linkClosed: (link) => {
-            this.#links.delete(link);
-            this.#executor.linkClosed(link);
-          },
-        }),
-      );
-    });
+    const server = createServer((owner) => this.#accept(owner, (block) => this.#client.store.claims(block)));
     await new Promise<void>((resolve) => server.listen(socket, resolve));
     const { environment } = this.#settings;
     if (environment?.setup) await runSetup(environment.setup, this.#client.packing);
+    // Loaded where it is needed only: on one machine a worker starts without it.
+    const { reachable } = reach ? await import("../runtime/worker/reachable.ts") : {};
+    const reached = reach && (await reachable!(processId, reach, (owner) => this.#accept(owner, noClaims)));
     this.#client.node.hold();
     await this.#client.node.connect(
       nodeSocket,
-      (send) => send("workerHello", { processId, pid: process.pid, socket }),
+      (send) => send("workerHello", { processId, pid: process.pid, socket, reach: reached }),
       () => {},
+    );
+  }
+
+  #accept(owner: Socket, blocks: BlockMapper): void {
+    this.#links.add(
+      new OwnerLink(owner, {
+        blocks,
+        openWay: (id, to) => this.#client.openWay(id, false, to),
+        flushNode: () => this.#client.node.flush(),
+        keep: (ids) => this.#client.keep(ids),
+        shared: (owner, answered) => this.#runner.shared(owner, answered),
+        actorChildren: () => this.#starting?.children,
+        arrived: (channel) => this.#arrived(channel),
+        drain: () => this.#drain(),
+        linkClosed: (link) => {
+          this.#links.delete(link);
+          this.#executor.linkClosed(link);
+        },
+      }),
     );
   }
 
@@ -335,6 +343,11 @@ export class Worker {
     if (this.#exiting) return;
     process.exit(1);
   }
+}
+
+/** An owner on another machine shares no memory with this process. */
+function noClaims(block: number): never {
+  throw new MalformedMessage("claims", "-1 from another machine", block);
 }
 
 /**

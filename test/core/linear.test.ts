@@ -21,7 +21,7 @@ const AT_MOST = 100;
 const error: Payload = { kind: "error", bytes: new Uint8Array(0), refs: undefined };
 const value: Payload = { kind: "inline", bytes: new Uint8Array(0), refs: undefined };
 /** A world in which nothing answers. */
-const port = new Proxy({}, { get: (_, name) => (name === "failure" ? () => error : () => undefined) }) as OwnerPort;
+const port = new Proxy({}, { get: (_, name) => (name === "failure" ? () => error : () => true) }) as OwnerPort;
 
 const options = {
   numReturns: 1,

@@ -25,6 +25,7 @@ interface Waiting {
 
 export class DaemonHarness {
   readonly sessionDir: string;
+  readonly nodeId: NodeId;
   readonly child: ChildProcess;
   readonly driver = randomBytes(6).toString("hex") as ProcessId;
   readonly exited: Promise<number | null>;
@@ -59,9 +60,10 @@ export class DaemonHarness {
 
   private constructor(more: Partial<DaemonConfig>, parent: string) {
     this.sessionDir = mkdtempSync(join(parent, "mobulatest-"));
+    this.nodeId = more.nodeId ?? (randomBytes(6).toString("hex") as NodeId);
     const config: DaemonConfig = {
       sessionDir: this.sessionDir,
-      nodeId: randomBytes(6).toString("hex") as NodeId,
+      nodeId: this.nodeId,
       jobId: JOB,
       namespace: "n",
       numCpus: 1,

@@ -71,7 +71,8 @@ export class NodeMachine {
 
   /** False for a process that was not started here or is gone already. */
   workerJoined(body: Body<"workerHello">, now: number): boolean {
-    if (!this.#s.pool.registered(body.processId, { processId: body.processId, pid: body.pid, socket: body.socket }, now)) return false;
+    const { processId, pid, socket, reach } = body;
+    if (!this.#s.pool.registered(processId, { processId, pid, socket, reach }, now)) return false;
     this.#s.owners.add(body.processId);
     dispatch(this.#s, now);
     return true;

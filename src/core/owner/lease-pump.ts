@@ -83,10 +83,35 @@ export class LeasePump {
     lease.idleSince = this.now;
     this.#leases.set(lease.id, lease);
     queue.leases.push(lease);
-    this.#port.openLease(lease);
-    queue.offer(lease);
+    if (this.#port.openLease(lease)) return this.#fill(lease);
+    lease.opening = true;
+    queue.opening++;
     this.pump(queue);
-    if (lease.channel.count === 0) this.#share(queue, lease);
+  }
+
+  /** The way to a lease's worker is there now. */
+  opened(lease: Lease): void {
+    if (!lease.opening) return;
+    lease.queue.opened(lease);
+    lease.idleSince = this.now;
+    this.#fill(lease);
+  }
+
+  /**
+   * A worker cannot be reached: its leases are given back. Returns the tasks that this costs a retry: one for each lease whose queue has no
+   * other, since that might go on so for good.
+   */
+  unreachable(processId: ProcessId): Task[] {
+    const suffered: Task[] = [];
+    for (const lease of [...this.#leases.values()]) {
+      if (lease.processId !== processId || !lease.opening) continue;
+      const { queue } = lease;
+      const alone = queue.leases.every((each) => each.opening);
+      const task = alone ? queue.tasks.shift() : undefined;
+      if (task) suffered.push(task);
+      this.#return(lease, false);
+    }
+    return suffered;
   }
 
   /** Returns the tasks that can no longer be placed. */
@@ -179,7 +204,7 @@ export class LeasePump {
       if (count > 1 && !lease.held && this.now - lease.progressAt > STALL_MS) {
         lease.held = true;
         if (this.#takeBack(lease, 0) > 0) this.pump(lease.queue);
-      } else if (count === 0 && this.now - lease.idleSince > IDLE_LEASE_MS) this.#return(lease, false);
+      } else if (count === 0 && !lease.opening && this.now - lease.idleSince > IDLE_LEASE_MS) this.#return(lease, false);
     }
     for (const queue of this.#queues.values()) {
       if (queue.backlog > 0) queue.busyAt = this.now;
@@ -193,7 +218,7 @@ export class LeasePump {
     let due: number | undefined;
     for (const lease of this.#leases.values()) {
       if (lease.channel.count > 1 && !lease.held) return STALL_MS;
-      if (lease.channel.count === 0) due = IDLE_LEASE_MS / 4;
+      if (lease.channel.count === 0 && !lease.opening) due = IDLE_LEASE_MS / 4;
     }
     for (const queue of this.#queues.values()) if (queue.requests.size > 0 && queue.backlog === 0) return REQUEST_LINGER_MS;
     return due;
@@ -222,12 +247,21 @@ export class LeasePump {
           if (task.state === "queued") throw new Error(`task ${task.id} is in flight and queued`);
         }
       }
+      const opening = queue.leases.filter((lease) => lease.opening).length;
+      if (opening !== queue.opening) throw new Error(`queue ${queue.key}: ${queue.opening} leases counted as opening, ${opening} are`);
       if (inFlight !== queue.inFlight) throw new Error(`queue ${queue.key}: ${queue.inFlight} in flight counted, ${inFlight} found`);
       for (const task of queue.tasks) if (task.state === "pushed") throw new Error(`task ${task.id} is queued and pushed`);
       if (queue.backlog > 0 && queue.requests.size === 0 && queue.leases.every((l) => l.lost)) {
         throw new Error(`queue ${queue.key} has work, no lease and no request`);
       }
     }
+  }
+
+  #fill(lease: Lease): void {
+    const { queue } = lease;
+    queue.offer(lease);
+    this.pump(queue);
+    if (lease.channel.count === 0) this.#share(queue, lease);
   }
 
   #push(lease: Lease, task: Task): void {

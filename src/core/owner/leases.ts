@@ -44,6 +44,8 @@ export class Lease {
   wanted = false;
   /** Its task takes longer than expected, or waits for others: nothing more is pushed until it answers. */
   held = false;
+  /** The way to its worker is not there yet: nothing is pushed. */
+  opening = false;
   /** In the queue's list of leases with room. */
   listed = false;
   lost = false;
@@ -62,7 +64,7 @@ export class Lease {
 
   /** Whether another task may be pushed. */
   get room(): boolean {
-    if (this.wanted || this.held || this.lost) return false;
+    if (this.wanted || this.held || this.lost || this.opening) return false;
     const { count } = this.channel;
     if (this.queue.maxCalls > 0 && this.pushed >= this.queue.maxCalls) return false;
     // What is pushed behind a call that waits for it, and cannot be taken back, would never run (sim seeds 15 and 31).
@@ -88,6 +90,8 @@ export class ShapeQueue {
   readonly requests = new Set<LeaseRequestId>();
   /** Tasks pushed and not answered, over all leases. */
   inFlight = 0;
+  /** Leases whose way is being opened. */
+  opening = 0;
   /** When it last had more work than leases. */
   busyAt = 0;
   readonly #open: Lease[] = [];
@@ -101,7 +105,7 @@ export class ShapeQueue {
 
   /** Tasks that another lease could begin at once. */
   get backlog(): number {
-    return this.tasks.size + Math.max(0, this.inFlight - this.leases.length);
+    return Math.max(0, this.tasks.size - this.opening) + Math.max(0, this.inFlight - this.leases.length);
   }
 
   /** Puts a lease among those with room, if it has. */
@@ -127,9 +131,16 @@ export class ShapeQueue {
     return this.claims.available ? FIRST_GUESS_US : WINDOW_US;
   }
 
+  opened(lease: Lease): void {
+    if (!lease.opening) return;
+    lease.opening = false;
+    this.opening--;
+  }
+
   drop(lease: Lease): void {
     const at = this.leases.indexOf(lease);
     if (at >= 0) this.leases.splice(at, 1);
+    this.opened(lease);
     lease.lost = true;
   }
 }

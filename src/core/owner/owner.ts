@@ -2,8 +2,8 @@
  * The Owner machine: every task that this process submitted, from its making to its results, and beyond where a result
  * can be lost and made again. Driver and workers run the same one.
  */
-import { counterOf } from "../../protocol/ids.ts";
-import type { ActorId, LeaseId, LeaseRequestId, ObjectId, ProcessId } from "../../protocol/ids.ts";
+import { counterOf, prefixOf } from "../../protocol/ids.ts";
+import type { ActorId, LeaseId, LeaseRequestId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { ActorStatus, DeathReason, Failure, LeaseShape, Payload } from "../../protocol/messages.ts";
 import { ActorClient } from "./actor-client.ts";
 import { LeasePump } from "./lease-pump.ts";
@@ -91,6 +91,23 @@ export class Owner {
     this.#pump.granted(grant);
   }
 
+  /** The way to a lease or an actor is there, which was not when the port was asked for it. */
+  opened(target: Lease | ActorClient): void {
+    if (target.kind === "lease") this.#pump.opened(target);
+    else target.opened();
+  }
+
+  /** A worker lives, as far as is known, and no way to it comes about. */
+  unreachable(processId: ProcessId, reason: DeathReason): void {
+    this.#lost(this.#pump.unreachable(processId), reason);
+    for (const actor of this.#actors.values()) if (actor.worker?.processId === processId) actor.unreachable(reason);
+  }
+
+  /** The way to a worker broke, and the worker lives: its actor is called again by another way. */
+  disconnected(processId: ProcessId, reason: DeathReason): void {
+    for (const actor of this.#actors.values()) if (actor.worker?.processId === processId) actor.disconnected(reason);
+  }
+
   rejected(requestId: LeaseRequestId, failure: Failure, reason: DeathReason | undefined): void {
     for (const task of this.#pump.rejected(requestId)) this.#fail(task, { kind: "rejected", failure, reason });
   }
@@ -106,7 +123,7 @@ export class Owner {
     if (!task || task.state === "done") return;
     switch (reply.kind) {
       case "returned":
-        return this.#returned(task, reply.results);
+        return this.#returned(task, reply.results, from.worker?.processId);
       case "threw":
         if (reply.retry && task.retriesLeft > 0 && !task.cancelled) return this.#again(task);
         return this.#failWith(task, reply.error);
@@ -139,7 +156,7 @@ export class Owner {
     if (index !== stream.read + stream.items.length) return this.#port.streamRead(from, task, stream.read);
     const ref = new ObjectRef(undefined, task, index);
     stream.items.push(ref);
-    this.#settle(ref, payload);
+    this.#settle(ref, payload, from.worker?.processId);
     stream.changed();
   }
 
@@ -200,11 +217,14 @@ export class Owner {
   }
 
   processLost(processId: ProcessId, reason: DeathReason): void {
-    for (const task of this.#pump.lost(processId)) {
-      if (task.state === "done") continue;
-      if (task.retriesLeft > 0) this.#again(task);
-      else this.#fail(task, { kind: "worker-crashed", reason, attempts: task.attempt + 1 });
-    }
+    this.#lost(this.#pump.lost(processId), reason);
+  }
+
+  /** Another node is gone, with all its processes. What becomes of its actors control will say. */
+  nodeLost(prefix: NodePrefix, reason: DeathReason): void {
+    const gone = new Set<ProcessId>();
+    for (const { processId } of this.#pump.leases) if (prefixOf(processId) === prefix) gone.add(processId);
+    for (const processId of gone) this.processLost(processId, { ...reason, processId });
   }
 
   actorChanged(id: ActorId, status: ActorStatus): void {
@@ -265,6 +285,15 @@ export class Owner {
     for (const task of this.#shared.values()) if (task.state === "done") throw new Error(`task ${task.id} is over and listed as open`);
   }
 
+  /** These tasks were lost with their worker: they run again, or fail. */
+  #lost(tasks: readonly Task[], reason: DeathReason): void {
+    for (const task of tasks) {
+      if (task.state === "done") continue;
+      if (task.retriesLeft > 0) this.#again(task);
+      else this.#fail(task, { kind: "worker-crashed", reason, attempts: task.attempt + 1 });
+    }
+  }
+
   #awaitArguments(task: Task, args: NonNullable<TaskSpec["refArgs"]>): ObjectRef | undefined {
     for (const { ref } of args) {
       if (ref.state === "failed") return ref;
@@ -291,7 +320,7 @@ export class Owner {
     }
   }
 
-  #returned(task: Task, results: readonly Payload[]): void {
+  #returned(task: Task, results: readonly Payload[], by: ProcessId | undefined): void {
     const { returns } = task;
     if (results.length !== returns.length) {
       return this.#fail(task, { kind: "num-returns", expected: returns.length, got: results.length });
@@ -301,7 +330,7 @@ export class Owner {
     for (let i = 0; i < returns.length; i++) {
       const payload = results[i]!;
       stored ||= payload.kind === "stored";
-      this.#settle(returns[i]!, payload);
+      this.#settle(returns[i]!, payload, by);
     }
     // Lineage: what is needed to make a stored result again is kept with it.
     if (!stored) task.release();
@@ -348,10 +377,10 @@ export class Owner {
     this.#port.finished?.(task);
   }
 
-  #settle(ref: ObjectRef, payload: Payload): void {
+  #settle(ref: ObjectRef, payload: Payload, by?: ProcessId): void {
     ref.payload = payload;
     ref.state = payload.kind === "error" ? "failed" : "ready";
-    if (ref.shared || payload.kind === "stored" || payload.refs !== undefined) this.#port.sharedSettled(ref);
+    if (ref.shared || payload.kind === "stored" || payload.refs !== undefined) this.#port.sharedSettled(ref, by);
     const { waiters } = ref;
     if (!waiters) return;
     ref.waiters = undefined;

@@ -33,8 +33,11 @@ export type SystemFailure =
 export interface OwnerPort {
   requestLease(requestId: LeaseRequestId, queue: ShapeQueue): void;
   cancelLeaseRequest(requestId: LeaseRequestId): void;
-  /** Opens the way to the worker; pushes follow at once and wait for it. */
-  openLease(lease: Lease): void;
+  /**
+   * Opens the way to the worker. True: tasks may be pushed at once. False: it takes a while, nothing is pushed, and `Owner.opened` or
+   * `Owner.unreachable` says what became of it.
+   */
+  openLease(lease: Lease): boolean;
   returnLease(lease: Lease, retire: boolean): void;
   /** The worker of a lease is gone. Claim words can still be asked until this turn ends. */
   closeLease(lease: Lease): void;
@@ -52,14 +55,14 @@ export interface OwnerPort {
   kill(processId: ProcessId, leaseId: LeaseId, message: string): void;
   /** The producer of a stream may go on: so many items were read. */
   streamRead(at: Lease | ActorClient, task: Task, read: number): void;
-  /** Opens the way to an actor's worker; calls follow at once and wait for it. */
-  openActor(actor: ActorClient, worker: WorkerAddress): void;
+  /** Opens the way to an actor's worker, as `openLease`. */
+  openActor(actor: ActorClient, worker: WorkerAddress): boolean;
   /** The incarnation that the way led to is gone. */
   closeActor(actor: ActorClient): void;
   /** The error that users will see, as a payload. */
   failure(task: Task | undefined, failure: SystemFailure): Payload;
-  /** A ref settled that is stored, holds others, or is known to the node. */
-  sharedSettled(ref: ObjectRef): void;
+  /** A ref settled that is stored, holds others, or is known to the node; by the answer of the worker `by`. */
+  sharedSettled(ref: ObjectRef, by: ProcessId | undefined): void;
   /** A task is over, whatever its end; for observers. */
   finished?(task: Task): void;
 }

@@ -13,7 +13,7 @@ import { CLAIM_BLOCKS } from "../../memory/control-segment.ts";
 import { checkReadable, openStoreClient } from "../../memory/client.ts";
 import type { StoreClient } from "../../memory/contract.ts";
 import type { ActorId, JobId, ObjectId, ProcessId, WayId } from "../../protocol/ids.ts";
-import { putId, wayId } from "../../protocol/ids.ts";
+import { prefixOf, putId, wayId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload } from "../../protocol/messages.ts";
 import { ValueCodec, packedSize } from "../../values/codec.ts";
 import type { ApiHooks } from "../engine.ts";
@@ -109,7 +109,7 @@ export class Client {
         openWay: (to) => this.openWay(wayId(identity.process, this.#wayCount++), true, to),
         flushNode: () => this.node.flush(),
         failurePayload: (task, failure) => this.failurePayload(task, failure),
-        sharedSettled: (ref) => this.#sharedSettled(ref),
+        sharedSettled: (ref, by) => this.#sharedSettled(ref, by),
         finished: (task) => this.finished(task),
         shouldRetry: (task, error) => this.#shouldRetry(task, error),
         environment: (environment) => this.environments.resolve(environment),
@@ -333,12 +333,15 @@ export class Client {
     this.held.hold(ref.id, ref, 1);
   }
 
-  #sharedSettled(ref: ObjectRef): void {
+  #sharedSettled(ref: ObjectRef, by: ProcessId | undefined): void {
     const payload = ref.payload!;
     if (!ref.owned) return;
     if (payload.kind === "stored") {
       ref.shared = true;
-      return this.held.hold(ref.id, ref, 0);
+      this.held.hold(ref.id, ref, 0);
+      // Its bytes lie on the worker's node, and its home is this one, which must know where to look for them.
+      if (by !== undefined && prefixOf(by) !== prefixOf(this.identity.process)) this.node.send("objectSettle", { id: ref.id, payload, by });
+      return;
     }
     if (payload.refs) ref.inner = this.keep(payload.refs);
     if (ref.shared) this.node.send("objectSettle", { id: ref.id, payload });
@@ -402,6 +405,11 @@ export class Client {
       case "processLost": {
         const { processId, reason } = body as Body<"processLost">;
         this.world.processLost(processId, reason);
+        return true;
+      }
+      case "nodeLost": {
+        const { prefix, reason } = body as Body<"nodeLost">;
+        this.world.nodeLost(prefix, reason);
         return true;
       }
       case "actorState":

@@ -2,6 +2,8 @@
  * The world of the Owner machine: carries out what it asks, by the connections to workers and to the node, and gives it
  * the clock.
  */
+import { connect } from "node:net";
+import type { Socket } from "node:net";
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { Claims, Lease, ShapeQueue } from "../../core/owner/leases.ts";
 import type { ObjectRef } from "../../core/owner/object-ref.ts";
@@ -11,18 +13,22 @@ import type { Task } from "../../core/owner/task.ts";
 import type { WayEnd } from "../../core/refs/way-end.ts";
 import type { RuntimeEnvError } from "../../errors/index.ts";
 import type { Push } from "../../protocol/direct.ts";
-import type { JobId, LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
+import { prefixOf } from "../../protocol/ids.ts";
+import type { JobId, LeaseId, LeaseRequestId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason, Payload, WorkerAddress } from "../../protocol/messages.ts";
 import { takeBack } from "./claim-blocks.ts";
 import type { ClaimBlocks } from "./claim-blocks.ts";
 import type { NodeSender } from "./held-refs.ts";
 import { ofJob } from "../job.ts";
 import type { Job } from "../job.ts";
-import { WorkerWay } from "./worker-way.ts";
+import { Reaching } from "./reaching.ts";
+import { isForeign, WorkerWay } from "./worker-way.ts";
 import type { Lane, WayHost } from "./worker-way.ts";
 
 /** A worker whose connection broke and of whom the node says nothing is not left as it is. */
 const SILENT_MS = 2_000;
+/** What a dead worker of another node had sent comes within this time, or not at all. */
+const LATE_MS = 10_000;
 /** A way without lanes is kept so long for the next lease on the same worker. */
 const IDLE_WAYS_MAX = 256;
 
@@ -36,7 +42,7 @@ export interface WorldHost {
   openWay(to: ProcessId): WayEnd;
   flushNode(): void;
   failurePayload(task: Task | undefined, failure: SystemFailure): Payload;
-  sharedSettled(ref: ObjectRef): void;
+  sharedSettled(ref: ObjectRef, by: ProcessId | undefined): void;
   finished(task: Task): void;
   shouldRetry(task: Task, error: Payload): boolean;
   /** What an environment of a shape stands for. Rejects with RuntimeEnvError. */
@@ -49,6 +55,8 @@ export class OwnerWorld implements OwnerPort, WayHost {
   readonly #ways = new Map<ProcessId, WorkerWay>();
   /** Lease requests that wait for an upload. */
   readonly #uploading = new Set<LeaseRequestId>();
+  /** Workers of other nodes that are being reached. */
+  readonly #reaching = new Map<ProcessId, Reaching>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(host: WorldHost, claims: Claims) {
@@ -104,7 +112,7 @@ export class OwnerWorld implements OwnerPort, WayHost {
     this.#timer.unref();
   }
 
-  wayClosed(way: WorkerWay): void {
+  wayClosed(way: WorkerWay, error: Error | undefined): void {
     const { processId } = way.address;
     if (this.#ways.get(processId) !== way) return;
     if (way.idle) {
@@ -113,7 +121,9 @@ export class OwnerWorld implements OwnerPort, WayHost {
     }
     setTimeout(() => {
       if (this.#ways.get(processId) !== way) return;
-      this.#host.node.send("killProcess", { processId, message: "its connection broke" });
+      // Between machines a connection breaks while both ends live. An actor serves others too; what runs on a lease runs for nobody now.
+      if (way.foreign && way.toActor) this.#disconnected(way, error);
+      else this.#host.node.send("killProcess", { processId, message: "its connection broke" });
     }, SILENT_MS).unref();
   }
 
@@ -123,7 +133,22 @@ export class OwnerWorld implements OwnerPort, WayHost {
     this.tick();
     this.owner.processLost(processId, reason);
     // Its connection is read to its end: answers that come late hold refs that are to be given back.
-    this.#ways.delete(processId);
+    const way = this.#ways.get(processId);
+    if (way?.foreign) setTimeout(() => way.destroy(), LATE_MS).unref();
+    this.#forget(processId);
+    this.batchEnd();
+  }
+
+  /** Another node is gone: nothing comes from its processes any more. */
+  nodeLost(prefix: NodePrefix, reason: DeathReason): void {
+    this.tick();
+    this.owner.nodeLost(prefix, reason);
+    for (const [processId, way] of [...this.#ways]) {
+      if (prefixOf(processId) !== prefix) continue;
+      this.#forget(processId);
+      way.destroy();
+    }
+    for (const processId of [...this.#reaching.keys()]) if (prefixOf(processId) === prefix) this.#forget(processId);
     this.batchEnd();
   }
 
@@ -157,25 +182,26 @@ export class OwnerWorld implements OwnerPort, WayHost {
     this.#host.node.send("leaseCancel", { requestId });
   }
 
-  openLease(lease: Lease): void {
-    lease.way = this.#way(lease.worker).open(lease);
+  openLease(lease: Lease): boolean {
+    return this.#open(lease, lease.worker);
   }
 
   closeLease(lease: Lease): void {
-    this.#closeLane(lease);
+    this.#closeLane(lease, lease.processId);
   }
 
   returnLease(lease: Lease, retire: boolean): void {
-    this.#closeLane(lease);
+    this.#closeLane(lease, lease.processId);
     this.#host.node.send("leaseReturn", { leaseId: lease.id, retire });
   }
 
-  openActor(actor: ActorClient, worker: WorkerAddress): void {
-    actor.way = this.#way(worker).open(actor);
+  openActor(actor: ActorClient, worker: WorkerAddress): boolean {
+    return this.#open(actor, worker);
   }
 
   closeActor(actor: ActorClient): void {
-    this.#closeLane(actor);
+    this.#closeLane(actor, actor.worker!.processId);
+    actor.way = undefined;
   }
 
   push(to: Lease | ActorClient, task: Task): void {
@@ -214,8 +240,8 @@ export class OwnerWorld implements OwnerPort, WayHost {
     return this.#host.failurePayload(task, failure);
   }
 
-  sharedSettled(ref: ObjectRef): void {
-    this.#host.sharedSettled(ref);
+  sharedSettled(ref: ObjectRef, by: ProcessId | undefined): void {
+    this.#host.sharedSettled(ref, by);
   }
 
   finished(task: Task): void {
@@ -227,15 +253,67 @@ export class OwnerWorld implements OwnerPort, WayHost {
     this.owner.close(failure);
     for (const way of this.#ways.values()) way.destroy();
     this.#ways.clear();
+    for (const reaching of this.#reaching.values()) reaching.giveUp();
+    this.#reaching.clear();
   }
 
-  #way(worker: WorkerAddress): WorkerWay {
-    let way = this.#ways.get(worker.processId);
-    if (!way) {
-      if (this.#ways.size >= IDLE_WAYS_MAX) this.#dropIdleWay();
-      this.#ways.set(worker.processId, (way = new WorkerWay(worker, this)));
-    }
+  /** Returns whether it is open: a worker of another node has to be reached first. */
+  #open(target: Lease | ActorClient, worker: WorkerAddress): boolean {
+    const way =
+      this.#ways.get(worker.processId) ?? (isForeign(worker, this.process) ? undefined : this.#add(worker, connect(worker.socket)));
+    if (way) target.way = way.open(target);
+    else this.#reach(worker).waiting.add(target);
+    return way !== undefined;
+  }
+
+  #add(worker: WorkerAddress, socket: Socket): WorkerWay {
+    if (this.#ways.size >= IDLE_WAYS_MAX) this.#dropIdleWay();
+    const way = new WorkerWay(worker, socket, this);
+    this.#ways.set(worker.processId, way);
     return way;
+  }
+
+  #reach(worker: WorkerAddress): Reaching {
+    const { processId } = worker;
+    let reaching = this.#reaching.get(processId);
+    if (reaching) return reaching;
+    reaching = new Reaching(worker, this.process, {
+      reached: (socket) => {
+        const targets = [...reaching!.waiting];
+        this.#forget(processId);
+        const way = this.#add(worker, socket);
+        this.tick();
+        for (const target of targets) {
+          target.way = way.open(target);
+          this.owner.opened(target);
+        }
+        this.batchEnd();
+      },
+      failed: (reason) => {
+        this.#reaching.delete(processId);
+        this.tick();
+        this.owner.unreachable(processId, reason);
+        this.batchEnd();
+      },
+    });
+    this.#reaching.set(processId, reaching);
+    return reaching;
+  }
+
+  /** The way to an actor of another node broke, and its node says nothing of its end. */
+  #disconnected(way: WorkerWay, error: Error | undefined): void {
+    const { processId, pid } = way.address;
+    this.#ways.delete(processId);
+    this.tick();
+    const message = `the connection to it broke: ${error?.message ?? "it was closed"}`;
+    this.owner.disconnected(processId, { cause: "unreachable", message, processId, pid });
+    this.batchEnd();
+  }
+
+  #forget(processId: ProcessId): void {
+    this.#ways.delete(processId);
+    this.#reaching.get(processId)?.giveUp();
+    this.#reaching.delete(processId);
   }
 
   #dropIdleWay(): void {
@@ -247,7 +325,8 @@ export class OwnerWorld implements OwnerPort, WayHost {
     }
   }
 
-  #closeLane(target: Lease | ActorClient): void {
+  #closeLane(target: Lease | ActorClient, processId: ProcessId): void {
+    this.#reaching.get(processId)?.waiting.delete(target);
     const lane = target.way as Lane | undefined;
     lane?.way.close(lane);
   }

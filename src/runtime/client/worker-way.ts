@@ -1,7 +1,8 @@
 /**
- * An owner's connection to one worker, and its numbered ways on it: pushes out, answers in.
+ * An owner's connection to one worker, and its numbered ways on it: pushes out, answers in. It is the same by a Unix socket and
+ * over the network; only the claim words are shared memory, which a worker of another node does not see.
  */
-import { connect } from "node:net";
+import type { Socket } from "node:net";
 import { childStrategy } from "../../core/children.ts";
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { Lease } from "../../core/owner/leases.ts";
@@ -11,6 +12,7 @@ import type { Task } from "../../core/owner/task.ts";
 import type { WayEnd } from "../../core/refs/way-end.ts";
 import { DirectReader, parcelOf, pushParcel, REPLY, replyParcel, STREAM_ITEM, writePush } from "../../protocol/direct.ts";
 import type { Push, ReplyHead } from "../../protocol/direct.ts";
+import { prefixOf } from "../../protocol/ids.ts";
 import type { FunctionId, JobId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload, WorkerAddress } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
@@ -43,8 +45,11 @@ export interface WayHost {
   tick(): void;
   /** After a batch of answers. */
   batchEnd(): void;
-  wayClosed(way: WorkerWay): void;
+  wayClosed(way: WorkerWay, error: Error | undefined): void;
 }
+
+/** Whether a worker is one of another node than an owner's. */
+export const isForeign = (worker: WorkerAddress, owner: ProcessId): boolean => prefixOf(worker.processId) !== prefixOf(owner);
 
 /** One lease or actor on the connection. */
 export interface Lane {
@@ -56,6 +61,8 @@ export interface Lane {
 
 export class WorkerWay {
   readonly address: WorkerAddress;
+  /** The worker is one of another node. */
+  readonly foreign: boolean;
   readonly #host: WayHost;
   readonly #connection: Connection;
   readonly #end: WayEnd;
@@ -68,19 +75,20 @@ export class WorkerWay {
   #nextLane = 0;
   #nextFunction = 0;
 
-  constructor(address: WorkerAddress, host: WayHost) {
+  /** `socket`: to that worker, or being connected. */
+  constructor(address: WorkerAddress, socket: Socket, host: WayHost) {
     this.address = address;
+    this.foreign = isForeign(address, host.process);
     this.#host = host;
-    const socket = connect(address.socket);
     socket.unref();
     this.#connection = new Connection(socket, {
       message: (name, body) => this.#message(name, body),
       direct: (code, buffer, at, end) => this.#direct(code, buffer, at, end),
       batchEnd: () => this.#batchEnd(),
       flushing: () => host.flushNode(),
-      closed: () => {
+      closed: (error) => {
         this.#end.end();
-        host.wayClosed(this);
+        host.wayClosed(this, error);
       },
     });
     this.#end = host.openWay(address.processId);
@@ -91,10 +99,16 @@ export class WorkerWay {
     return this.#lanes.size === 0;
   }
 
+  /** It leads to an actor. */
+  get toActor(): boolean {
+    for (const { target } of this.#lanes.values()) if (target.kind === "actor") return true;
+    return false;
+  }
+
   open(target: Lease | ActorClient): Lane {
     const index = this.#nextLane;
     this.#nextLane = (index + 1) & 0xffff;
-    const block = this.address.processId.slice(0, 6) === this.#host.process.slice(0, 6) ? this.#host.blocks?.take() : undefined;
+    const block = this.foreign ? undefined : this.#host.blocks?.take();
     const lane: Lane = { index, way: this, target, block };
     if (block) target.channel.startAt(block.next);
     this.#lanes.set(index, lane);

@@ -61,8 +61,21 @@ export interface DaemonConfig {
   readonly spillDir?: string;
   /** Part of the machine's memory in use at which tasks are ended; 0 for never. Default 0.95. */
   readonly memoryThreshold?: number;
+  /** Where the workers of this node are reached from other machines, where that does not follow from `cluster`. */
+  readonly reach?: WorkerReach;
   readonly idleTimeoutMs?: number;
   readonly registerTimeoutMs?: number;
+}
+
+/** Where a worker listens for owners on other machines, on a port that it picks itself. */
+export interface WorkerReach {
+  /** As others know this machine. */
+  readonly host: string;
+  /** Of this machine, where that is another than `host`; `0.0.0.0` for all. */
+  readonly bind?: string;
+  readonly clusterId?: string;
+  /** TLS, with the worker's ticket as its key. Without it the network must be one that is trusted: the daemon has seen to that. */
+  readonly tls: boolean;
 }
 
 /** What a worker finds in MOBULA_WORKER_CONFIG, besides `workerConfig` of the daemon's configuration. */
@@ -81,6 +94,7 @@ export interface WorkerConfig {
   /** What it was started with beyond the job's variables: its tasks' tasks inherit it. */
   readonly envVars?: Readonly<Record<string, string>>;
   readonly environment?: PreparedEnvironment;
+  readonly reach?: WorkerReach;
 }
 
 /** Where packages of environments lie that processes of this machine hand to their node. */
@@ -90,6 +104,13 @@ export const packagesOf = (sessionDir: string): string => `${sessionDir}/package
 export type DaemonReport =
   | { readonly ready: true; readonly nodeId: NodeId; readonly pid: number; readonly socket: string }
   | { readonly error: string };
+
+/** Undefined on one machine. */
+export function workerReachOf({ reach, cluster }: DaemonConfig): WorkerReach | undefined {
+  if (reach !== undefined || cluster === undefined) return reach;
+  const { host, advertise = host, clusterId, tlsDir } = cluster;
+  return { host: advertise, bind: host, clusterId, tls: tlsDir !== undefined };
+}
 
 export const workersFor = (config: DaemonConfig): number => Math.max(1, Math.floor(config.numCpus));
 /** Workers that are started before work asks for them. Those of a cluster serve one of its jobs each, and none is known yet. */

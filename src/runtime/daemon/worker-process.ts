@@ -9,7 +9,7 @@ import type { PreparedEnvironment } from "../environments/index.ts";
 import { splitPreloads } from "../flags.ts";
 import { jobOf } from "../job.ts";
 import type { Job } from "../job.ts";
-import { DAEMON_CONFIG, nodeSocketOf, WORKER_CONFIG } from "./config.ts";
+import { DAEMON_CONFIG, nodeSocketOf, WORKER_CONFIG, workerReachOf } from "./config.ts";
 import type { DaemonConfig, WorkerConfig } from "./config.ts";
 
 export interface Exit {
@@ -39,7 +39,13 @@ export class WorkerProcess {
     const execArgv = workerMain.endsWith(".js") ? flags : workerExecArgv;
     const loading = { execArgv: workerExecArgv, preloads: execArgv === flags ? preloads : [] };
     const place = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid, nodeFolder: process.cwd() };
-    const own: WorkerConfig = { ...place, ...loading, envVars, ...(environment === undefined ? {} : { environment }) };
+    const own: WorkerConfig = {
+      ...place,
+      ...loading,
+      reach: workerReachOf(config),
+      envVars,
+      ...(environment === undefined ? {} : { environment }),
+    };
     const served = job === undefined ? {} : { jobId: job.jobId, namespace: job.namespace, entry: job.entry, job };
     const settings = { [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...served, ...own }) };
     const env: NodeJS.ProcessEnv = { ...process.env, ...(job?.envVars ?? config.envVars), ...envVars, ...settings };

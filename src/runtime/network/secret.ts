@@ -77,11 +77,7 @@ export type Accepted = Credential | ((name: string) => Secret | undefined);
 export const CLUSTER = "cluster";
 export const tokenCredential = (token: Secret): Credential => ({ name: CLUSTER, secret: token });
 
-/** The right to talk to one worker, which any daemon can make from the token, and from which the token cannot be told. */
-export function ticketFor(token: Secret, workerId: string): Secret {
-  return new Secret(token.derive("mobula worker", workerId).toString("base64url"));
-}
-
+/** The right to talk to one worker, which makes its ticket itself. */
 export const ticketCredential = (ticket: Secret, workerId: string): Credential => ({ name: `worker:${workerId}`, secret: ticket });
 
 export function secretOf(accepted: Accepted, name: string): Secret | undefined {
