@@ -199,6 +199,8 @@ export const clusterDefinitions = {
     { epoch: uint(), nodes: list(nodeView, 10_000), groups: list(groupView, 100_000), refused: optional(failure) },
     { limit: 64 * MIB },
   ),
+  /** Where control may be found when it is not here any more, besides where it is. */
+  controlsKnown: def(110, "control", "node", { addresses: list(obj({ host: str(256), port: uint(0xffff) }), 16) }),
   nodesChanged: def(109, "control", "node", { nodes: list(nodeView, 10_000) }, { limit: 64 * MIB }),
   fromControl: def(112, "control", "node", { to: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
   actorPlace: def(

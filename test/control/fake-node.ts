@@ -116,6 +116,11 @@ export class FakeNode {
     });
   }
 
+  /** Where it would look for control. */
+  controls(): number {
+    return this.link.controls;
+  }
+
   stop(): void {
     this.link.stop();
     this.hub.close();

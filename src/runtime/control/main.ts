@@ -7,6 +7,7 @@ import { createControlStore } from "../stores/index.ts";
 import { CONTROL_CONFIG } from "./config.ts";
 import type { ControlConfig, ControlReport } from "./config.ts";
 import { ControlServer } from "./server.ts";
+import { Standby } from "./standby.ts";
 
 const say = (report: ControlReport): void => void process.stdout.write(`${JSON.stringify(report)}\n`);
 const log = (line: string): void => void process.stderr.write(`mobula control: ${line}\n`);
@@ -39,17 +40,25 @@ async function main(): Promise<void> {
     process.stdin.on("error", () => end("who started it is gone", 0));
     process.stdin.resume();
   }
-  const { clusterId, host, port, tlsDir, insecure, standby } = config;
-  if (standby === true) say({ standby: true, pid: process.pid, host, port });
+  const { clusterId, host, tlsDir, insecure } = config;
+  const credentials = tokenCredential(readTokenFile(config.tokenFile));
+  const secure = tlsDir === undefined ? {} : { tls: loadTls(tlsDir) };
+  let { port } = config;
+  let standby: Standby | undefined;
+  if (config.standby === true) {
+    standby = await Standby.wait({ store: createControlStore(config.store), host, port, clusterId, credentials, ...secure });
+    port = standby.address.port;
+    say({ standby: true, pid: process.pid, host, port });
+  }
   const server = await ControlServer.start({
     store: createControlStore(config.store),
     clusterId,
-    credentials: tokenCredential(readTokenFile(config.tokenFile)),
+    credentials,
     host,
     port,
-    ...(tlsDir === undefined ? {} : { tls: loadTls(tlsDir) }),
+    ...secure,
     ...(insecure === undefined ? {} : { insecure }),
-    ...(standby === true ? { waitMs: Infinity } : {}),
+    ...(standby === undefined ? {} : { waitMs: Infinity, beforeListening: () => standby.end() }),
     signal: ended.signal,
     log,
     // No farewell to the store: another may lead.

@@ -10,16 +10,18 @@ import type { NodeId } from "../../protocol/ids.ts";
 import { definitions } from "../../protocol/messages.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
-import { ASK, CONTROL_ID, formatAddress, LINK, LinkHub, listen, serveAsk } from "../network/index.ts";
+import { ASK, CONTROL_ID, formatAddress, LINK, LinkHub, listen, parseAddress, serveAsk } from "../network/index.ts";
 import { answerControl } from "./questions.ts";
 import type { ControlSource } from "./questions.ts";
-import type { Address, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
+import type { Address, Authenticated, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
 import { Alarm } from "../network/alarm.ts";
 import type { Change, ControlStore, Loaded } from "../stores/index.ts";
 import { Output } from "./output.ts";
+import { holderOf, STANDBY } from "./standby.ts";
 
 /** A predecessor's lease on the store runs out within this time. */
 export const TAKEOVER_WAIT_MS = 5_000;
+const STANDBYS_MAX = 8;
 /** Control looks at its own clock so often, to know when it was stopped. */
 const PULSE_MS = 500;
 
@@ -34,6 +36,8 @@ export interface ControlServerOptions {
   /** How long to wait for the store: for the end of another leader. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
+  /** It leads now, and is about to listen. */
+  readonly beforeListening?: () => Promise<void>;
   readonly log: (line: string) => void;
   /** It cannot go on: another leads, or nothing can be written. The process must end. */
   readonly onLost: (error: Error) => void;
@@ -53,6 +57,9 @@ export class ControlServer {
   /** What had been heard of each node in the changes that are stored, and what has been heard since. */
   readonly #heard = new Map<string, RecordOf<"heard">>();
   readonly #hearing = new Map<string, RecordOf<"heard">>();
+  /** The latest first. */
+  #standbys: Address[] = [];
+  readonly #standbySockets = new Set<Authenticated["socket"]>();
   #listener: Listener | undefined;
   #pulse: NodeJS.Timeout | undefined;
   #pulseAt = performance.now();
@@ -63,8 +70,9 @@ export class ControlServer {
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     const { store, host, port, waitMs = TAKEOVER_WAIT_MS, signal, log } = options;
     store.onLost = (error) => options.onLost(error);
-    const holder = `control at ${host}:${port}, process ${process.pid}`;
+    const holder = holderOf({ host, port });
     const loaded = await store.open({ holder, waitMs, ...(signal === undefined ? {} : { signal }) });
+    await options.beforeListening?.();
     for (const warning of loaded.warnings) log(`warning: ${warning}`);
     try {
       const server = new ControlServer(options, loaded);
@@ -155,6 +163,7 @@ export class ControlServer {
       onConnection: (connection) => {
         if (connection.peer.purpose === LINK) this.#hub.accept(connection);
         else if (connection.peer.purpose === ASK) serveAsk(connection.socket, (question) => answerControl(this.#source(), question));
+        else if (connection.peer.purpose === STANDBY) this.#standby(connection);
         else connection.socket.destroy();
       },
       log,
@@ -169,6 +178,21 @@ export class ControlServer {
       machine: this.machine,
       act: (event) => this.act(event),
     };
+  }
+
+  /** One that waits to take over: nodes are told where, and look there also after it has gone. */
+  #standby({ peer, socket }: Authenticated): void {
+    socket.on("error", () => {});
+    socket.resume();
+    this.#standbySockets.add(socket);
+    socket.once("close", () => this.#standbySockets.delete(socket));
+    const address = parseAddress(peer.id);
+    this.#standbys = [address, ...this.#standbys.filter((each) => formatAddress(each) !== peer.id)].slice(0, STANDBYS_MAX);
+    for (const { nodeId } of this.machine.members.alive) this.#tellStandbys(nodeId);
+  }
+
+  #tellStandbys(to: NodeId): void {
+    this.#send(to, this.#addressOf(to), "controlsKnown", { addresses: this.#standbys });
   }
 
   #message(from: PeerClaims, name: MessageName, body: never, number: number): void {
@@ -190,6 +214,7 @@ export class ControlServer {
       this.#strangers.set(id, { host, port });
     }
     this.machine.receive(id as NodeId, name as FromNode, body, performance.now());
+    if (name === "nodeJoin" && this.#standbys.length > 0) this.#output.after(() => this.#tellStandbys(id as NodeId));
     this.#strangers.delete(id);
   }
 
@@ -277,6 +302,7 @@ export class ControlServer {
     clearInterval(this.#pulse);
     this.#alarm.stop();
     this.#listener?.close();
+    for (const socket of this.#standbySockets) socket.destroy();
     this.#hub.close();
   }
 }

@@ -123,6 +123,11 @@ export class ControlLink {
     return this.#state === "joined";
   }
 
+  /** How many addresses of control it knows. */
+  get controls(): number {
+    return this.#addresses.length;
+  }
+
   start(): void {
     this.#state = "joining";
     this.#takenAt = performance.now();
@@ -162,6 +167,8 @@ export class ControlLink {
     switch (name as FromControl) {
       case "joined":
         return this.#joined(as("joined"));
+      case "controlsKnown":
+        return this.#alsoAt(as("controlsKnown").addresses);
       case "nodesChanged":
         return this.#news(as("nodesChanged").nodes);
       case "fromControl":
@@ -359,6 +366,14 @@ export class ControlLink {
     if (groups.length > 0) this.#events.groupsChanged(groups);
     this.#events.joined(epoch);
     this.#sayStatus();
+  }
+
+  /** Where control may be later: what was given first stays. */
+  #alsoAt(addresses: readonly Address[]): void {
+    const now = this.#addresses[this.#address]!;
+    const all = new Map([...this.#options.addresses, now, ...addresses].map((address) => [formatAddress(address), address]));
+    this.#addresses = [...all.values()];
+    this.#address = this.#addresses.findIndex((address) => formatAddress(address) === formatAddress(now));
   }
 
   #news(nodes: readonly NodeView[]): void {
