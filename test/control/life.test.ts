@@ -1,0 +1,107 @@
+/** Actors over nodes while control, nodes and workers end at any moment; and what control keeps is bounded. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { History } from "../../src/core/control/history.ts";
+import { Jobs } from "../../src/core/control/jobs.ts";
+import { saved, SavedTables } from "../../src/core/control/tables.ts";
+import type { TableName } from "../../src/core/control/tables.ts";
+import type { JobId } from "../../src/protocol/ids.ts";
+import { shape } from "../node/node-harness.ts";
+import { World } from "./world.ts";
+
+const CRASH = { cause: "signal", message: "killed by SIGKILL", signal: "SIGKILL" } as const;
+
+test("control ends at any moment: each actor is where control and its maker think it is, and is started once", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const world = new World(seed, [{ CPU: 2 }, { CPU: 2 }, { CPU: 2 }]);
+    const [a, b] = world.nodes;
+    for (const node of [a!, b!]) world.startJob(node);
+    const ids = Array.from({ length: 4 }, (_, i) => world.actor(i % 2 === 0 ? a! : b!, { name: `n${i}`, maxRestarts: 2 }));
+    for (let i = 0; i < 4; i++) {
+      world.run(world.chance() * 12);
+      if (i === 1) world.killActor(a!, ids[0]!);
+      if (i === 2) {
+        const [victim] = world.nodes.flatMap((node) => [...node.placed.values()].map(({ worker }) => ({ node, worker: worker.processId })));
+        if (victim !== undefined) world.endWorker(victim.node, victim.worker, CRASH);
+      }
+      world.restart();
+    }
+    world.run(3000);
+    for (const [i, id] of ids.entries()) {
+      const status = (i % 2 === 0 ? a! : b!).states.get(id);
+      const hosts = world.nodes.filter(({ placed }) => placed.has(id));
+      assert.equal(status?.kind, i === 0 ? "dead" : "alive", `seed ${seed}: actor ${i} is ${JSON.stringify(status)}`);
+      assert.equal(hosts.length, i === 0 ? 0 : 1, `seed ${seed}: actor ${i}`);
+      if (status?.kind === "alive") assert.equal(hosts[0]!.placed.get(id)!.worker.processId, status.address.processId, `seed ${seed}`);
+    }
+    const call = world.ask(b!, { kind: "actorByName", name: "n1", namespace: "n" });
+    world.run(100);
+    assert.equal(JSON.parse((b!.answers.get(call) ?? a!.answers.get(call))!.body!).actorId, ids[1], `seed ${seed}`);
+  }
+});
+
+test("a node that dies takes the actors that were made there; others start again elsewhere, also when control was away meanwhile", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const world = new World(seed, [{ CPU: 1 }, { CPU: 1 }, { CPU: 2 }]);
+    const [a, b] = world.nodes;
+    for (const node of [a!, b!]) world.startJob(node);
+    const there = { shape: shape({}, { strategy: { kind: "affinity", nodeId: b!.id, soft: true } }) };
+    const ofA = world.actor(a!, { maxRestarts: 1 }, there);
+    world.run(200);
+    const ofB = world.actor(b!, { maxRestarts: 1, name: "kept", detached: true });
+    const lost = world.actor(b!, { maxRestarts: 1 });
+    world.run(500);
+    assert.equal(b!.placed.has(ofA), true, `seed ${seed}`);
+    world.kill(b!);
+    if (seed % 2 === 0) world.restart();
+    world.run(40_000);
+    const status = a!.states.get(ofA);
+    assert.equal(status?.kind === "alive" && status.epoch, 2, `seed ${seed}`);
+    const phases = new Map(world.control.actors.actors().map(({ id, phase }) => [id, phase]));
+    assert.deepEqual([phases.get(ofB), phases.get(lost)], ["alive", "dead"], `seed ${seed}`);
+    assert.deepEqual([...world.control.jobs.all.values()].map((job) => job.status).sort(), ["RUNNING", "SUCCEEDED"], `seed ${seed}`);
+  }
+});
+
+test("ended jobs and events are bounded, the oldest go, and a new control has them in their order", () => {
+  const kept = new Map<string, { table: TableName; key: string; value: Uint8Array }>();
+  const keep = (table: TableName, key: string): void => {
+    const value = table === "job" ? jobs.saved(key as JobId) : history.saved(key);
+    if (value === undefined) kept.delete(`${table} ${key}`);
+    else kept.set(`${table} ${key}`, { table, key, value });
+  };
+  const jobs: Jobs = new Jobs(keep, 3);
+  const history: History = new History(keep, 3);
+  const submission = { entrypoint: ["node", "main.ts"], shell: false, weight: 1, priority: 0 };
+  for (let i = 0; i < 6; i++) {
+    const id = `j${i}` as JobId;
+    assert.equal(jobs.submit(id, submission, i), true);
+    assert.equal(jobs.submit(id, submission, i), false);
+    assert.equal(jobs.started(id, undefined, i), true);
+    if (i < 5) assert.equal(jobs.ended(id, { status: "FAILED", message: "it failed", exitCode: 3 }, i), true);
+    assert.equal(jobs.ended(id, { status: "STOPPED", message: "too late" }, i), i === 5);
+    history.add({ at: i, kind: "k", message: `m${i}` });
+    jobs.check();
+    history.check();
+  }
+  const again = { jobs: new Jobs(() => {}, 3), history: new History(() => {}, 3) };
+  again.jobs.restore(new SavedTables(kept.values()));
+  again.history.restore(new SavedTables(kept.values()));
+  again.jobs.check();
+  assert.deepEqual([...again.jobs.all.keys()].sort(), ["j3", "j4", "j5"]);
+  assert.equal(again.jobs.all.get("j4" as JobId)?.exitCode, 3);
+  assert.deepEqual(
+    again.history.events.map(({ message }) => message),
+    ["m3", "m4", "m5"],
+  );
+});
+
+test("a store of a later version, or with a damaged record, is refused by name", () => {
+  const value = saved("alias", { actorId: "a" as never });
+  assert.throws(() => new SavedTables([{ table: "later", key: "x", value }]), /table "later"/);
+  const later = Uint8Array.from(value);
+  later[0] = 9;
+  const read = (bytes: Uint8Array): unknown => [...new SavedTables([{ table: "alias", key: "x", value: bytes }]).read("alias")];
+  assert.throws(() => read(later), /alias\/x should be version 1/);
+  assert.throws(() => read(value.subarray(0, value.length - 2)), /alias\/x/);
+});
