@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { AREAS } from "../definitions.ts";
 import type { Area } from "../definitions.ts";
+import { rows as allRows } from "../rows/index.ts";
 import { plots } from "../rows/plots.ts";
 import { median, pairRatio } from "../runner/statistics.ts";
 import { figure, withUnit } from "./figures.ts";
@@ -106,7 +107,8 @@ const firstLine = (message: string): string => message.split("\n")[0]!.replaceAl
 export function page(results: Results): string {
   const late = behind(results);
   const unmeasured = results.rows.flatMap((row) => row.bars.filter((bar) => bar.met === undefined).map((bar) => `${row.id} (${bar.text})`));
-  const missing = AREAS.filter((name) => name !== "plots" && !results.rows.some((row) => row.area === name));
+  const measured = new Set(results.rows.map((row) => row.id));
+  const missing = allRows.filter((row) => row.area !== "plots" && !measured.has(row.id)).map((row) => row.id);
   return `# Benchmarks
 
 This page is written by \`npm run bench:docs\` from bench/results, the last full run:
@@ -128,7 +130,7 @@ ${contenders(results)}
 
 ${late.length === 0 ? "Nowhere: every bar that could be measured is met." : late.join("\n")}
 ${unmeasured.length === 0 ? "" : `\nBars that this run could not measure: ${unmeasured.join(", ")}.\n`}${
-    missing.length === 0 ? "" : `\nThe run did not reach: ${missing.map((name) => TITLES[name].toLowerCase()).join(", ")}.\n`
+    missing.length === 0 ? "" : `\nThe run did not reach: ${missing.join(", ")}.\n`
   }
 ${AREAS.map((name) => area(name, results))
   .filter((part) => part !== "")
