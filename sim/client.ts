@@ -111,7 +111,8 @@ export class SimClient implements OwnerPort {
       case "processLost":
         return this.#processLost(body);
       case "actorState": {
-        const { actorId, status } = body as Body<"actorState">;
+        const { actorId, status, actualId } = body as Body<"actorState">;
+        if (actualId !== undefined) owner.actorIs(actorId, actualId);
         return owner.actorChanged(actorId, status);
       }
       case "actorAnswer":

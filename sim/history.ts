@@ -25,6 +25,8 @@ interface Record {
   /** It was said that it has not begun and never will. */
   refused: boolean;
   readonly attempts: Set<number>;
+  /** The actor by the id by which it was called: before that was known to be another's, its calls have an order of their own. */
+  called: ActorId | undefined;
   worker: ProcessId | undefined;
 }
 
@@ -51,6 +53,7 @@ export class History {
 
   submitted(task: Task, maxRetries: number): void {
     const record = this.#record(task.id);
+    record.called = task.actor?.id;
     record.maxStarts = maxRetries < 0 ? Infinity : maxRetries + 1;
     this.#world.tell(() => `${task.owner} submits ${task.id} ${task.spec.callable.name}`);
     if (record.attempts.size > record.maxStarts) throw new Broken(`task ${task.id} began before it was made`, [task.id]);
@@ -137,7 +140,7 @@ export class History {
   #ordered(run: Run, id: string): void {
     const { actor } = run;
     if (!actor?.ordered) return;
-    const key = `${actor.id} ${actor.epoch} ${run.owner}`;
+    const key = `${this.#record(id).called ?? actor.id} ${actor.epoch} ${run.owner}`;
     const last = this.#lastCall.get(key) ?? -1;
     if (run.counter <= last) {
       const before = taskId(run.owner, last);
@@ -149,7 +152,10 @@ export class History {
   #record(id: string): Record {
     let record = this.#tasks.get(id);
     if (!record)
-      this.#tasks.set(id, (record = { maxStarts: Infinity, over: false, refused: false, attempts: new Set(), worker: undefined }));
+      this.#tasks.set(
+        id,
+        (record = { maxStarts: Infinity, over: false, refused: false, attempts: new Set(), called: undefined, worker: undefined }),
+      );
     return record;
   }
 }

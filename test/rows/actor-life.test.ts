@@ -107,6 +107,35 @@ test("a name is free again once its actor is dead", async () => {
   await assert.rejects(ray.get(first.pid.remote()), ray.ActorDiedError);
 });
 
+test("handles of one actor by getIfExists and by getActor have one order of calls", async (t) => {
+  const folder = freshFolder(t);
+  release(folder);
+  const options = { name: "by two names", getIfExists: true };
+  // One that the program does not hold by the actor's own id.
+  const made = RemoteLog.options(options).remote();
+  await ray.get(made.pid.remote());
+  const again = RemoteLog.options(options).remote();
+  const found = await ray.getActor<typeof Log>("by two names");
+  const handles = [again, found, made];
+  const lines = Array.from({ length: 60 }, (_, i) => String(i));
+  // Those behind a call whose argument is late wait for it, whichever handle they are made by.
+  const late = ray.remote(
+    async (place: string, line: string) => {
+      await hold(place, "late");
+      return line;
+    },
+    { numCpus: 0 },
+  );
+  const second = freshFolder(t);
+  const calls = lines.map((line, i) => handles[i % 3]!.write.remote(folder, i % 20 === 0 ? late.remote(second, line) : line, false));
+  release(second);
+  await ray.get(calls);
+  const written = await ray.get(again.write.remote(folder, "last", false));
+  assert.deepEqual(written, [...lines, "last"]);
+  await ray.kill(again);
+  for (const handle of handles) await assert.rejects(ray.get(handle.pid.remote()), ray.ActorDiedError);
+});
+
 test("maxPendingCalls counts calls that are not settled: those that ended or were cancelled make room", async (t) => {
   const folder = freshFolder(t);
   const log = RemoteLog.options({ maxPendingCalls: 2 }).remote();

@@ -19,6 +19,8 @@ export class ActorClient {
   readonly kind = "actor";
   readonly id: ActorId;
   className = "";
+  /** Ids by which it is called here: one declared with `getIfExists` may mean an actor that is known by its own. */
+  readonly ids = new Set<ActorId>();
   /** Calls keep the order of their making. */
   readonly ordered: boolean;
   status: ActorStatus | undefined;
@@ -56,6 +58,23 @@ export class ActorClient {
     task.state = task.unready > 0 ? "waiting" : "queued";
     if (task.unready > 0 && !this.ordered) return void this.#unready.add(task);
     this.waiting.push(task);
+    this.pump();
+  }
+
+  /** Takes over calls that were made by another id of the actor, before it was known to be one. All keep the order of their making. */
+  adopt(other: ActorClient): void {
+    for (const id of other.ids) this.ids.add(id);
+    const calls = other.calls();
+    for (let task = this.waiting.shift(); task; task = this.waiting.shift()) calls.push(task);
+    calls.sort((a, b) => a.counter - b.counter);
+    for (const task of calls) {
+      if (task.state === "done") continue;
+      if (task.actor === other) this.open++;
+      task.actor = this;
+      if (this.status?.kind === "dead") this.#refuse(task, this.status.reason);
+      else if (task.unready > 0 && !this.ordered) this.#unready.add(task);
+      else this.waiting.push(task);
+    }
     this.pump();
   }
 

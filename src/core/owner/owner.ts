@@ -51,15 +51,28 @@ export class Owner {
   actor(id: ActorId, ordered: boolean): ActorClient {
     let actor = this.#actors.get(id);
     if (!actor) this.#actors.set(id, (actor = new ActorClient(id, ordered, this.#port, (task, failure) => this.#fail(task, failure))));
+    actor.ids.add(id);
     return actor;
   }
 
-  /** An actor that nobody here will call again. */
+  /** `id` was declared with `getIfExists` and means `actual`: calls by either go one way, in their order. Said before any news of it. */
+  actorIs(id: ActorId, actual: ActorId): void {
+    const actor = this.#actors.get(id);
+    const other = this.#actors.get(actual);
+    if (!actor || actor === other) return;
+    if (!other) return void this.#actors.set(actual, actor);
+    this.#actors.set(id, other);
+    other.adopt(actor);
+  }
+
+  /** An actor that nobody here will call again, by this id. */
   dropActor(id: ActorId): void {
     const actor = this.#actors.get(id);
     if (actor?.pending !== 0) return;
+    actor.ids.delete(id);
+    if (actor.ids.size > 0) return void this.#actors.delete(id);
     actor.close();
-    this.#actors.delete(id);
+    for (const [other, each] of this.#actors) if (each === actor) this.#actors.delete(other);
   }
 
   lease(id: LeaseId): Lease | undefined {

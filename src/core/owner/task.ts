@@ -81,7 +81,7 @@ export class Task implements Waiter {
   stream: Stream | undefined;
   /** Where it runs: one of the two. */
   readonly queue: ShapeQueue | undefined;
-  readonly actor: ActorClient | undefined;
+  actor: ActorClient | undefined;
   lease: Lease | undefined;
   /** Number on its channel while pushed. */
   seq = -1;

@@ -116,9 +116,10 @@ export class ActorTable {
     return core;
   }
 
-  changed({ actorId: id, status, className }: Body<"actorState">): void {
+  changed({ actorId: id, status, className, actualId }: Body<"actorState">): void {
     const known = this.#client.held.find(id) as KnownActor | undefined;
     if (known && known.className === "") known.className = className;
+    if (actualId !== undefined) this.#client.world.owner.actorIs(id, actualId);
     this.#client.world.owner.actorChanged(id, status);
   }
 
