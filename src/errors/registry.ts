@@ -83,7 +83,7 @@ export const errorRegistry = [
     code: "OBJECT_LOST",
     fields: ["objectId", "taskId", "nodeId", "processId"],
     meaning: "The bytes of an object are gone and it could not be made again.",
-    todo: "Make the object again. Results of tasks with `maxRetries` above 0 are remade without being asked; what was `put` is not.",
+    todo: "Make the object again. Results of tasks with `maxRetries` above 0 are remade by their owner; what was `put` is not.",
   },
   {
     type: OwnerDiedError,

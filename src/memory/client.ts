@@ -5,7 +5,7 @@
 import { GRAIN, alignmentOf, roundUp } from "../core/store/arena.ts";
 import { keyOf } from "../core/store/types.ts";
 import type { Grant, ObjectKey, Place, Refusal } from "../core/store/types.ts";
-import { ConnectionError, ObjectLostError, ObjectStoreFullError } from "../errors/index.ts";
+import { ConnectionError, ObjectLostError, ObjectStoreFullError, explain } from "../errors/index.ts";
 import type { ActorId, ObjectId, ProcessId } from "../protocol/ids.ts";
 import type { Body } from "../protocol/messages.ts";
 import type { ClientBackend, Space, SpaceReport, SpaceWriter, StoreConnection } from "./backend.ts";
@@ -156,7 +156,7 @@ class Client implements StoreClient {
     const answer = new Promise<Body<"storePinned">["at"]>((resolve, reject) => this.#pins.set(call, { resolve, reject }));
     this.#connection.send("storePin", { call, id });
     const at = await answer;
-    if (at.kind === "lost") throw new ObjectLostError(`object ${id} cannot be read: ${at.reason}`, { objectId: id });
+    if (at.kind === "lost") throw lostError(id, at.reason);
     if (at.kind === "disk") return this.#readFromDisk(id, at);
     const known = this.#pinned.get(id);
     // Another read of it was as early: one pin is enough.
@@ -185,7 +185,7 @@ class Client implements StoreClient {
       return { size: pinned.place.size, bytes: await this.#backend.read(pinned.place, gone) };
     } catch (cause) {
       gone();
-      throw new ObjectLostError(`object ${id} cannot be read: ${messageOf(cause)}`, { objectId: id, cause });
+      throw lostError(id, messageOf(cause), cause);
     }
   }
 
@@ -348,7 +348,7 @@ class Client implements StoreClient {
       await readSpillFile(at.file, at.size, { buffer: (from, length) => bytes.subarray(from, from + length), write: () => undefined });
       return { size: at.size, bytes };
     } catch (cause) {
-      throw new ObjectLostError(`object ${id} was spilled, and its file cannot be read: ${messageOf(cause)}`, { objectId: id, cause });
+      throw lostError(id, `it was spilled, and its file cannot be read: ${messageOf(cause)}`, cause);
     } finally {
       this.#unpin(at.key);
     }
@@ -442,7 +442,12 @@ function messageOf(error: unknown): string {
 }
 
 function closedError(what: string): ConnectionError {
-  return new ConnectionError(`cannot ${what}: the connection to the node's object store is closed`);
+  return new ConnectionError(explain(`Cannot ${what}`, "The connection to the node's object store is closed", "Call init() again"));
+}
+
+function lostError(id: ObjectId, why: string, cause?: unknown): ObjectLostError {
+  const todo = "Make the object again; results of tasks with maxRetries above 0 are made again without being asked";
+  return new ObjectLostError(explain(`Object ${id} cannot be read: ${why}`, undefined, todo), { objectId: id, cause });
 }
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

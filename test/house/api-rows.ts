@@ -19,8 +19,14 @@ export const apiTests: Readonly<Record<string, readonly [file: string, title: st
   Histogram: ["test/rows/pools.test.ts", "Counter, Gauge and Histogram count, and metrics and metricsText show them"],
   InvalidOptionError: ["test/rows/tasks.test.ts", "a wrong option is refused at the call, with the nearest right name"],
   MobulaError: ["test/rows/errors.test.ts", "every error extends MobulaError, has a code of its own, and survives a process boundary"],
-  NodeDiedError: ["test/rows/errors.test.ts", "every error extends MobulaError, has a code of its own, and survives a process boundary"],
-  ObjectLostError: ["test/rows/errors.test.ts", "every error extends MobulaError, has a code of its own, and survives a process boundary"],
+  NodeDiedError: [
+    "test/chaos/daemon.test.ts",
+    "when the daemon is killed every wait rejects, says what happened and what to do, and a new init works",
+  ],
+  ObjectLostError: [
+    "test/rows/lost.test.ts",
+    "what was put and is lost is ObjectLostError, with why and what to do, and so for who takes it",
+  ],
   ObjectRef: ["test/rows/objects.test.ts", "put stores a value as it is at the call, get gives it back"],
   ObjectStoreFullError: ["test/rows/objects.test.ts", "ObjectStoreFullError when nothing can be freed"],
   OutOfMemoryError: ["test/rows/errors.test.ts", "a worker that fills its heap gives OutOfMemoryError, and others go on"],

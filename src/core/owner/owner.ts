@@ -16,8 +16,11 @@ import type { TaskSpec } from "./task.ts";
 /** What a worker answers to a call. */
 export type Reply =
   | { readonly kind: "returned"; readonly results: readonly Payload[] }
-  /** User code threw; `retry` says that its options want it run again. */
-  | { readonly kind: "threw"; readonly error: Payload; readonly retry: boolean }
+  /**
+   * User code threw; `retry` says that its options want it run again. Or it never ran, because the bytes of an argument were `lost`:
+   * the id of that object.
+   */
+  | { readonly kind: "threw"; readonly error: Payload; readonly retry: boolean; readonly lost?: ObjectId }
   | { readonly kind: "stream-ended"; readonly length: number; readonly error: Payload | undefined };
 
 export class Owner {
@@ -25,6 +28,8 @@ export class Owner {
   readonly #port: OwnerPort;
   readonly #pump: LeasePump;
   readonly #actors = new Map<ActorId, ActorClient>();
+  /** Tasks that were run again because an argument was lost. */
+  readonly #rerun = new WeakSet<Task>();
   /** Open tasks, by counter, that other processes hold refs to and so may cancel. */
   readonly #shared = new Map<number, Task>();
   readonly #readyTask = (task: Task, failed: ObjectRef | undefined): void => this.#argumentReady(task, failed);
@@ -138,6 +143,7 @@ export class Owner {
       case "returned":
         return this.#returned(task, reply.results, from.worker?.processId);
       case "threw":
+        if (reply.lost !== undefined && this.#argumentLost(task, reply.lost)) return;
         if (reply.retry && task.retriesLeft > 0 && !task.cancelled) return this.#again(task);
         return this.#failWith(task, reply.error);
       case "stream-ended":
@@ -215,15 +221,17 @@ export class Owner {
     task.cancelled = true;
     const at = task.lease ?? task.actor;
     const waits = task.state === "queued" ? task.queue?.tasks : undefined;
+    let begun = task.attempt > 0;
     if (task.state === "pushed" && at) {
       const answer = at.kind === "lease" ? this.#pump.withdraw(at, task) : this.#port.takeBack(at, task);
       if (answer === "taken" && at.kind === "actor") at.channel.remove(task);
       if (answer !== "taken") {
+        begun = true;
         this.#port.cancelPushed(at, task, recursive);
         if (force && at.kind === "lease") this.#port.kill(at.processId, at.id, `task ${task.spec.callable.name} was cancelled with force`);
       }
     }
-    this.#fail(task, { kind: "cancelled" });
+    this.#fail(task, { kind: "cancelled", outcome: begun ? "unknown" : "not-executed" });
     waits?.left();
     // What waited behind it goes on.
     task.actor?.passOver(task);
@@ -272,6 +280,24 @@ export class Owner {
     const failed = task.spec.refArgs ? this.#awaitArguments(task, task.spec.refArgs) : undefined;
     if (failed) this.#failWith(task, failed.payload!);
     else this.#place(task);
+  }
+
+  /** The worker found the bytes of an argument gone: the task runs again once they are remade. False: they cannot be. */
+  #argumentLost(task: Task, id: ObjectId): boolean {
+    const args = task.spec.refArgs ?? [];
+    const ref = args.find((each) => each.ref.id === id)?.ref;
+    // A call of an actor would lose its place; the object is there for the next one.
+    if (!ref) return false;
+    // Others that took it may have said so already, and it was remade before this task's word came: then once more is enough.
+    const remade = ref.task !== undefined && ref.task.attempt > 0 && !task.actor && !this.#rerun.has(task);
+    if (!remade) this.lost(ref, "its bytes are gone");
+    if (ref.state === "failed" || task.actor || task.cancelled) return false;
+    this.#rerun.add(task);
+    task.state = "waiting";
+    const failed = this.#awaitArguments(task, args);
+    if (failed) this.#failWith(task, failed.payload!);
+    else this.#place(task);
+    return true;
   }
 
   tick(): void {

@@ -24,7 +24,7 @@ export type SystemFailure =
       readonly outcome: "not-executed" | "unknown";
       readonly actorId: ActorId;
     }
-  | { readonly kind: "cancelled" }
+  | { readonly kind: "cancelled"; readonly outcome: "not-executed" | "unknown" }
   | { readonly kind: "connection"; readonly message: string }
   | { readonly kind: "rejected"; readonly failure: Failure; readonly reason: DeathReason | undefined }
   | { readonly kind: "num-returns"; readonly expected: number; readonly got: number }

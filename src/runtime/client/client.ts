@@ -7,7 +7,7 @@ import { ObjectRef } from "../../core/owner/object-ref.ts";
 import type { SystemFailure } from "../../core/owner/port.ts";
 import type { Task } from "../../core/owner/task.ts";
 import { WayEnd } from "../../core/refs/way-end.ts";
-import { ConnectionError, MobulaError, TaskError } from "../../errors/index.ts";
+import { ConnectionError, MobulaError, ObjectLostError, TaskError } from "../../errors/index.ts";
 import { functionCodec } from "../../functions/index.ts";
 import { CLAIM_BLOCKS } from "../../memory/control-segment.ts";
 import { checkReadable, openStoreClient } from "../../memory/client.ts";
@@ -113,6 +113,7 @@ export class Client {
         finished: (task) => this.finished(task),
         shouldRetry: (task, error) => this.#shouldRetry(task, error),
         environment: (environment) => this.environments.resolve(environment),
+        lostArgument: (task, error) => this.#lostArgument(task, error),
       },
       this.#claims,
     );
@@ -357,6 +358,13 @@ export class Client {
     } catch {
       return false; // the predicate's own fault: the task's error is what the caller should see
     }
+  }
+
+  #lostArgument({ spec: { refArgs } }: Task, error: Payload): ObjectId | undefined {
+    if (error.kind !== "error" || !refArgs?.some(({ ref }) => ref.payload?.kind === "stored" || ref.state === "pending")) return undefined;
+    const opened = this.packing.open(error);
+    // What user code throws comes inside a TaskError.
+    return opened instanceof ObjectLostError ? (opened.objectId as ObjectId | undefined) : undefined;
   }
 
   #storeEarly(): void {

@@ -36,7 +36,14 @@ export function systemError(task: Task | undefined, failure: SystemFailure, cons
       return actorDied(call, failure.reason, {}, constructorError);
     }
     case "cancelled":
-      return new TaskCancelledError(`${functionName ?? "A task"} was cancelled.`, { taskId, functionName });
+      return new TaskCancelledError(
+        explain(
+          `${functionName ?? "A task"} was cancelled`,
+          "cancel() was called, its signal aborted, or the task that submitted it was cancelled",
+          failure.outcome === "not-executed" ? "It had not begun, and never will" : "It may have begun",
+        ),
+        { taskId, functionName, outcome: failure.outcome },
+      );
     case "connection":
       return new ConnectionError(failure.message);
     case "rejected":
@@ -63,9 +70,32 @@ function environmentFailed(message: string, name: string | undefined, lastLines:
   return new RuntimeEnvError(what, lastLines === undefined ? {} : { lastLines });
 }
 
+const PLACE = "Ask for less, choose another node, make the group again, or use a soft strategy";
+/** What to do about what the node refuses: it says what, to whom and why. */
+const ADVICE: Readonly<Record<string, string>> = {
+  PLACEMENT_FAILED: PLACE,
+  PLACEMENT: PLACE,
+  INFEASIBLE: PLACE,
+  RESOURCES_HELD: PLACE,
+  NODE_DIED: "Run it again; nodes() shows which nodes there are",
+  OWNER_DIED: "Submit from a process that lives longer, such as the driver or an actor",
+  OBJECT_LOST: "Make the object again",
+  ACTOR_NAME_TAKEN: "Take another name, or getIfExists: true to have the one that lives",
+  ACTOR_NOT_FOUND: "Check name and namespace; an actor that is not detached ends with its program",
+  WORKER_CRASHED: "If that is not its own fault, raise maxRetries",
+};
+
+/** What the node says, with what to do. */
+export function told(failure: Failure, name?: string): string {
+  const { code, message } = failure;
+  // Most name it themselves.
+  const what = name === undefined || message.includes(name) ? message : `${name}: ${message}`;
+  return explain(`${what.charAt(0).toUpperCase()}${what.slice(1)}`, undefined, ADVICE[code]);
+}
+
 /** The typed error of a refusal by the node. */
 export function refusal(failure: Failure, name?: string): MobulaError {
-  const message = name === undefined ? failure.message : `${name}: ${failure.message}`;
+  const message = told(failure, name);
   switch (failure.code) {
     case "PLACEMENT_FAILED":
     case "PLACEMENT":

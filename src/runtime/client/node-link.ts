@@ -7,13 +7,14 @@ import { ActorNotFoundError, ConnectionError, MobulaError, explain } from "../..
 import type { Body, Failure, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { Connection } from "../transport/connection.ts";
-import { refusal } from "./failures.ts";
+import { refusal, told } from "./failures.ts";
 import type { NodeSender } from "./held-refs.ts";
 
 export type NodeHandler = (name: MessageName, body: never) => boolean;
 type Question = Body<"ask">["question"];
 
 interface Asked {
+  readonly question: Question;
   readonly resolve: (body: unknown) => void;
   readonly reject: (error: Error) => void;
 }
@@ -87,7 +88,7 @@ export class NodeLink implements NodeSender {
     const call = this.#calls++;
     this.hold();
     return new Promise<unknown>((resolve, reject) => {
-      this.#asked.set(call, { resolve, reject });
+      this.#asked.set(call, { question, resolve, reject });
       this.send("ask", { call, question });
     }).finally(() => this.letGo());
   }
@@ -140,11 +141,13 @@ export class NodeLink implements NodeSender {
     const asked = this.#asked.get(call);
     if (!asked) return;
     this.#asked.delete(call);
-    if (failure) asked.reject(notFound(failure) ?? refusal(failure));
+    if (failure) asked.reject(notFound(failure, asked.question) ?? refusal(failure));
     else asked.resolve(body === undefined ? undefined : JSON.parse(body));
   }
 }
 
-function notFound(failure: Failure): ActorNotFoundError | undefined {
-  return failure.code === "ACTOR_NOT_FOUND" ? new ActorNotFoundError(failure.message) : undefined;
+function notFound(failure: Failure, question: Question): ActorNotFoundError | undefined {
+  if (failure.code !== "ACTOR_NOT_FOUND" || question.kind !== "actorByName") return undefined;
+  const { name: actorName, namespace } = question;
+  return new ActorNotFoundError(told(failure), { actorName, namespace });
 }

@@ -14,7 +14,7 @@ import type { WayEnd } from "../../core/refs/way-end.ts";
 import type { RuntimeEnvError } from "../../errors/index.ts";
 import type { Push } from "../../protocol/direct.ts";
 import { prefixOf } from "../../protocol/ids.ts";
-import type { JobId, LeaseId, LeaseRequestId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import type { JobId, LeaseId, LeaseRequestId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason, Payload, WorkerAddress } from "../../protocol/messages.ts";
 import { takeBack } from "./claim-blocks.ts";
 import type { ClaimBlocks } from "./claim-blocks.ts";
@@ -47,6 +47,7 @@ export interface WorldHost {
   shouldRetry(task: Task, error: Payload): boolean;
   /** What an environment of a shape stands for. Rejects with RuntimeEnvError. */
   environment(environment: string | undefined): Promise<string | undefined> | string | undefined;
+  lostArgument(task: Task, error: Payload): ObjectId | undefined;
 }
 
 export class OwnerWorld implements OwnerPort, WayHost {
@@ -92,6 +93,10 @@ export class OwnerWorld implements OwnerPort, WayHost {
 
   shouldRetry(task: Task, error: Payload): boolean {
     return this.#host.shouldRetry(task, error);
+  }
+
+  lostArgument(task: Task, error: Payload): ObjectId | undefined {
+    return this.#host.lostArgument(task, error);
   }
 
   tick(): void {

@@ -13,7 +13,7 @@ import type { WayEnd } from "../../core/refs/way-end.ts";
 import { DirectReader, parcelOf, pushParcel, REPLY, replyParcel, STREAM_ITEM, writePush } from "../../protocol/direct.ts";
 import type { Push, ReplyHead } from "../../protocol/direct.ts";
 import { prefixOf } from "../../protocol/ids.ts";
-import type { FunctionId, JobId, ProcessId } from "../../protocol/ids.ts";
+import type { FunctionId, JobId, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, MessageName, Payload, WorkerAddress } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { Connection } from "../transport/connection.ts";
@@ -41,6 +41,8 @@ export interface WayHost {
   flushNode(): void;
   /** Whether an error of user code is to be retried. */
   shouldRetry(task: Task, error: Payload): boolean;
+  /** The argument whose bytes are gone, if that is why the task did not run. */
+  lostArgument(task: Task, error: Payload): ObjectId | undefined;
   /** The time, before events are given to the owner. */
   tick(): void;
   /** After a batch of answers. */
@@ -206,7 +208,8 @@ export class WorkerWay {
       else {
         const task = target.channel.get(head.seq);
         const retry = task !== undefined && task.spec.options.retryExceptions && this.#host.shouldRetry(task, body.error);
-        owner.replied(target, head.seq, head.runUs, { kind: "threw", error: body.error, retry });
+        const lost = task?.spec.refArgs && this.#host.lostArgument(task, body.error);
+        owner.replied(target, head.seq, head.runUs, { kind: "threw", error: body.error, retry, lost });
       }
     } else if (code === STREAM_ITEM) {
       const item = this.#reader.streamItem(buffer, at, end);

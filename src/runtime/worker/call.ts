@@ -137,6 +137,9 @@ export class RunningCall implements CallContext {
   }
 
   cancelError(): TaskCancelledError {
-    return new TaskCancelledError(`${this.name} was cancelled by its caller.`, { taskId: this.taskId, functionName: this.name });
+    return new TaskCancelledError(`${this.name} was cancelled: its caller wants no result of it. End it soon.`, {
+      taskId: this.taskId,
+      functionName: this.name,
+    });
   }
 }
