@@ -1,6 +1,6 @@
 /** What a benchmark is made of: areas, rows, bars, contenders. The rows themselves are in rows/, the loops beside each contender. */
 
-export const AREAS = ["tasks", "actors", "objects", "start", "groups", "scale", "memory", "plots"] as const;
+export const AREAS = ["tasks", "actors", "objects", "start", "groups", "scale", "memory", "nodes", "plots"] as const;
 export type Area = (typeof AREAS)[number];
 
 /** Rates are better when more, times and sizes when less. */

@@ -3,5 +3,6 @@ import { serve } from "../runner/serve.ts";
 import { loops as echo } from "./echo.ts";
 import { loops as forks } from "./fork.ts";
 import { loops as memory } from "./memory.ts";
+import { loops as stream } from "./stream.ts";
 
-await serve({ ...echo, ...memory, ...forks });
+await serve({ ...echo, ...memory, ...forks, ...stream });

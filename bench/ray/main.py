@@ -393,7 +393,39 @@ def queued(size):
     return Loop(measure=measure)
 
 
+def node_to_node(size):
+    """Two nodes on this machine; the driver is on the first, and what it gets is made on the second."""
+    from ray.cluster_utils import Cluster
+
+    count = size(2**30)
+    ray.shutdown()
+    store = max(count * 2, 100 * MIB)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": store})
+    nodes.add_node(num_cpus=1, resources={"other": 1}, object_store_memory=store)
+    ray.init(address=nodes.address, log_to_driver=False)
+
+    @ray.remote(resources={"other": 0.001})
+    def make():
+        return np.full(count, 7, dtype=np.uint8)
+
+    def measure():
+        ref = make.remote()
+        ray.wait([ref], fetch_local=False)
+        started = time.perf_counter()
+        got = ray.get(ref)
+        seconds = time.perf_counter() - started
+        assert got[count - 1] == 7
+        return count / 1e9 / seconds
+
+    def close():
+        ray.shutdown()
+        nodes.shutdown()
+
+    return Loop(measure=measure, close=close)
+
+
 LOOPS = {
+    "node-to-node": node_to_node,
     "get-crossing": get_crossing,
     "put-crossing": put_crossing,
     "A3": lambda size: Loop(lambda: ray.get([do_put_small.remote(size(100)) for _ in range(10)])),
@@ -438,7 +470,7 @@ LOOPS = {
 }
 
 # What starts a cluster of its own.
-ALONE = {"first-result"}
+ALONE = {"first-result", "node-to-node"}
 
 
 def on_cluster(name, make):

@@ -27,6 +27,7 @@ const TITLES: Readonly<Record<Area, string>> = {
   groups: "Placement groups",
   scale: "Scale in one process",
   memory: "Memory",
+  nodes: "Several nodes",
   plots: "Cost over the decades",
 };
 

@@ -11,6 +11,9 @@ const MIB = 2 ** 20;
 /** Pages are faulted in in steps of this before the first copy there: eight times as fast as one by one. */
 const STEP = MIB;
 
+/** Views stand on buffers of so much, and 1 MiB, so that none crosses the end of one. */
+const WINDOW = 2 ** 30;
+
 /** No ArrayBuffer may be larger: above it Node aborts. */
 export const LARGEST_VIEW = constants.MAX_LENGTH;
 
@@ -21,6 +24,7 @@ export class MappedArena {
   #base: number;
   /** Steps whose pages this process has already. */
   readonly #populated: Uint8Array;
+  readonly #windows: ArrayBuffer[] = [];
   #mappings = 0;
   #mappingLimit: number | undefined;
 
@@ -58,9 +62,16 @@ export class MappedArena {
     if (bytes.byteLength > 0) this.libc.copyOut(bytes, this.addressOf(offset, bytes.byteLength));
   }
 
-  /** A view of the arena itself, for the daemon's disk work. It must not outlive `close`. */
+  /**
+   * A view of the arena itself, at most 1 MiB, for the daemon's work with disks and other nodes. It must not outlive `close`. All of them
+   * stand on a few buffers: V8 takes each buffer for memory of its own, and would collect garbage after every few hundred.
+   */
   sharedView(offset: number, length: number): Uint8Array {
-    return new Uint8Array(this.libc.view(this.addressOf(offset, length), length));
+    this.addressOf(offset, length);
+    const index = Math.floor(offset / WINDOW);
+    const start = index * WINDOW;
+    const buffer = (this.#windows[index] ??= this.libc.view(this.#base + start, Math.min(WINDOW + MIB, this.capacity - start)));
+    return new Uint8Array(buffer, offset - start, length);
   }
 
   /** Address of a mapping of its own, of whole pages from `offset`; undefined if the process has too many already. */
@@ -94,6 +105,7 @@ export class MappedArena {
 
   /** Private mappings stay: someone may still read them. */
   close(): void {
+    this.#windows.length = 0;
     if (this.#base !== 0) this.libc.unmap(this.#base, this.capacity);
     this.#base = 0;
   }

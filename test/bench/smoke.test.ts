@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { loops as echoes } from "../../bench/limits/echo.ts";
 import { loops as forks } from "../../bench/limits/fork.ts";
 import { loops as copies } from "../../bench/limits/memory.ts";
+import { loops as streams } from "../../bench/limits/stream.ts";
 import { plots } from "../../bench/rows/plots.ts";
 import { rows } from "../../bench/rows/index.ts";
 import { leakChecked } from "../harness/index.ts";
@@ -19,7 +20,7 @@ const root = path.resolve(import.meta.dirname, "../..");
 
 test("every row has a loop of the limit and of Ray where it names them, and neither has others", () => {
   const of = (name: "limit" | "ray"): string[] => rows.filter((row) => row.contenders.includes(name)).map((row) => row.id);
-  const limits = { ...echoes, ...forks, ...copies };
+  const limits = { ...echoes, ...forks, ...copies, ...streams };
   // A5 is A10 in batches: a loop, and no row.
   assert.deepEqual(new Set(Object.keys(limits).filter((id) => id !== "A5")), new Set(of("limit")));
   const main = readFileSync(path.join(root, "bench/ray/main.py"), "utf8");
