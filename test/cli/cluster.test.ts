@@ -135,6 +135,40 @@ test("control is killed while a program works: the program does not notice, and 
   assert.equal(after.nodes.filter(({ alive }) => alive).length, 2);
 });
 
+test("a node is killed: its tasks run elsewhere, its actors are over or start again, and it is listed as dead", async (t) => {
+  const { home, head, other } = two(t);
+  const running = home.program(
+    `
+    const { pid } = { pid: ${other.pid} };
+    class Counter { n = 0; add() { return ++this.n; } node() { return ray.getRuntimeContext().nodeId; } }
+    const away = { schedulingStrategy: ray.nodeAffinity("${other.nodeId}", { soft: true }) };
+    const restarts = ray.remote(Counter).options({ ...away, maxRestarts: 1, maxTaskRetries: -1 }).remote();
+    const dies = ray.remote(Counter).options(away).remote();
+    const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    const hold = ray.remote(async () => { await pause(1_500); return ray.getRuntimeContext().nodeId; });
+    console.log(await ray.get([restarts.node.remote(), dies.node.remote()]));
+    const task = hold.options(away).remote();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    process.kill(pid, "SIGKILL");
+    console.log(await ray.get(task, { timeoutMs: 30_000 }));
+    console.log(await ray.get(restarts.node.remote(), { timeoutMs: 30_000 }));
+    console.log(await ray.get(dies.add.remote(), { timeoutMs: 30_000 }).catch((error) => error.name));
+    `,
+    head.address,
+  );
+  const { code, stdout, stderr } = await running;
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, `[ '${other.nodeId}', '${other.nodeId}' ]\n${head.nodeId}\n${head.nodeId}\nActorDiedError\n`);
+  const { nodes } = home.json<Status>("status");
+  assert.deepEqual(
+    nodes.map(({ nodeId, alive }) => [nodeId, alive]),
+    [
+      [head.nodeId, true],
+      [other.nodeId, false],
+    ],
+  );
+});
+
 test("the head is killed and started again in its folder: it goes on with its token and port", (t) => {
   const home = new Home(t);
   const first = home.json<Started>("start", "--head", "--port", "0", "--num-cpus", "1");

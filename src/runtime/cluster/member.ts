@@ -182,14 +182,15 @@ export class Member {
     return formatAddress({ host: advertise ?? host, port: this.#listener.port });
   }
 
-  /** Resolves when this node is a member. */
+  /** Resolves when this node is a member. Rejects when it is refused, or nobody answers. */
   start(): Promise<void> {
     this.control.start();
     return this.#joined;
   }
 
-  #isJoined!: () => void;
-  readonly #joined = new Promise<void>((resolve) => (this.#isJoined = resolve));
+  #settle!: { readonly resolve: () => void; readonly reject: (error: Error) => void };
+  #everJoined = false;
+  readonly #joined = new Promise<void>((resolve, reject) => (this.#settle = { resolve, reject }));
 
   /** What is free here, or waits, has changed. */
   changed(): void {
@@ -266,10 +267,14 @@ export class Member {
           this.#nodeLost(prefixOf(nodeId), { cause: "node-died", message: `node ${nodeId} is not part of the cluster any more` }),
         ),
       joined: () => {
-        this.#isJoined();
+        this.#everJoined = true;
+        this.#settle.resolve();
         this.changed();
       },
-      lost: (error) => host.lost(error),
+      lost: (error) => {
+        if (this.#everJoined) host.lost(error);
+        else this.#settle.reject(error);
+      },
     };
   }
 

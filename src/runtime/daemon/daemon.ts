@@ -2,32 +2,23 @@
  * The node daemon: connections, worker processes, the store and the machines of one node, brought together. It decides
  * nothing; it tells the machines what happened and does what they say, until its driver is gone.
  */
-import { rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
-import { hostname, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { parseResources } from "../../core/resources.ts";
 import { StoreService } from "../../memory/service.ts";
 import { homeOf, prefixOf } from "../../protocol/ids.ts";
-import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
-import type { LivingActor, ReservedBundle } from "../../protocol/cluster.ts";
+import type { NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
 import type { NodeCounts, ObjectStoreState } from "../engine.ts";
-import { writeNodeFile } from "../client/nodes-here.ts";
-import { startOf } from "../environments/process-marks.ts";
 import type { Member } from "../cluster/member.ts";
+import type { Membership } from "../cluster/membership.ts";
 import type { ToProcess } from "../cluster/router.ts";
-import { InvalidOptionError } from "../../errors/index.ts";
 import { Children } from "./children.ts";
 import { nodeSocketOf, prestartedFor, workersFor } from "./config.ts";
-import type { ControlConfig } from "../control/config.ts";
-import type { Question } from "../network/ask.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "./config.ts";
-import type { ControlKeeper } from "./control-keeper.ts";
-import type { OwnView } from "./control-link.ts";
 import { handlersFor } from "./handlers.ts";
 import type { Hello } from "./handlers.ts";
 import { LogForwarder } from "./logs.ts";
-import { machineId } from "./machine-id.ts";
 import { Machines } from "./machines.ts";
 import type { ClusterSide } from "./machines.ts";
 import { MemoryWatch, residentBytes, victimOf } from "./memory-watch.ts";
@@ -71,6 +62,7 @@ export class Daemon {
   #handlers!: NodeHandlers;
   /** Where it is part of a cluster. */
   #member: Member | undefined;
+  #membership: Membership | undefined;
   readonly #server: Server;
   /** Exits of processes whose connections are not read to the end yet. */
   readonly #exits = new Map<ProcessId, DeathReason>();
@@ -149,114 +141,21 @@ export class Daemon {
     });
   }
 
-  async #join(given: ClusterConfig): Promise<void> {
-    const { node, refs } = this.#machines;
-    const config = given.keeps === undefined ? given : { ...given, control: [await this.#startControl(given.keeps)] };
+  async #join(config: ClusterConfig): Promise<void> {
     // What only a cluster needs is loaded only there.
-    const { Member } = await import("../cluster/member.ts");
-    const member = await Member.open({
-      nodeId: this.#nodeId,
-      config,
-      node,
-      refs,
-      event: (run) => this.#event(run),
-      now: () => this.#machines.now(),
-      deliver: (to, name, body) => this.#deliver(to, name, body),
-      lives: (process) => this.#peers.has(process) || this.#children.get(process)?.process.exited === false,
-      self: () => this.#ownView(config),
-      living: () => this.#living(),
-      status: () => ({ free: { ...node.free }, queued: node.queued(), pending: node.pending() }),
-      control: {
-        place: (request) => node.placeActor(request, this.#machines.now()),
-        unplace: (id, epoch, end) => node.unplaceActor(id, epoch, end, this.#machines.now()),
-        jobEnded: (jobId) => this.#jobEnded(jobId),
-        drain: (timeoutMs) => void this.#drain(timeoutMs),
-      },
+    const { Membership } = await import("../cluster/membership.ts");
+    this.#membership = await Membership.join(config, {
+      config: this.#config,
+      machines: this.#machines,
+      children: this.#children,
       store: this.#store,
+      processes: () => [...this.#peers.keys()],
+      event: (run) => this.#event(run),
+      deliver: (to, name, body) => this.#deliver(to, name, body),
       ask: (question, answer) => answerHere(this.#sources(), question, (value) => answer(JSON.stringify(value))),
-      answer: (question) => this.#answer(question),
-      nodeLost: (prefix, reason) => this.#peers.forEach(({ connection }) => connection.send("nodeLost", { prefix, reason })),
-      lost: (error) => void this.end(error.message, 1),
-      log: (line) => process.stderr.write(`mobula node: ${line}\n`),
+      opened: (member) => (this.#member = member),
+      end: (why, exitCode) => void this.end(why, exitCode),
     });
-    this.#member = member;
-    await member.start();
-    if (this.#config.home === undefined) return;
-    const { sessionDir } = this.#config;
-    this.#nodeFile = writeNodeFile(this.#config.home, {
-      nodeId: this.#nodeId,
-      pid: process.pid,
-      started: startOf(process.pid),
-      socket: nodeSocketOf(sessionDir),
-      sessionDir,
-      clusterId: member.clusterId,
-      control: config.control,
-      address: member.address,
-      head: config.keeps !== undefined,
-    });
-  }
-
-  #nodeFile: string | undefined;
-  #keeper: ControlKeeper | undefined;
-
-  /** Its workers are of no use to another job. */
-  #jobEnded(jobId: JobId): void {
-    const { node } = this.#machines;
-    node.jobEnded(jobId, this.#machines.now());
-    // An actor's end is control's to say: it may be detached.
-    const actors = new Set(node.livingActors().map(({ worker }) => worker.processId));
-    for (const id of this.#children.ofJob(jobId)) {
-      if (!actors.has(id)) node.killWorker(id, { cause: "killed", message: `job ${jobId} has ended` }, this.#machines.now());
-    }
-  }
-
-  /** What a command asks this node. */
-  #answer(question: Question): Promise<unknown> {
-    if (question.kind !== "workers")
-      return Promise.reject(new InvalidOptionError(`A node answers no question ${question.kind}.`, { option: "kind" }));
-    const { node } = this.#machines;
-    return Promise.resolve(
-      node.workers().map(({ processId, state, leases, actorId }) => {
-        const child = this.#children.get(processId);
-        return { workerId: processId, nodeId: this.#nodeId, pid: child?.process.pid, state, leases, actorId, title: child?.title };
-      }),
-    );
-  }
-
-  /** What runs here is finished, or given so long; then this node leaves. */
-  async #drain(timeoutMs: number): Promise<void> {
-    const until = performance.now() + timeoutMs;
-    const { node } = this.#machines;
-    while (performance.now() < until && node.leases().length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
-    await this.end("it was drained", 0);
-  }
-
-  async #startControl(config: ControlConfig): Promise<string> {
-    const { ControlKeeper } = await import("./control-keeper.ts");
-    this.#keeper = new ControlKeeper(config, (line) => process.stderr.write(`mobula node: ${line}\n`));
-    return await this.#keeper.start();
-  }
-
-  #ownView(config: ClusterConfig): Omit<OwnView, "host" | "port"> {
-    const { node } = this.#machines;
-    return {
-      nodeId: this.#nodeId,
-      hostname: hostname(),
-      pid: process.pid,
-      socket: nodeSocketOf(this.#config.sessionDir),
-      machine: machineId(),
-      head: config.keeps !== undefined,
-      labels: { ...this.#config.labels },
-      total: { ...node.total },
-      free: { ...node.free },
-      queued: node.queued(),
-      pending: node.pending(),
-    };
-  }
-
-  #living(): { processes: ProcessId[]; actors: LivingActor[]; bundles: ReservedBundle[] } {
-    const { node } = this.#machines;
-    return { processes: [...this.#peers.keys()], actors: node.livingActors(), bundles: node.reservedBundles() };
   }
 
   /** To a process of this node. */
@@ -552,9 +451,7 @@ export class Daemon {
       Promise.all([this.#environments.close(), this.#store.close()]),
       new Promise((resolve) => setTimeout(resolve, END_MS)),
     ]).catch(() => undefined);
-    this.#member?.close();
-    this.#keeper?.stop();
-    if (this.#nodeFile !== undefined) rmSync(this.#nodeFile, { force: true });
+    this.#membership?.close();
     removeSession(this.#config.sessionDir);
     process.exit(exitCode);
   }

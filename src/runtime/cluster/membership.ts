@@ -1,0 +1,184 @@
+/**
+ * A daemon's part in a cluster, from its start to its end: control if it is the head, its membership, the file by which programs and
+ * commands of this machine find it, and what control and commands ask of it.
+ */
+import { rmSync } from "node:fs";
+import { hostname } from "node:os";
+import { InvalidOptionError } from "../../errors/index.ts";
+import type { StoreService } from "../../memory/service.ts";
+import type { JobId, ProcessId } from "../../protocol/ids.ts";
+import type { MessageName } from "../../protocol/messages.ts";
+import { writeNodeFile } from "../client/nodes-here.ts";
+import type { Children } from "../daemon/children.ts";
+import { nodeSocketOf } from "../daemon/config.ts";
+import type { ClusterConfig, DaemonConfig } from "../daemon/config.ts";
+import type { ControlKeeper } from "../daemon/control-keeper.ts";
+import type { OwnView } from "../daemon/control-link.ts";
+import { machineId } from "../daemon/machine-id.ts";
+import type { Machines } from "../daemon/machines.ts";
+import { startOf } from "../environments/process-marks.ts";
+import type { Question } from "../network/index.ts";
+import { Member } from "./member.ts";
+import type { MemberHost } from "./member.ts";
+
+/** The daemon, as far as a cluster concerns it. */
+export interface DaemonSide extends Pick<MemberHost, "event" | "ask"> {
+  readonly config: DaemonConfig;
+  readonly machines: Machines;
+  readonly children: Children;
+  readonly store: StoreService;
+  /** Drivers and workers that are connected. */
+  processes(): ProcessId[];
+  deliver(to: ProcessId, name: MessageName, body: never): boolean;
+  /** Before the first message goes out or comes in. */
+  opened(member: Member): void;
+  end(why: string, exitCode: number): void;
+}
+
+const log = (line: string): void => void process.stderr.write(`mobula node: ${line}\n`);
+const DRAIN_LOOK_MS = 50;
+
+export class Membership {
+  readonly #side: DaemonSide;
+  readonly #cluster: ClusterConfig;
+  #keeper: ControlKeeper | undefined;
+  #member: Member | undefined;
+  #file: string | undefined;
+
+  /** Resolves when the node is a member. Rejects with why it cannot be. */
+  static async join(cluster: ClusterConfig, side: DaemonSide): Promise<Membership> {
+    const membership = new Membership(cluster, side);
+    try {
+      await membership.#open();
+    } catch (error) {
+      membership.close();
+      throw error;
+    }
+    return membership;
+  }
+
+  private constructor(cluster: ClusterConfig, side: DaemonSide) {
+    this.#cluster = cluster;
+    this.#side = side;
+  }
+
+  close(): void {
+    this.#member?.close();
+    this.#keeper?.stop();
+    if (this.#file !== undefined) rmSync(this.#file, { force: true });
+  }
+
+  async #open(): Promise<void> {
+    const { keeps, control: addresses } = this.#cluster;
+    const control = keeps === undefined ? addresses : [await this.#startControl(keeps)];
+    const member = (this.#member = await Member.open(this.#host({ ...this.#cluster, control })));
+    this.#side.opened(member);
+    await member.start();
+    const { home, sessionDir, nodeId } = this.#side.config;
+    if (home === undefined) return;
+    this.#file = writeNodeFile(home, {
+      nodeId,
+      pid: process.pid,
+      started: startOf(process.pid),
+      socket: nodeSocketOf(sessionDir),
+      sessionDir,
+      clusterId: member.clusterId,
+      control,
+      address: member.address,
+      head: keeps !== undefined,
+    });
+  }
+
+  async #startControl(config: NonNullable<ClusterConfig["keeps"]>): Promise<string> {
+    const { ControlKeeper } = await import("../daemon/control-keeper.ts");
+    this.#keeper = new ControlKeeper(config, log);
+    return await this.#keeper.start();
+  }
+
+  #host(config: ClusterConfig): MemberHost {
+    const { machines, children, store, event, ask, deliver, processes, end } = this.#side;
+    const { node, refs } = machines;
+    const { nodeId } = this.#side.config;
+    return {
+      nodeId,
+      config,
+      node,
+      refs,
+      store,
+      event,
+      ask,
+      now: () => machines.now(),
+      deliver,
+      lives: (id) => processes().includes(id) || children.get(id)?.process.exited === false,
+      self: () => this.#view(),
+      living: () => ({ processes: processes(), actors: node.livingActors(), bundles: node.reservedBundles() }),
+      status: () => ({ free: { ...node.free }, queued: node.queued(), pending: node.pending() }),
+      control: {
+        place: (request) => node.placeActor(request, machines.now()),
+        unplace: (id, epoch, why) => node.unplaceActor(id, epoch, why, machines.now()),
+        jobEnded: (jobId) => this.#jobEnded(jobId),
+        drain: (timeoutMs) => void this.#drain(timeoutMs),
+      },
+      answer: (question) => this.#answer(question),
+      nodeLost: (prefix, reason) => {
+        for (const id of processes()) deliver(id, "nodeLost", { prefix, reason } as never);
+      },
+      lost: (error) => end(error.message, 1),
+      log,
+    };
+  }
+
+  #view(): Omit<OwnView, "host" | "port"> {
+    const { config, machines } = this.#side;
+    const { node } = machines;
+    return {
+      nodeId: config.nodeId,
+      hostname: hostname(),
+      pid: process.pid,
+      socket: nodeSocketOf(config.sessionDir),
+      machine: machineId(),
+      head: this.#cluster.keeps !== undefined,
+      labels: { ...config.labels },
+      total: { ...node.total },
+      free: { ...node.free },
+      queued: node.queued(),
+      pending: node.pending(),
+    };
+  }
+
+  /** Its workers are of no use to another job. */
+  #jobEnded(jobId: JobId): void {
+    const { machines, children } = this.#side;
+    const { node } = machines;
+    node.jobEnded(jobId, machines.now());
+    // An actor's end is control's to say: it may be detached.
+    const actors = new Set(node.livingActors().map(({ worker }) => worker.processId));
+    for (const id of children.ofJob(jobId)) {
+      if (!actors.has(id)) node.killWorker(id, { cause: "killed", message: `job ${jobId} has ended` }, machines.now());
+    }
+  }
+
+  /** What runs here is finished, or given so long; then this node leaves. */
+  async #drain(timeoutMs: number): Promise<void> {
+    const until = performance.now() + timeoutMs;
+    const { node } = this.#side.machines;
+    while (performance.now() < until && node.leases().length > 0) await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
+    this.#side.end("it was drained", 0);
+  }
+
+  /** What a command asks this node. */
+  #answer(question: Question): Promise<unknown> {
+    const { machines, children, config } = this.#side;
+    if (question.kind !== "workers") {
+      return Promise.reject(
+        new InvalidOptionError(`A node answers no question ${question.kind}.`, { option: "kind", value: question.kind }),
+      );
+    }
+    return Promise.resolve(
+      machines.node.workers().map(({ processId, state, leases, actorId }) => {
+        const child = children.get(processId);
+        return { workerId: processId, nodeId: config.nodeId, pid: child?.process.pid, state, leases, actorId, title: child?.title };
+      }),
+    );
+  }
+}
