@@ -35,6 +35,8 @@ export interface RouterHost {
   deliver(to: ProcessId, name: MessageName, body: never): boolean;
   lives(process: ProcessId): boolean;
   located(body: Body<"objectLocated">): void;
+  /** A process's question to control was answered by way of an actor's home. */
+  questionAnswered(to: ProcessId, call: number): void;
   /** Calls back with JSON. */
   ask(question: Body<"nodeAsk">["question"], answer: (body: string) => void): void;
   answered(from: NodePrefix, body: Body<"nodeAnswer">): void;
@@ -87,8 +89,9 @@ export class Router {
   give({ actorId, to, code, body }: Body<"actorGive">): void {
     this.#host.refs.give(actorId, to);
     const message = decodeBody(code, body);
-    if (prefixOf(to) === this.#host.self) this.#host.deliver(to, message.name, message.body);
-    else this.#relay(prefixOf(to), { from: to, to, code, body, gives: actorId });
+    if (prefixOf(to) !== this.#host.self) return this.#relay(prefixOf(to), { from: to, to, code, body, gives: actorId });
+    if (message.name === "answer") this.#host.questionAnswered(to, (message.body as Body<"answer">).call);
+    this.#host.deliver(to, message.name, message.body);
   }
 
   /** From this node to another, or to itself. */
@@ -190,6 +193,7 @@ export class Router {
     const { from, to: role } = definitions[name];
     if (from !== "node" || (role !== "owner" && role !== "worker")) throw new MalformedMessage("message", "one to a process", name);
     if (gives !== undefined) this.#host.refs.adopt(gives, to);
+    if (name === "answer") this.#host.questionAnswered(to, (body as Body<"answer">).call);
     if (name === "leaseGrant" || name === "leaseReject") this.#host.leases.settled((body as Body<"leaseGrant">).requestId);
     // It is gone as a receiver of what was sent to it as well.
     if (name === "processLost") this.#host.refs.processLost((body as Body<"processLost">).processId);
