@@ -37,6 +37,16 @@ test("while one is made others have the processors", () => {
   assert.equal(h.grant().requestId, "slow");
 });
 
+test("who waits long for one to be made is told", () => {
+  const h = new NodeHarness({ CPU: 1 }).ready();
+  h.request("r1", inA);
+  h.pass(3000);
+  assert.deepEqual(h.take("warning"), []);
+  h.pass(2000);
+  const [warning] = h.take("warning");
+  assert.match(warning!.message, /its runtime environment is being made/);
+});
+
 test("workers of one environment with other variables share it", () => {
   const h = new NodeHarness({ CPU: 2 }).ready();
   h.request("r1", shape({ CPU: 1 }, { environment: "A", envVars: { X: "1" } }));

@@ -64,6 +64,9 @@ function driversOf(s: NodeState, want: Want): ProcessId[] {
 }
 
 function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
+  if (!s.environments.isMade(want.env)) {
+    return { code: "RESOURCES_HELD", message: `${want.what} waits: its runtime environment is being made on this node.` };
+  }
   const waits = `${want.what} waits: it needs`;
   if (want.strategy.kind !== "group" && !labelsFit(s, want)) {
     const labels = want.strategy.kind === "labels" ? { ...want.strategy.hard, ...want.labelSelector } : want.labelSelector;

@@ -180,6 +180,7 @@ export class Environments {
       await mkdir(join(home, "npm"), { recursive: true, mode: 0o700 });
       await refuseForeign(home);
       await removeStale(home);
+      await this.#installs.removeUnfinished();
       const own = join(home, `node-${process.pid}-${randomBytes(6).toString("hex")}`);
       await mkdir(own, { mode: 0o700 });
       await writeFile(join(own, OWNER), printMark(ownMark()));

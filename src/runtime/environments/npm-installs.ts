@@ -3,7 +3,7 @@
  * beside and renamed when whole. Who uses one has a file there that says so; what nobody uses goes, oldest first, when all are too large.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { cp, lstat, mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { cp, lstat, mkdir, readdir, readFile, rm, rmdir, symlink, utimes, writeFile } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
 import { putInPlace, unfinished } from "./extract.ts";
 import { ifUnlocked, withLock } from "./file-lock.ts";
@@ -64,6 +64,7 @@ export class NpmInstalls {
         made = true;
       } catch (error) {
         await rm(mark, { force: true });
+        await rmdir(this.#usesOf(plan.key)).catch(() => undefined); // others may use what was there before
         throw error;
       }
     });
@@ -75,6 +76,17 @@ export class NpmInstalls {
         await rm(mark, { force: true });
       },
     };
+  }
+
+  /** Removes what processes left half made that died while they installed. */
+  async removeUnfinished(): Promise<void> {
+    const keys = (await readdir(this.#folder)).flatMap((name) => /^([0-9a-f]{32})\.new-/.exec(name)?.slice(1) ?? []);
+    for (const key of new Set(keys)) {
+      const file = join(this.#folder, `${key}.lock`);
+      const remove = (): Promise<boolean> => this.#removeUnfinished(key).then(() => true);
+      // A lock of a dead process is only broken by the first who wants it.
+      if ((await ifUnlocked(file, remove)) === undefined) await ifUnlocked(file, remove);
+    }
   }
 
   /** Removes what is not used, oldest first, until all together fit. */

@@ -87,9 +87,14 @@ function npmCommand(): string[] {
   return existsSync(beside) ? [process.execPath, beside] : ["npm"];
 }
 
-/** The user's own, without what belongs to this program or to an npm that has started it. */
+/** Of this program or of an npm that has started it: nothing that another npm, or a script that it runs, should have. */
+const STRANGE = [
+  /^MOBULA_(TOKEN|TOKEN_FILE|ADDRESS|DAEMON_CONFIG|WORKER_CONFIG)$/,
+  /^NODE_(OPTIONS|PATH)$/,
+  /^(INIT_CWD|npm_package_.*|npm_lifecycle_.*|npm_config_local_prefix|npm_command|npm_execpath)$/i,
+];
+
+/** The user's own, so that settings of npm hold. */
 function npmEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const strange =
-    /^(MOBULA_.*|NODE_OPTIONS|NODE_PATH|INIT_CWD|npm_(package|lifecycle)_.*|npm_config_local_prefix|npm_command|npm_execpath)$/i;
-  return Object.fromEntries(Object.entries(own).filter(([name]) => !strange.test(name)));
+  return Object.fromEntries(Object.entries(own).filter(([name]) => !STRANGE.some((pattern) => pattern.test(name))));
 }
