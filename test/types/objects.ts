@@ -89,6 +89,13 @@ export async function buffers(): Promise<void> {
 
 // ── cluster ────────────────────────────────────────────────────────────────────────────────────
 exactly<Promise<Cluster>>()(ray.init({ numCpus: 2, job: { weight: 2 }, runtimeEnv: { envVars: { A: "b" } }, dashboard: false }));
+exactly<Promise<Cluster>>()(ray.init({ runtimeEnv: { workingDir: "x.zip", npm: "lock", setup: "./setup.js" } satisfies ray.RuntimeEnv }));
+// @ts-expect-error no such word
+void ray.init({ runtimeEnv: { npm: "locked" } });
+// @ts-expect-error a list, not one pattern
+void ray.init({ runtimeEnv: { workingDir: ".", excludes: "x" } });
+// @ts-expect-error a setup hook takes nothing
+void ray.init({ runtimeEnv: { setup: (x: number) => x } });
 // @ts-expect-error unknown option
 void ray.init({ cpus: 2 });
 exactly<Promise<void>>()(ray.shutdown());
