@@ -31,6 +31,7 @@ import {
 } from "../network/index.ts";
 import type { Authenticated, Credential, DialOptions, Listener, PeerClaims, Question, TlsChoice } from "../network/index.ts";
 import { BULK, Transfer } from "../transfer/index.ts";
+import { PackageExchange } from "./package-exchange.ts";
 import { Router } from "./router.ts";
 import type { NodeMessage } from "./router.ts";
 import { Survey } from "./survey.ts";
@@ -57,6 +58,8 @@ export interface MemberHost {
   ask(question: SurveyQuestion, answer: (body: string) => void): void;
   /** What a command asks this node. */
   answer(question: Question): Promise<unknown>;
+  /** Of a package in this node's folder; undefined when it is not there. */
+  readPackage(hash: string, offset: number, length: number): Promise<{ bytes: Uint8Array; last: boolean } | undefined>;
   nodeLost(node: NodePrefix, reason: DeathReason): void;
   lost(error: Error): void;
   log(line: string): void;
@@ -75,13 +78,10 @@ export class Member {
   readonly #hub: LinkHub;
   readonly #survey = new Survey({
     ask: (node, body) => this.router.tell(node, "nodeAsk", body),
-    others: () => {
-      const { view } = this.control;
-      return [...view.nodes]
-        .filter(({ view: node }) => node.nodeId !== view.self && view.isAlive(node.nodeId))
-        .map(({ view: node }) => prefixOf(node.nodeId));
-    },
+    others: () => this.#others(),
   });
+  /** Packages of environments that other nodes have. */
+  readonly packages: PackageExchange;
   readonly #listener: Listener;
   readonly #transfer: Transfer;
   readonly #byPrefix = new Map<NodePrefix, NodeView>();
@@ -151,6 +151,12 @@ export class Member {
       processIsGone: (to, process) => this.router.send(to, "processLost", { processId: process, reason: GONE }),
       chance: Math.random,
     });
+    this.packages = new PackageExchange({
+      want: (to, body) => this.router.tell(to, "packageWant", body),
+      part: (to, body) => this.router.tell(to, "packagePart", body),
+      others: () => this.#others(),
+      read: (hash, offset, length) => host.readPackage(hash, offset, length),
+    });
     this.router = new Router(
       {
         self: prefixOf(nodeId),
@@ -168,6 +174,7 @@ export class Member {
         questionAnswered: (to, call) => void this.control.answered(to, call),
         ask: (question, answer) => host.ask(question, answer),
         answered: (from, body) => this.#survey.answered(from, body),
+        packages: this.packages,
         now: () => host.now(),
       },
       (prefix) => host.event(() => this.#nodeLost(prefix, { cause: "node-died", message: `node ${prefix} is not known to the cluster` })),
@@ -175,6 +182,13 @@ export class Member {
     this.#transfer = this.#makeTransfer(proof);
     this.#timer = setInterval(() => host.event(() => this.leases.rebalance(host.now())), REBALANCE_MS);
     this.#timer.unref();
+  }
+
+  #others(): NodePrefix[] {
+    const { view } = this.control;
+    return [...view.nodes]
+      .filter(({ view: node }) => node.nodeId !== view.self && view.isAlive(node.nodeId))
+      .map(({ view: node }) => prefixOf(node.nodeId));
   }
 
   /** Where other nodes reach this one. */
@@ -214,6 +228,7 @@ export class Member {
     clearInterval(this.#timer);
     this.router.stop();
     this.#survey.stop();
+    this.packages.stop();
     this.#transfer.close();
     this.control.stop();
     this.#listener.close();
@@ -313,6 +328,7 @@ export class Member {
     this.#byPrefix.delete(prefix);
     this.router.nodeLost(prefix);
     this.#survey.nodeLost(prefix);
+    this.packages.nodeLost(prefix);
     refs.nodeLost(prefix);
     node.ownersLost(prefix, this.#host.now());
     if (nodeId !== undefined) {

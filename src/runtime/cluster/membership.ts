@@ -22,7 +22,7 @@ import { Member } from "./member.ts";
 import type { MemberHost } from "./member.ts";
 
 /** The daemon, as far as a cluster concerns it. */
-export interface DaemonSide extends Pick<MemberHost, "event" | "ask"> {
+export interface DaemonSide extends Pick<MemberHost, "event" | "ask" | "readPackage"> {
   readonly config: DaemonConfig;
   readonly machines: Machines;
   readonly children: Children;
@@ -96,7 +96,7 @@ export class Membership {
   }
 
   #host(config: ClusterConfig): MemberHost {
-    const { machines, children, store, event, ask, deliver, processes, end } = this.#side;
+    const { machines, children, store, event, ask, readPackage, deliver, processes, end } = this.#side;
     const { node, refs } = machines;
     const { nodeId } = this.#side.config;
     return {
@@ -107,6 +107,7 @@ export class Membership {
       store,
       event,
       ask,
+      readPackage,
       now: () => machines.now(),
       deliver,
       lives: (id) => processes().includes(id) || children.get(id)?.process.exited === false,

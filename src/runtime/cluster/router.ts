@@ -40,6 +40,10 @@ export interface RouterHost {
   /** Calls back with JSON. */
   ask(question: Body<"nodeAsk">["question"], answer: (body: string) => void): void;
   answered(from: NodePrefix, body: Body<"nodeAnswer">): void;
+  readonly packages: {
+    wanted(from: NodePrefix, body: Body<"packageWant">): void;
+    came(from: NodePrefix, body: Body<"packagePart">): void;
+  };
   now(): number;
 }
 
@@ -164,6 +168,8 @@ export class Router {
     objectLocated: (body) => this.#host.located(body),
     nodeAsk: ({ call, question }, from) => this.#host.ask(question, (body) => this.tell(from, "nodeAnswer", { call, body })),
     nodeAnswer: (body, from) => this.#host.answered(from, body),
+    packageWant: (body, from) => this.#host.packages.wanted(from, body),
+    packagePart: (body, from) => this.#host.packages.came(from, body),
   };
 
   #relayed(node: NodePrefix, { from, to, code, body, gives }: Body<"relay">): void {

@@ -104,6 +104,7 @@ export class Daemon {
       made: (environment) => this.#event(() => this.#machines.node.environmentMade(environment, this.#machines.now())),
       failed: (environment, failure, reason) =>
         this.#event(() => this.#machines.node.environmentFailed(environment, failure, reason, this.#machines.now())),
+      others: () => this.#member?.packages,
     });
     this.#machines = this.#makeMachines();
     const { node } = this.#machines;
@@ -153,6 +154,7 @@ export class Daemon {
       event: (run) => this.#event(run),
       deliver: (to, name, body) => this.#deliver(to, name, body),
       ask: (question, answer) => answerHere(this.#sources(), question, (value) => answer(JSON.stringify(value))),
+      readPackage: (hash, offset, length) => this.#environments.readPart(hash, offset, length),
       opened: (member) => (this.#member = member),
       end: (why, exitCode) => void this.end(why, exitCode),
     });

@@ -17,18 +17,17 @@ const MESSAGE_MAX = 12_000;
 export interface EnvironmentEvents {
   made(environment: string): void;
   failed(environment: string, failure: Failure, reason: DeathReason): void;
+  /** Where packages come from that other nodes have; undefined where there are none. */
+  others(): PackageStore | undefined;
 }
 
 export class NodeEnvironments {
   readonly #config: DaemonConfig;
   readonly #events: EnvironmentEvents;
-  readonly #behind: PackageStore | undefined;
   #loaded: Promise<Environments> | undefined;
   readonly #prepared = new Map<string, PreparedEnvironment>();
 
-  /** `behind`: where packages go to and come from that other nodes have, on a cluster. */
-  constructor(config: DaemonConfig, events: EnvironmentEvents, behind?: PackageStore) {
-    this.#behind = behind;
+  constructor(config: DaemonConfig, events: EnvironmentEvents) {
     this.#config = config;
     this.#events = events;
   }
@@ -66,6 +65,11 @@ export class NodeEnvironments {
     return (await this.#store()).publish(hash);
   }
 
+  /** For another node. */
+  async readPart(hash: string, offset: number, length: number): Promise<{ bytes: Uint8Array; last: boolean } | undefined> {
+    return (await this.#store()).part(hash, offset, length);
+  }
+
   async close(): Promise<void> {
     await (await this.#loaded)?.close();
   }
@@ -84,7 +88,7 @@ export class NodeEnvironments {
 
   async #store() {
     const { FolderStore } = await import("../environments/index.ts");
-    return new FolderStore(packagesOf(this.#config.sessionDir), this.#behind);
+    return new FolderStore(packagesOf(this.#config.sessionDir), this.#events.others());
   }
 }
 

@@ -48,6 +48,20 @@ export class FolderStore implements PackageStore {
     return true;
   }
 
+  /** Some of a package that is here, from `offset` on; undefined when it is not. */
+  async part(hash: PackageHash, offset: number, length: number): Promise<{ bytes: Uint8Array; last: boolean } | undefined> {
+    if (!isPackageHash(hash)) return undefined;
+    const handle = await open(this.#fileOf(hash)).catch(() => undefined);
+    if (handle === undefined) return undefined;
+    try {
+      const { size } = await handle.stat();
+      const { bytesRead, buffer } = await handle.read(Buffer.alloc(Math.max(0, Math.min(length, size - offset))), 0, undefined, offset);
+      return { bytes: buffer.subarray(0, bytesRead), last: offset + bytesRead >= size };
+    } finally {
+      await handle.close();
+    }
+  }
+
   async get(hash: PackageHash): Promise<AsyncIterable<Uint8Array>> {
     return createReadStream(await this.file(hash));
   }
