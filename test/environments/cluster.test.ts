@@ -11,7 +11,7 @@ import { packageArchive, writeFiles } from "./projects.ts";
 
 leakChecked("at the end");
 
-test("a working directory, packages and a setup hook reach every node, each once, and the program's files are not needed there", async (t) => {
+test("a working directory, packages and a setup hook reach every node; the program's own files are not needed there", async (t) => {
   const home = new Home(t);
   const head = home.json<{ address: string; nodeId: string }>(
     "start",
@@ -23,7 +23,7 @@ test("a working directory, packages and a setup hook reach every node, each once
     "--resources",
     '{"a":1}',
   );
-  home.json("start", "--address", head.address, "--num-cpus", "2", "--resources", '{"b":1}');
+  home.json("start", "--address", head.address, ...cpus, '{"b":1}');
   const project = writeFiles(path.join(folderFor(t), "project"), {
     "package.json": '{"type":"module"}',
     "lib/where.js": `import { version } from "tiny"; import * as ray from "mobula"; import fs from "node:fs";

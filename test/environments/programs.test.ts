@@ -51,7 +51,8 @@ test("init gives all workers its environment, calls before it is done too, and n
     "lib/where.mjs": WHERE,
     "main.mjs": `import * as ray from "mobula";
       import { where } from "./lib/where.mjs";
-      const starting = ray.init({ numCpus: 2, runtimeEnv: { workingDir: ".", envVars: { A: "1" }, setup: () => { globalThis.ready = 1; } } });
+      const setup = () => { globalThis.ready = 1; };
+      const starting = ray.init({ numCpus: 2, runtimeEnv: { workingDir: ".", envVars: { A: "1" }, setup } });
       const early = ray.remote(where).remote();
       await starting;
       const nested = ray.remote(async () => [...(await ray.get(ray.remote(where).remote())), process.env.A, globalThis.ready]);
