@@ -127,8 +127,8 @@ export const clusterDefinitions = {
   nodeAnswer: def(127, "node", "node", { call: uint(), /** JSON */ body: str(64 * MIB) }, { limit: 64 * MIB }),
 
   /** A part of a package of environments, from `offset` on. Answered by `packagePart` with the same `call`. */
-  packageWant: def(64, "node", "node", { call: uint(), hash: str(64), offset: uint() }),
-  packagePart: def(65, "node", "node", { call: uint(), there: bool, last: bool, bytes: bytes(2 * MIB) }, { limit: 3 * MIB }),
+  packageWant: def(79, "node", "node", { call: uint(), hash: str(64), offset: uint() }),
+  packagePart: def(63, "node", "node", { call: uint(), there: bool, last: bool, bytes: bytes(2 * MIB) }, { limit: 3 * MIB }),
 
   // References: the receiver is the home of these ids, and the sender is one holder of them, whatever its processes do.
   /** Holds each once more. Answered by `refsHeld`. `seq` counts these messages on the link. */
