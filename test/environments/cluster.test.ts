@@ -13,16 +13,8 @@ leakChecked("at the end");
 
 test("a working directory, packages and a setup hook reach every node; the program's own files are not needed there", async (t) => {
   const home = new Home(t);
-  const head = home.json<{ address: string; nodeId: string }>(
-    "start",
-    "--head",
-    "--port",
-    "0",
-    "--num-cpus",
-    "2",
-    "--resources",
-    '{"a":1}',
-  );
+  const cpus = ["--num-cpus", "2", "--resources"];
+  const head = home.json<{ address: string; nodeId: string }>("start", "--head", "--port", "0", ...cpus, '{"a":1}');
   home.json("start", "--address", head.address, ...cpus, '{"b":1}');
   const project = writeFiles(path.join(folderFor(t), "project"), {
     "package.json": '{"type":"module"}',
