@@ -1,6 +1,7 @@
 /** The first file of a worker process. */
 import { hereOf, relocate } from "../functions/relocation.ts";
 import { WORKER_CONFIG } from "../runtime/daemon/config.ts";
+import { isCompiled, keepCompiled, loadAtOnce } from "../runtime/loading.ts";
 import type { WorkerSettings } from "./worker.ts";
 
 const config = JSON.parse(process.env[WORKER_CONFIG] ?? "") as WorkerSettings;
@@ -10,7 +11,10 @@ if (workDir !== undefined && origin !== undefined) relocate(origin, workDir);
 // By-reference functions and the main script's own paths are told from the driver's entry.
 if (config.entry !== undefined) process.argv[1] = hereOf(config.entry);
 
-const { Worker } = await import("./worker.ts");
+keepCompiled();
+const { Worker } = isCompiled
+  ? (loadAtOnce(new URL("worker.js", import.meta.url)) as typeof import("./worker.ts"))
+  : await import("./worker.ts");
 if (config.preloads.length > 0) {
   // What it starts itself (`fork`) is to have them too.
   process.execArgv = [...config.execArgv];

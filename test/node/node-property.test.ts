@@ -194,7 +194,7 @@ test("the same history has the same effects", () => {
 
 test("the histories reach the states that matter", () => {
   const seen = { stacked: 0, resuming: 0, groups: 0, waiting: 0 };
-  for (const list of fc.sample(ops, { numRuns: 300, seed: 7 })) {
+  for (const list of fc.sample(ops, { numRuns: 500, seed: 7 })) {
     const w = run(list);
     const workers = w.h.machine.workers();
     seen.stacked += workers.filter((worker) => worker.leases > 1).length;
@@ -202,5 +202,5 @@ test("the histories reach the states that matter", () => {
     seen.waiting += w.h.machine.waiting;
     seen.groups += w.groups;
   }
-  for (const [what, count] of Object.entries(seen)) assert.ok(count >= 10, `${what}: ${count} in 300 histories`);
+  for (const [what, count] of Object.entries(seen)) assert.ok(count >= 10, `${what}: ${count} in 500 histories`);
 });

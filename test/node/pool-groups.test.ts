@@ -250,7 +250,7 @@ test("what no set of nodes can ever serve fails at once", () => {
 });
 
 test("removing a group ends what runs in it and refuses what waits, then its resources are free", () => {
-  const h = new NodeHarness({ CPU: 2 }).ready();
+  const h = new NodeHarness({ CPU: 2 }, { workers: 1 }).ready();
   create(h, [{ CPU: 1 }, { CPU: 1 }]);
   h.request("r1", inGroup());
   h.actor("a1", { life: { CPU: 1 } }, { shape: inGroup() });
@@ -336,4 +336,22 @@ test("of groups that are over the last ten thousand are remembered, and one more
   };
   assert.match(known(0)!, /is not known/);
   assert.match(known(count - 1)!, /was removed$/);
+});
+
+test("a process that an actor takes is replaced, for the next actor or for tasks, but not without end", () => {
+  const h = new NodeHarness({ CPU: 4 }).ready();
+  const before = h.machine.workers().length;
+  assert.equal(before, 4);
+  for (let i = 0; i < 2; i++) h.actor(`a${i}`, { place: {} });
+  assert.equal(h.spawned.length, 0, "two are idle still");
+  h.actor("a2", { place: {} });
+  assert.equal(h.spawned.length, 1);
+  h.actor("a3", { place: {} });
+  assert.equal(h.spawned.length, 2);
+  h.helloAll();
+  assert.equal(h.placed.length, 4);
+  assert.equal(h.spawned.length, 0);
+  h.actor("a4", { place: {} });
+  assert.equal(h.placed.length, 5, "at once");
+  assert.equal(h.spawned.length, 1);
 });

@@ -1,6 +1,7 @@
 /** What a worker has loaded when its first task begins. Each module costs every worker its time and its memory: one more needs a reason. */
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import module from "node:module";
 import path from "node:path";
 import { test } from "node:test";
 import { freshFolder, leakChecked, runProgram } from "../harness/index.ts";
@@ -82,4 +83,19 @@ test("a module of the flags that fails in the workers is said so, with its error
   const { code, stdout, stderr } = await runProgram(t, file, { nodeArgs, cwd: folder });
   assert.equal(code, 0, stderr);
   assert.match(stdout, /RangeError: not in workers/);
+});
+
+test("compiled code is kept where Node can, and a folder that cannot be written is no error", async (t) => {
+  const folder = freshFolder(t);
+  const file = path.join(folder, "program.mjs");
+  fs.writeFileSync(file, PROGRAM);
+  const cache = path.join(folder, "cache");
+  for (const XDG_CACHE_HOME of [cache, path.join(file, "not-a-folder")]) {
+    const { code, stdout, stderr } = await runProgram(t, file, { env: { XDG_CACHE_HOME, NODE_DISABLE_COMPILE_CACHE: undefined } });
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr, "");
+    assert.match(stdout, /"files":/);
+  }
+  const kept = "enableCompileCache" in module;
+  assert.equal(fs.existsSync(path.join(cache, "mobula")), kept);
 });

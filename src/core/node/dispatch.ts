@@ -116,7 +116,10 @@ function serveOne(s: NodeState, pass: Pass, waiting: WaitingClass, promised: num
   s.queue.remove(want.id);
   pass.served = true;
   if (want.lease !== undefined) grantLease(s, want, place, worker, pass.now);
-  else placeActor(s, want, place, worker);
+  else {
+    placeActor(s, want, place, worker);
+    s.pool.refill(want.env, pass.now);
+  }
   return "served";
 }
 

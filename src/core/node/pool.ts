@@ -28,6 +28,9 @@ const START_PAUSE_MS = 5000;
  */
 const SHORT_WAIT_MS = 20;
 
+/** Processes that are kept ready when actors take others. */
+const SPARE = 2;
+
 interface Starts {
   failures: number;
   pausedUntil: number;
@@ -119,6 +122,16 @@ export class WorkerPool {
     if (this.taskWorkers < this.#config.workers) return false;
     const waits = (worker: Worker): boolean => worker.leases.size > 0 && [...worker.leases].every((lease) => lease.state === "suspended");
     return this.#count((worker) => worker.env === env && waits(worker)) > 0;
+  }
+
+  /**
+   * A process has become an actor's: another is started in its place, so that the next actor, or the tasks that have the CPUs, need not wait
+   * for one. No more than a few at a time, as there may be no more work.
+   */
+  refill(env: string, now: number): void {
+    const spare = this.#count((worker) => worker.env === env && (worker.state === "starting" || this.isIdle(worker)));
+    if (spare >= SPARE || this.taskWorkers >= this.#config.workers || !this.mayStart || this.paused(env, now)) return;
+    this.start(env, now);
   }
 
   start(env: string, now: number): void {

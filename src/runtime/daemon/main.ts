@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
 import { workerId } from "../../protocol/ids.ts";
+import { isCompiled, keepCompiled, loadAtOnce } from "../loading.ts";
 import { DAEMON_CONFIG, nodeSocketOf, prestartedFor } from "./config.ts";
 import type { DaemonConfig, DaemonReport } from "./config.ts";
 import { WorkerProcess } from "./worker-process.ts";
@@ -33,7 +34,10 @@ async function main(): Promise<void> {
       workers.push(new WorkerProcess(config, workerId(config.nodeId, i), {}));
     }
     await listening;
-    const { Daemon } = await import("./daemon.ts");
+    keepCompiled();
+    const { Daemon } = isCompiled
+      ? (loadAtOnce(new URL("daemon.js", import.meta.url)) as typeof import("./daemon.ts"))
+      : await import("./daemon.ts");
     await Daemon.start(config, { server, early, workers });
   } catch (error) {
     report(error);
