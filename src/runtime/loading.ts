@@ -18,8 +18,8 @@ const cache: CompileCache = module as unknown as CompileCache;
 const FLUSH_MS = 1000;
 
 /**
- * Has Node keep what it compiles in a folder of the user's, where Node can (22.1 and newer). A folder that cannot be written is no error, and
- * NODE_DISABLE_COMPILE_CACHE=1 turns it off.
+ * Has Node keep what it compiles in a folder of the user's, where Node can (22.1 and newer). A folder that cannot be written is no error,
+ * and NODE_DISABLE_COMPILE_CACHE=1 turns it off.
  */
 export function keepCompiled(): void {
   const folder = process.env["XDG_CACHE_HOME"] || cacheOfHome();
@@ -41,8 +41,8 @@ function cacheOfHome(): string | undefined {
 export const isCompiled = import.meta.url.endsWith(".js");
 
 /**
- * Loads a compiled module and all that it imports, without a turn of the event loop for each file; it is the same module for who imports it.
- * Node 20 warns that it is new for `require` to do so, which says nothing to users, and is left out.
+ * Loads a compiled module and all that it imports, without a turn of the event loop for each file; it is the same module for who imports
+ * it. Node 20 warns that it is new for `require` to do so, which says nothing to users, and is left out.
  */
 export function loadAtOnce(url: URL): object {
   const emit = process.emitWarning;

@@ -125,8 +125,8 @@ export class WorkerPool {
   }
 
   /**
-   * A process has become an actor's: another is started in its place, so that the next actor, or the tasks that have the CPUs, need not wait
-   * for one. No more than a few at a time, as there may be no more work.
+   * A process has become an actor's: another is started in its place, so that the next actor, or the tasks that have the CPUs, need not
+   * wait for one. No more than a few at a time, as there may be no more work.
    */
   refill(env: string, now: number): void {
     const spare = this.#count((worker) => worker.env === env && (worker.state === "starting" || this.isIdle(worker)));
