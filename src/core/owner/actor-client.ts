@@ -21,6 +21,8 @@ export class ActorClient {
   className = "";
   /** Ids by which it is called here: one declared with `getIfExists` may mean an actor that is known by its own. */
   readonly ids = new Set<ActorId>();
+  /** Its own id, once another is known to mean it. */
+  actual: ActorId | undefined;
   /** Calls keep the order of their making. */
   readonly ordered: boolean;
   status: ActorStatus | undefined;

@@ -27,6 +27,8 @@ export class Owner {
   readonly process: ProcessId;
   readonly #port: OwnerPort;
   readonly #pump: LeasePump;
+  /** Actors that nobody here holds, with calls under way. */
+  readonly #dropped = new Set<ActorClient>();
   readonly #actors = new Map<ActorId, ActorClient>();
   /** Tasks that were run again because an argument was lost. */
   readonly #rerun = new WeakSet<Task>();
@@ -65,6 +67,7 @@ export class Owner {
     const actor = this.#actors.get(id);
     const other = this.#actors.get(actual);
     if (!actor || actor === other) return;
+    (other ?? actor).actual = actual;
     if (!other) return void this.#actors.set(actual, actor);
     this.#actors.set(id, other);
     other.adopt(actor);
@@ -73,11 +76,27 @@ export class Owner {
   /** An actor that nobody here will call again, by this id. */
   dropActor(id: ActorId): void {
     const actor = this.#actors.get(id);
-    if (actor?.pending !== 0) return;
+    if (!actor) return;
+    // Also with calls under way, which may be by another id: this one is not heard of again (sim seed 41).
     actor.ids.delete(id);
-    if (actor.ids.size > 0) return void this.#actors.delete(id);
-    actor.close();
-    for (const [other, each] of this.#actors) if (each === actor) this.#actors.delete(other);
+    if (actor.ids.size > 0) {
+      // By its own id it may be found again, and is then to be this one.
+      if (id !== actor.actual) this.#actors.delete(id);
+      return;
+    }
+    this.#dropped.add(actor);
+    this.#closeDropped();
+  }
+
+  /** Nobody here calls them by any id, and nothing is under way to them. */
+  #closeDropped(): void {
+    for (const actor of this.#dropped) {
+      if (actor.ids.size === 0 && actor.pending > 0) continue;
+      this.#dropped.delete(actor);
+      if (actor.ids.size > 0) continue;
+      actor.close();
+      for (const [id, each] of this.#actors) if (each === actor) this.#actors.delete(id);
+    }
   }
 
   lease(id: LeaseId): Lease | undefined {
@@ -137,6 +156,7 @@ export class Owner {
   /** A worker's answer. Batches end with `refill` of the leases they touched. */
   replied(from: Lease | ActorClient, seq: number, runUs: number, reply: Reply): void {
     const task = from.kind === "lease" ? this.#pump.answered(from, seq, runUs) : from.answered(seq);
+    if (this.#dropped.size > 0) this.#closeDropped();
     // Or it was cancelled meanwhile.
     if (!task || task.state === "done") return;
     switch (reply.kind) {
@@ -235,6 +255,7 @@ export class Owner {
     waits?.left();
     // What waited behind it goes on.
     task.actor?.passOver(task);
+    this.#closeDropped();
   }
 
   processLost(processId: ProcessId, reason: DeathReason): void {
@@ -301,6 +322,7 @@ export class Owner {
   }
 
   tick(): void {
+    if (this.#dropped.size > 0) this.#closeDropped();
     this.#pump.tick();
   }
 
