@@ -58,7 +58,8 @@ export const errorRegistry = [
     name: "WorkerCrashedError",
     code: "WORKER_CRASHED",
     fields: ["taskId", "functionName", ...death],
-    meaning: "The worker process ended while it ran the task, and no retry was left.",
+    meaning:
+      "The worker process ended while it ran the task, and no retry was left; or no worker of another machine could be reached to run it.",
     todo: "Read `exitCode`, `signal` and `lastLines`. If the crash is not the task's fault, raise `maxRetries`.",
   },
   {

@@ -200,23 +200,25 @@ export class Connection {
     if (length > limit) throw new MalformedMessage("length", `at most ${limit}`, length);
   }
 
-  /** Chunks of a long message go into one buffer of its full size, so that gathering is linear. */
+  /** Chunks of a long message are gathered and joined once, so that it is linear. */
   #keep(buffer: Buffer, at: number): void {
     this.#rest = buffer.subarray(at);
     if (buffer.byteLength - at < HEADER_BYTES) return;
     const total = 4 + buffer.readUInt32LE(at);
     if (total < 2 * FLUSH_BYTES) return;
-    const whole = Buffer.allocUnsafeSlow(total);
-    let filled = buffer.copy(whole, 0, at);
+    // What has come is kept, and no more: the length is the peer's word.
+    const parts: Buffer[] = [Buffer.from(this.#rest)];
+    let filled = parts[0]!.byteLength;
     this.#rest = undefined;
     this.#socket.removeAllListeners("data");
     this.#socket.on("data", (chunk: Buffer) => {
-      const used = chunk.copy(whole, filled, 0, Math.min(chunk.byteLength, total - filled));
+      const used = Math.min(chunk.byteLength, total - filled);
+      parts.push(used < chunk.byteLength ? chunk.subarray(0, used) : chunk);
       filled += used;
       if (filled < total) return;
       this.#socket.removeAllListeners("data");
       this.#socket.on("data", (next: Buffer) => this.#received(next));
-      this.#received(whole);
+      this.#received(Buffer.concat(parts.splice(0), total));
       if (used < chunk.byteLength && !this.#closed) this.#received(chunk.subarray(used));
     });
   }
