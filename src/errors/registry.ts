@@ -75,7 +75,8 @@ export const errorRegistry = [
     name: "ActorUnavailableError",
     code: "ACTOR_UNAVAILABLE",
     fields: actorCall,
-    meaning: "The actor crashed while the call was under way, and is being restarted.",
+    meaning:
+      "The actor crashed while the call was under way, and is being restarted; or it cannot be reached from here: the next call tries.",
     todo: "Call again if the call may run twice, or give it `maxTaskRetries`. `outcome` says whether it can have had an effect.",
   },
   {
