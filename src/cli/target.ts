@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { nodesHere } from "../runtime/client/nodes-here.ts";
-import { ask, defaultFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
+import { ask, homeFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
 import type { Question, Secret } from "../runtime/network/index.ts";
 import { CommandError } from "./command.ts";
 
@@ -50,7 +50,7 @@ export interface TargetOptions {
 
 /** `--address`, else MOBULA_ADDRESS, else the cluster whose folder is `--dir`. */
 export function targetOf(options: TargetOptions): Target {
-  const dir = options.dir ?? defaultFolder();
+  const dir = options.dir ?? homeFolder();
   const file = readClusterFile(dir);
   const named = options.address ?? process.env["MOBULA_ADDRESS"];
   const here = nodesHere(dir);

@@ -1,6 +1,6 @@
 /** Clusters as users make them: by the command, with several nodes on this machine, programs on them, and deaths. */
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { leakChecked, waitUntil } from "../harness/index.ts";
@@ -179,6 +179,11 @@ test("the head is killed and started again in its folder: it goes on with its to
   const again = home.json<Started>("start", "--head", "--num-cpus", "1");
   assert.equal(again.address, first.address);
   assert.notEqual(again.nodeId, first.nodeId);
+  const token = readFileSync(again.tokenFile, "utf8").trim();
+  const elsewhere = new Home(t);
+  const joined = elsewhere.run(["start", "--address", again.address, "--num-cpus", "1", "--json"], { MOBULA_TOKEN: token });
+  assert.equal(joined.code, 0, joined.stderr);
+  assert.deepEqual(readdirSync(elsewhere.dir).sort(), ["logs", "nodes"], "a token of the environment is kept in no file");
   const node = home.json<Started>("start", "--address", again.address, "--num-cpus", "1");
   assert.deepEqual(home.json<{ nodeId: string }>("drain", node.nodeId).nodeId, node.nodeId);
   assert.equal(home.run(["stop"]).code, 0);

@@ -2,7 +2,7 @@
 import { accessSync, constants, statfsSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { libc } from "../../memory/ffi.ts";
-import { homeFolder } from "../../runtime/client/nodes-here.ts";
+import { homeFolder } from "../../runtime/network/home.ts";
 import { countGpus } from "../../runtime/gpus.ts";
 import { command } from "../command.ts";
 import { DIR } from "./options.ts";

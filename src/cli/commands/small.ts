@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { hostname } from "node:os";
 import { pathToFileURL } from "node:url";
 import type { ClusterStatus } from "../../runtime/control/questions.ts";
-import { homeFolder } from "../../runtime/client/nodes-here.ts";
+import { homeFolder } from "../../runtime/network/home.ts";
 import { createAuthority, issueCertificate } from "../../runtime/network/authority.ts";
 import { createToken } from "../../runtime/network/token-file.ts";
 import { command, CommandError } from "../command.ts";

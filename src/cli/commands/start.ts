@@ -2,7 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { homeFolder, nodesHere } from "../../runtime/client/nodes-here.ts";
+import { nodesHere } from "../../runtime/client/nodes-here.ts";
+import { homeFolder } from "../../runtime/network/home.ts";
 import type { ControlConfig } from "../../runtime/control/config.ts";
 import { createToken, findToken, privateFolder } from "../../runtime/network/token-file.ts";
 import { command, CommandError, UsageError } from "../command.ts";
@@ -133,7 +134,13 @@ async function joinCluster(dir: string, options: Options, output: Output): Promi
     insecure: options["insecure-no-tls"] === true,
     ...given("tlsDir", options["tls-dir"] ?? readClusterFile(dir)?.tlsDir),
   };
-  const node = await startNode({ home: dir, cluster, ...nodeOptions(options) });
+  let node: StartedNode;
+  try {
+    node = await startNode({ home: dir, cluster, ...nodeOptions(options) });
+  } finally {
+    // It is read once, at the start.
+    if (tokenFile !== token.from) rmSync(tokenFile, { force: true });
+  }
   const { address } = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!;
   output.result({ address, nodeId: node.nodeId, pid: node.pid }, () => `Node ${node.nodeId} serves at ${address}, process ${node.pid}.`);
   return await stay(node, options);

@@ -1,5 +1,6 @@
 /** `mobula stop`: the end of the nodes here. */
-import { homeFolder, nodesHere } from "../../runtime/client/nodes-here.ts";
+import { nodesHere } from "../../runtime/client/nodes-here.ts";
+import { homeFolder } from "../../runtime/network/home.ts";
 import { command, CommandError } from "../command.ts";
 import { stopNode } from "../daemons.ts";
 import { number } from "../values.ts";

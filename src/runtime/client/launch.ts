@@ -277,7 +277,20 @@ function addressOf(given: string | undefined): string | undefined {
 
 /** What a node of this program needs to join a cluster. The token goes to it by a file that only this user can read. */
 async function joining(address: string, sessionDir: string, token: string | undefined): Promise<ClusterConfig> {
-  const { findToken, Secret } = await import("../network/index.ts");
+  const { findToken, isLoopbackHost, parseAddress, Secret } = await import("../network/index.ts");
+  const control = address.split(",").map((each) => each.trim());
+  for (const each of control) {
+    // The node of a program listens on loopback: others could not reach it.
+    if (await isLoopbackHost(parseAddress(each).host)) continue;
+    throw new ConnectionError(
+      explain(
+        `The cluster at ${address} cannot be joined from this machine`,
+        "no node of it runs here for this user, and it is on other machines",
+        `Start one: mobula start --address ${address} --host HOST, with the name or address of this machine`,
+      ),
+      { address },
+    );
+  }
   const secret = token === undefined ? findToken()?.token : new Secret(token);
   if (secret === undefined) {
     throw new ConnectionError(
@@ -291,7 +304,6 @@ async function joining(address: string, sessionDir: string, token: string | unde
   }
   const tokenFile = join(sessionDir, "token");
   writeFileSync(tokenFile, secret.expose(), { mode: 0o600 });
-  const control = address.split(",").map((each) => each.trim());
   return { tokenFile, control, host: "127.0.0.1", port: 0 };
 }
 

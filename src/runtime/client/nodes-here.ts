@@ -3,9 +3,9 @@
  * find it by. Nothing secret is in it, and nothing here is loaded by a program that is its own cluster.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import type { NodeId } from "../../protocol/ids.ts";
+import { homeFolder } from "../network/home.ts";
 import { startOf } from "../environments/process-marks.ts";
 
 export interface NodeHere {
@@ -21,12 +21,6 @@ export interface NodeHere {
   /** Where other nodes reach it. */
   readonly address: string;
   readonly head: boolean;
-}
-
-/** The folder of a cluster where none is named: MOBULA_HOME, else ~/.mobula. */
-export function homeFolder(env: NodeJS.ProcessEnv = process.env): string {
-  const named = env["MOBULA_HOME"];
-  return named === undefined || named === "" ? join(homedir(), ".mobula") : named;
 }
 
 const folderOf = (home: string): string => join(home, "nodes");

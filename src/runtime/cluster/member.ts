@@ -84,7 +84,6 @@ export class Member {
   readonly packages: PackageExchange;
   readonly #listener: Listener;
   readonly #transfer: Transfer;
-  readonly #byPrefix = new Map<NodePrefix, NodeView>();
   readonly #gone = new Set<NodePrefix>();
   readonly #timer: NodeJS.Timeout;
 
@@ -274,7 +273,6 @@ export class Member {
       jobEnded: (jobId) => host.control.jobEnded(jobId),
       drain: (timeoutMs) => host.control.drain(timeoutMs),
       viewChanged: () => {
-        for (const { view } of this.control.view.nodes) this.#byPrefix.set(prefixOf(view.nodeId), view);
         this.router.viewChanged();
         this.leases.rebalance(host.now());
       },
@@ -311,7 +309,7 @@ export class Member {
   }
 
   #send<N extends NodeMessage>(to: NodePrefix, name: N, body: Body<N>): void {
-    const view = this.#byPrefix.get(to) ?? this.#find(to);
+    const view = this.#find(to);
     if (view !== undefined && !this.#gone.has(to)) this.#hub.link(view.nodeId, view).send(name, body);
   }
 
@@ -325,7 +323,6 @@ export class Member {
     this.#gone.add(prefix);
     const { refs, node } = this.#host;
     const nodeId = this.control.view.nodeWith(prefix);
-    this.#byPrefix.delete(prefix);
     this.router.nodeLost(prefix);
     this.#survey.nodeLost(prefix);
     this.packages.nodeLost(prefix);

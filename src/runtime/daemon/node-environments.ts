@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MobulaError } from "../../errors/index.ts";
 import type { DeathReason, Failure } from "../../protocol/messages.ts";
-import { homeFolder } from "../client/nodes-here.ts";
+import { homeFolder } from "../network/home.ts";
 import type { Environments, PackageStore, PreparedEnvironment } from "../environments/index.ts";
 import { packagesOf } from "./config.ts";
 import type { DaemonConfig } from "./config.ts";

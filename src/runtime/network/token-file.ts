@@ -4,9 +4,9 @@
  */
 import { closeSync, fstatSync, linkSync, mkdirSync, openSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { InvalidOptionError, explain } from "../../errors/index.ts";
+import { homeFolder } from "./home.ts";
 import { Secret } from "./secret.ts";
 
 const FILE_MAX = 4096;
@@ -19,12 +19,6 @@ export interface FoundToken {
   readonly token: Secret;
   /** Where it was found: "MOBULA_TOKEN", or a path. */
   readonly from: string;
-}
-
-/** The folder of a cluster where none is named: MOBULA_HOME, else ~/.mobula. */
-export function defaultFolder(env: NodeJS.ProcessEnv = process.env): string {
-  const named = env["MOBULA_HOME"];
-  return named === undefined || named === "" ? join(homedir(), ".mobula") : named;
 }
 
 function wrong(what: string, why: string, todo: string, value: string, cause?: unknown): InvalidOptionError {
@@ -72,7 +66,7 @@ export function findToken({ dir, env = process.env }: { dir?: string; env?: Node
   if (text !== undefined && text !== "") return { token: checked(text.trim(), "MOBULA_TOKEN", "MOBULA_TOKEN"), from: "MOBULA_TOKEN" };
   const named = env["MOBULA_TOKEN_FILE"];
   if (named !== undefined && named !== "") return { token: readTokenFile(named), from: named };
-  const path = join(dir ?? defaultFolder(env), TOKEN_FILE);
+  const path = join(dir ?? homeFolder(env), TOKEN_FILE);
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
   return { token: readTokenFile(path), from: path };
 }

@@ -1,0 +1,9 @@
+/** The folder of a cluster. Loaded by every program: it imports next to nothing. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** Where none is named: MOBULA_HOME, else ~/.mobula. */
+export function homeFolder(env: NodeJS.ProcessEnv = process.env): string {
+  const named = env["MOBULA_HOME"];
+  return named === undefined || named === "" ? join(homedir(), ".mobula") : named;
+}
