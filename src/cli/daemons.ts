@@ -1,15 +1,15 @@
 /** Starts and ends node daemons for the command line. A daemon that is started here outlives the command; its output goes to a file. */
 import { spawn } from "node:child_process";
-import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { randomBytes } from "node:crypto";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defaultCapacity } from "../memory/capacity.ts";
 import type { JobId, NodeId } from "../protocol/ids.ts";
 import { startOf } from "../runtime/environments/process-marks.ts";
 import type { NodeHere } from "../runtime/client/nodes-here.ts";
-import { DAEMON_CONFIG } from "../runtime/daemon/config.ts";
+import { DAEMON_CONFIG, newSessionDir } from "../runtime/daemon/config.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "../runtime/daemon/config.ts";
 import { countGpus } from "../runtime/gpus.ts";
 import { CommandError } from "./command.ts";
@@ -41,8 +41,7 @@ export interface StartedNode {
 /** Resolves when it serves. Rejects with what it says when it cannot, and then nothing of it is left. */
 export async function startNode(options: NodeOptions): Promise<StartedNode> {
   const { home } = options;
-  const sessionDir = mkdtempSync(join(tmpdir(), "mobula-"));
-  chmodSync(sessionDir, 0o700);
+  const sessionDir = newSessionDir();
   const nodeId = randomBytes(6).toString("hex") as NodeId;
   const logs = join(home, "logs");
   mkdirSync(logs, { recursive: true, mode: 0o700 });

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,7 +59,7 @@ export class DaemonHarness {
   }
 
   private constructor(more: Partial<DaemonConfig>, parent: string) {
-    this.sessionDir = mkdtempSync(join(parent, "mobulatest-"));
+    this.sessionDir = join(parent, `mobulatest-${randomBytes(4).toString("hex")}`);
     this.nodeId = more.nodeId ?? (randomBytes(6).toString("hex") as NodeId);
     const config: DaemonConfig = {
       sessionDir: this.sessionDir,

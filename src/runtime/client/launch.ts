@@ -5,9 +5,9 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConnectionError, explain, MobulaError, NodeDiedError } from "../../errors/index.ts";
 import { prepareCapture } from "../../functions/index.ts";
@@ -15,7 +15,7 @@ import { defaultCapacity } from "../../memory/capacity.ts";
 import { driverId } from "../../protocol/ids.ts";
 import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
-import { DAEMON_CONFIG, packagesOf } from "../daemon/config.ts";
+import { DAEMON_CONFIG, newSessionDir, packagesOf } from "../daemon/config.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "../daemon/config.ts";
 import { daemonFlags, workerFlags } from "../flags.ts";
 import { countGpus } from "../gpus.ts";
@@ -132,9 +132,8 @@ class LocalCluster {
   readonly #welcomed = new Promise<void>((resolve) => (this.#welcome = resolve));
 
   async #startDaemon(): Promise<string> {
-    const sessionDir = (this.#sessionDir = mkdtempSync(join(tmpdir(), "mobula-")));
-    chmodSync(sessionDir, 0o700);
-    const cluster = this.#address === undefined ? undefined : await joining(this.#address, sessionDir, this.#options.token);
+    const { cluster, token } = this.#address === undefined ? {} : await joining(this.#address, this.#options.token);
+    const sessionDir = (this.#sessionDir = newSessionDir());
     const config = this.#daemonConfig(sessionDir, cluster);
     // From sources it needs what loads TypeScript.
     const flags = ending === "ts" ? workerFlags(process.execArgv) : daemonFlags(process.execArgv);
@@ -144,6 +143,8 @@ class LocalCluster {
       detached: true,
     });
     this.#daemon = daemon;
+    daemon.stdin!.on("error", () => {});
+    if (token !== undefined) daemon.stdin!.write(`${token}\n`);
     // While the daemon loads this process would only wait.
     setImmediate(prepareCapture);
     return await new Promise<string>((resolve, reject) => {
@@ -175,7 +176,6 @@ class LocalCluster {
         this.#client.node.destroy();
         this.#removeSession();
       });
-      daemon.stdin!.on("error", () => {});
     });
   }
 
@@ -275,8 +275,8 @@ function addressOf(given: string | undefined): string | undefined {
   return address === "" || address === "local" ? undefined : address;
 }
 
-/** What a node of this program needs to join a cluster. The token goes to it by a file that only this user can read. */
-async function joining(address: string, sessionDir: string, token: string | undefined): Promise<ClusterConfig> {
+/** What a node of this program needs to join a cluster. The token, where it is in no file, goes to it by its stdin. */
+async function joining(address: string, given: string | undefined): Promise<{ cluster: ClusterConfig; token?: string }> {
   const { findToken, isLoopbackHost, parseAddress, Secret } = await import("../network/index.ts");
   const control = address.split(",").map((each) => each.trim());
   for (const each of control) {
@@ -291,8 +291,8 @@ async function joining(address: string, sessionDir: string, token: string | unde
       { address },
     );
   }
-  const secret = token === undefined ? findToken()?.token : new Secret(token);
-  if (secret === undefined) {
+  const found = given === undefined ? findToken() : { token: new Secret(given), from: "init" };
+  if (found === undefined) {
     throw new ConnectionError(
       explain(
         `The cluster at ${address} cannot be joined`,
@@ -302,9 +302,8 @@ async function joining(address: string, sessionDir: string, token: string | unde
       { address },
     );
   }
-  const tokenFile = join(sessionDir, "token");
-  writeFileSync(tokenFile, secret.expose(), { mode: 0o600 });
-  return { tokenFile, control, host: "127.0.0.1", port: 0 };
+  const cluster = { control, host: "127.0.0.1", port: 0 };
+  return isAbsolute(found.from) ? { cluster: { ...cluster, tokenFile: found.from } } : { cluster, token: found.token.expose() };
 }
 
 /** From the environment, as it belongs to the machine and not to the program. */

@@ -90,7 +90,7 @@ export class Member {
   /** Rejects when its port cannot be had, or its token or certificates cannot be read. */
   static async open(host: MemberHost): Promise<Member> {
     const { config, nodeId } = host;
-    const credentials = tokenCredential(readTokenFile(config.tokenFile));
+    const credentials = tokenCredential(config.token ?? readTokenFile(config.tokenFile!));
     const tls = config.tlsDir === undefined ? undefined : loadTls(config.tlsDir);
     const self = { role: "node" as const, id: nodeId, incarnation: Date.now() };
     const clusterId = config.clusterId ?? (await clusterAt(config.control, { self, credentials, ...(tls === undefined ? {} : { tls }) }));

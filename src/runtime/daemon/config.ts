@@ -1,7 +1,10 @@
-/** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. Types only. */
+/** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. */
+import { randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
 import type { ControlConfig } from "../control/config.ts";
 import type { Preload } from "../flags.ts";
 import type { Job } from "../job.ts";
+import type { Secret } from "../network/secret.ts";
 import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { PreparedEnvironment } from "../environments/index.ts";
 
@@ -13,7 +16,9 @@ export interface ClusterConfig {
   /** Undefined: whatever cluster control is of. */
   readonly clusterId?: string;
   /** A file with its token, closed to other users. */
-  readonly tokenFile: string;
+  readonly tokenFile?: string;
+  /** Without such a file the token is the first line of the daemon's stdin, from where it comes here. */
+  readonly token?: Secret;
   /** Where control is or may be, `host:port`. */
   readonly control: readonly string[];
   /** Where this node listens for others; port 0 picks a free one. */
@@ -34,7 +39,7 @@ export interface DaemonConfig {
   readonly cluster?: ClusterConfig;
   /** It does not end with its last driver, or with whoever has started it; and it can be found, by a file in this folder. */
   readonly home?: string;
-  /** Made by the driver, mode 0700; removed by the daemon at its end. */
+  /** Made by the daemon, mode 0700, and removed at its end: whoever starts it may die at any moment and leave nothing. */
   readonly sessionDir: string;
   readonly jobId: JobId;
   readonly namespace: string;
@@ -96,6 +101,9 @@ export interface WorkerConfig {
   readonly environment?: PreparedEnvironment;
   readonly reach?: WorkerReach;
 }
+
+/** A folder that is not there yet, for a daemon to make. Short: sockets in it have paths of at most 107 bytes. */
+export const newSessionDir = (): string => `${tmpdir()}/mobula-${randomBytes(4).toString("hex")}`;
 
 /** Where packages of environments lie that processes of this machine hand to their node. */
 export const packagesOf = (sessionDir: string): string => `${sessionDir}/packages`;

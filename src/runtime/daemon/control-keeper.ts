@@ -10,7 +10,6 @@ import { formatAddress } from "../network/address.ts";
 import type { Address } from "../network/address.ts";
 import { CONTROL_CONFIG } from "../control/config.ts";
 import type { ControlConfig, ControlReport } from "../control/config.ts";
-import { DAEMON_CONFIG } from "./config.ts";
 
 const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const controlMain = fileURLToPath(new URL(`../control/main.${ending}`, import.meta.url));
@@ -58,7 +57,6 @@ export class ControlKeeper {
   #run(): Promise<Address> {
     const startedAt = performance.now();
     const env: NodeJS.ProcessEnv = { ...process.env, [CONTROL_CONFIG]: JSON.stringify({ ...this.#config, port: this.#port }) };
-    delete env[DAEMON_CONFIG];
     const flags = ending === "ts" ? process.execArgv : [];
     const child = spawn(process.execPath, [...flags, controlMain], { env, stdio: ["pipe", "pipe", "inherit"], detached: true });
     this.#child = child;

@@ -3,12 +3,13 @@
  * the first workers before it loads anything else; the rest of the daemon takes both over.
  */
 import { once } from "node:events";
+import { mkdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
 import { workerId } from "../../protocol/ids.ts";
 import { isCompiled, keepCompiled, loadAtOnce } from "../loading.ts";
 import { DAEMON_CONFIG, nodeSocketOf, prestartedFor } from "./config.ts";
-import type { DaemonConfig, DaemonReport } from "./config.ts";
+import type { ClusterConfig, DaemonConfig, DaemonReport } from "./config.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 function report(error: unknown): void {
@@ -22,26 +23,39 @@ function messageOf(error: unknown): string {
   return "code" in error ? error.message : (error.stack ?? error.message);
 }
 
+async function withToken(cluster: ClusterConfig | undefined): Promise<ClusterConfig | undefined> {
+  if (cluster === undefined || cluster.tokenFile !== undefined) return cluster;
+  const { readTokenFromStdin } = await import("../network/token-file.ts");
+  return { ...cluster, token: await readTokenFromStdin() };
+}
+
 async function main(): Promise<void> {
   const config = JSON.parse(process.env[DAEMON_CONFIG] ?? "") as DaemonConfig;
+  // Children inherit variables.
+  delete process.env[DAEMON_CONFIG];
   const early: Socket[] = [];
   const server = createServer({ pauseOnConnect: true }, (socket) => void early.push(socket));
   const workers: WorkerProcess[] = [];
+  let made = false;
   try {
+    mkdirSync(config.sessionDir, { mode: 0o700 });
+    made = true;
     const listening = once(server, "listening");
     server.listen(nodeSocketOf(config.sessionDir));
     for (let i = 0; i < prestartedFor(config); i++) {
       workers.push(new WorkerProcess(config, workerId(config.nodeId, i), {}));
     }
     await listening;
+    const cluster = await withToken(config.cluster);
     keepCompiled();
     const { Daemon } = isCompiled
       ? (loadAtOnce(new URL("daemon.js", import.meta.url)) as typeof import("./daemon.ts"))
       : await import("./daemon.ts");
-    await Daemon.start(config, { server, early, workers });
+    await Daemon.start({ ...config, cluster }, { server, early, workers });
   } catch (error) {
     report(error);
     for (const worker of workers) worker.kill();
+    if (made) rmSync(config.sessionDir, { recursive: true, force: true });
     process.exitCode = 1;
     setImmediate(() => process.exit());
   }

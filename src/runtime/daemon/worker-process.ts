@@ -9,7 +9,7 @@ import type { PreparedEnvironment } from "../environments/index.ts";
 import { splitPreloads } from "../flags.ts";
 import { jobOf } from "../job.ts";
 import type { Job } from "../job.ts";
-import { DAEMON_CONFIG, nodeSocketOf, WORKER_CONFIG, workerReachOf } from "./config.ts";
+import { nodeSocketOf, WORKER_CONFIG, workerReachOf } from "./config.ts";
 import type { DaemonConfig, WorkerConfig } from "./config.ts";
 
 export interface Exit {
@@ -49,7 +49,6 @@ export class WorkerProcess {
     const served = job === undefined ? {} : { jobId: job.jobId, namespace: job.namespace, entry: job.entry, job };
     const settings = { [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...served, ...own }) };
     const env: NodeJS.ProcessEnv = { ...process.env, ...(job?.envVars ?? config.envVars), ...envVars, ...settings };
-    delete env[DAEMON_CONFIG];
     // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
     try {
       const child = spawn(process.execPath, [...execArgv, workerMain], {

@@ -60,6 +60,23 @@ export function readTokenFile(path: string): Secret {
   return checked(text.trim(), `The file ${path}`, path);
 }
 
+/** Reads a token from the first line of stdin, which whoever started this process writes at once. */
+export async function readTokenFromStdin(): Promise<Secret> {
+  const text = await new Promise<string>((resolve) => {
+    let read = "";
+    const done = (): void => {
+      process.stdin.off("data", take).off("end", done).pause();
+      resolve(read);
+    };
+    const take = (chunk: Buffer): void => {
+      read += chunk.toString("latin1");
+      if (read.includes("\n") || read.length > FILE_MAX) done();
+    };
+    process.stdin.on("data", take).on("end", done);
+  });
+  return checked(text.trim(), "stdin", "stdin");
+}
+
 /** MOBULA_TOKEN, else the file that MOBULA_TOKEN_FILE names, else `token` in the folder; undefined when there is none of them. */
 export function findToken({ dir, env = process.env }: { dir?: string; env?: NodeJS.ProcessEnv } = {}): FoundToken | undefined {
   const text = env["MOBULA_TOKEN"];
