@@ -405,5 +405,11 @@ export type Between<F extends Role, T extends Role> = {
   [N in MessageName]: Definitions[N]["from"] extends F ? (Definitions[N]["to"] extends T ? N : never) : never;
 }[MessageName];
 
+/** Whether it is one that a node says to a process, which is all that may be passed on to one. */
+export function isToProcess(name: MessageName): boolean {
+  const { from, to } = definitions[name];
+  return from === "node" && (to === "owner" || to === "worker");
+}
+
 /** One handler a message: a message without a handler does not compile. */
 export type Handlers<N extends MessageName, Context> = { readonly [K in N]: (body: Body<K>, from: Context) => void };

@@ -109,16 +109,16 @@ export class Worker {
     if (environment?.setup) await runSetup(environment.setup, this.#client.packing);
     // Loaded where it is needed only: on one machine a worker starts without it.
     const { reachable } = reach ? await import("../runtime/worker/reachable.ts") : {};
-    const reached = reach && (await reachable!(processId, reach, (owner) => this.#accept(owner, noClaims)));
+    const reached = reach && (await reachable!(processId, reach, ({ socket: owner, refuse }) => this.#accept(owner, noClaims, refuse)));
     this.#client.node.hold();
     await this.#client.node.connect(
       nodeSocket,
-      (send) => send("workerHello", { processId, pid: process.pid, socket, reach: reached }),
+      (send) => send("workerHello", { processId, pid: process.pid, socket, reach: reached?.reach }),
       () => {},
     );
   }
 
-  #accept(owner: Socket, blocks: BlockMapper): void {
+  #accept(owner: Socket, blocks: BlockMapper, refused: (why: string) => void = () => {}): void {
     this.#links.add(
       new OwnerLink(owner, {
         blocks,
@@ -129,6 +129,7 @@ export class Worker {
         actorChildren: () => this.#starting?.children,
         arrived: (channel) => this.#arrived(channel),
         drain: () => this.#drain(),
+        refused,
         linkClosed: (link) => {
           this.#links.delete(link);
           this.#executor.linkClosed(link);

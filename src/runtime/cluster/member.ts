@@ -25,11 +25,12 @@ import {
   listen,
   loadTls,
   parseAddress,
+  PROBE,
   readTokenFile,
   serveAsk,
   tokenCredential,
 } from "../network/index.ts";
-import type { Authenticated, Credential, DialOptions, Listener, PeerClaims, Question, TlsChoice } from "../network/index.ts";
+import type { Caller, Credential, DialOptions, Listener, PeerClaims, Question, TlsChoice } from "../network/index.ts";
 import { BULK, Transfer } from "../transfer/index.ts";
 import { PackageExchange } from "./package-exchange.ts";
 import { Router } from "./router.ts";
@@ -292,18 +293,21 @@ export class Member {
     };
   }
 
-  #accept(connection: Authenticated): void {
-    if (connection.peer.purpose === LINK) this.#hub.accept(connection);
-    else if (connection.peer.purpose === ASK) serveAsk(connection.socket, (question) => this.#host.answer(question));
-    else if (connection.peer.purpose === BULK) this.#transfer.accept(connection);
-    else connection.socket.destroy();
+  #accept(connection: Caller): void {
+    const { role, id, purpose } = connection.peer;
+    const isControl = role === "control" && id === CONTROL_ID;
+    if (purpose === LINK && (role === "node" || isControl)) this.#hub.accept(connection);
+    else if (purpose === ASK) serveAsk(connection, (question) => this.#host.answer(question));
+    else if (purpose === BULK && role === "node") this.#transfer.accept(connection);
+    else if (purpose === PROBE) connection.socket.end();
+    else connection.refuse(`a node has nothing for a ${role} with that purpose`);
   }
 
   #message(from: PeerClaims, name: MessageName, body: never): void {
     const { event } = this.#host;
     const { from: said, to } = definitions[name];
-    if (from.id === CONTROL_ID && from.role === "control") return event(() => this.control.receive(name, body));
-    if (from.role !== "node" || said !== "node" || to !== "node") throw new MalformedMessage("message", "one from a node to a node", name);
+    if (said !== from.role || to !== "node") throw new MalformedMessage("message", `one from ${from.role} to a node`, name);
+    if (from.role === "control") return event(() => this.control.receive(name, body));
     const prefix = prefixOf(from.id as NodeId);
     if (!this.#gone.has(prefix)) event(() => this.router.receive(prefix, name as NodeMessage, body));
   }
@@ -343,7 +347,7 @@ async function clusterAt(control: readonly string[], proof: Pick<DialOptions, "s
   let failed: unknown;
   for (const address of control) {
     try {
-      const { socket, peer } = await dial({ ...parseAddress(address), ...proof, purpose: "probe" });
+      const { socket, peer } = await dial({ ...parseAddress(address), ...proof, purpose: PROBE });
       socket.destroy();
       return peer.clusterId;
     } catch (error) {

@@ -12,7 +12,7 @@ import type { RefTable } from "../../core/refs/refs.ts";
 import type { ActorId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
 import { nodeOfHolder, prefixOf } from "../../protocol/ids.ts";
 import type { Between, Body, DeathReason, MessageName } from "../../protocol/messages.ts";
-import { definitions } from "../../protocol/messages.ts";
+import { isToProcess } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
 import { Waiting } from "./waiting.ts";
@@ -91,8 +91,9 @@ export class Router {
 
   /** An actor of this home, to a process that asked control for it. */
   give({ actorId, to, code, body }: Body<"actorGive">): void {
-    this.#host.refs.give(actorId, to);
     const message = decodeBody(code, body);
+    if (!isToProcess(message.name)) throw new MalformedMessage("actorGive.code", "one that a node says to a process", message.name);
+    this.#host.refs.give(actorId, to);
     if (prefixOf(to) !== this.#host.self) return this.#relay(prefixOf(to), { from: to, to, code, body, gives: actorId });
     if (message.name === "answer") this.#host.questionAnswered(to, (message.body as Body<"answer">).call);
     this.#host.deliver(to, message.name, message.body);
@@ -196,8 +197,7 @@ export class Router {
 
   /** Another node says something to a process of this one. */
   #toProcess(node: NodePrefix, to: ProcessId, name: MessageName, body: never, gives: ActorId | undefined): void {
-    const { from, to: role } = definitions[name];
-    if (from !== "node" || (role !== "owner" && role !== "worker")) throw new MalformedMessage("message", "one to a process", name);
+    if (!isToProcess(name)) throw new MalformedMessage("relay.code", "one that a node says to a process", name);
     if (gives !== undefined) this.#host.refs.adopt(gives, to);
     if (name === "answer") this.#host.questionAnswered(to, (body as Body<"answer">).call);
     if (name === "leaseGrant" || name === "leaseReject") this.#host.leases.settled((body as Body<"leaseGrant">).requestId);

@@ -10,10 +10,10 @@ import type { NodeId } from "../../protocol/ids.ts";
 import { definitions } from "../../protocol/messages.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
-import { ASK, CONTROL_ID, formatAddress, LINK, LinkHub, listen, parseAddress, serveAsk } from "../network/index.ts";
+import { ASK, CONTROL_ID, formatAddress, LINK, LinkHub, listen, parseAddress, PROBE, serveAsk } from "../network/index.ts";
 import { answerControl } from "./questions.ts";
 import type { ControlSource } from "./questions.ts";
-import type { Address, Authenticated, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
+import type { Address, Caller, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
 import { Alarm } from "../network/alarm.ts";
 import type { Change, ControlStore, Loaded } from "../stores/index.ts";
 import { Output } from "./output.ts";
@@ -59,7 +59,7 @@ export class ControlServer {
   readonly #hearing = new Map<string, RecordOf<"heard">>();
   /** The latest first. */
   #standbys: Address[] = [];
-  readonly #standbySockets = new Set<Authenticated["socket"]>();
+  readonly #standbySockets = new Set<Caller["socket"]>();
   #listener: Listener | undefined;
   #pulse: NodeJS.Timeout | undefined;
   #pulseAt = performance.now();
@@ -160,15 +160,19 @@ export class ControlServer {
       self: { role: "control", id: CONTROL_ID, incarnation: this.epoch },
       ...(tls === undefined ? {} : { tls }),
       ...(insecure === undefined ? {} : { insecure }),
-      onConnection: (connection) => {
-        if (connection.peer.purpose === LINK) this.#hub.accept(connection);
-        else if (connection.peer.purpose === ASK) serveAsk(connection.socket, (question) => answerControl(this.#source(), question));
-        else if (connection.peer.purpose === STANDBY) this.#standby(connection);
-        else connection.socket.destroy();
-      },
+      onConnection: (connection) => this.#called(connection),
       log,
     });
     this.#pulse = setInterval(() => this.#beat(performance.now()), PULSE_MS);
+  }
+
+  #called(connection: Caller): void {
+    const { role, purpose } = connection.peer;
+    if (purpose === LINK && role === "node") this.#hub.accept(connection);
+    else if (purpose === ASK) serveAsk(connection, (question) => answerControl(this.#source(), question));
+    else if (purpose === STANDBY && role === "control") this.#standby(connection);
+    else if (purpose === PROBE) connection.socket.end();
+    else connection.refuse(`control has nothing for a ${role} with that purpose`);
   }
 
   #source(): ControlSource {
@@ -181,12 +185,17 @@ export class ControlServer {
   }
 
   /** One that waits to take over: nodes are told where, and look there also after it has gone. */
-  #standby({ peer, socket }: Authenticated): void {
+  #standby({ peer, socket, refuse }: Caller): void {
+    let address: Address;
+    try {
+      address = parseAddress(peer.id);
+    } catch {
+      return refuse("its id is not its address");
+    }
     socket.on("error", () => {});
-    socket.resume();
+    socket.once("data", () => refuse("a standby says nothing"));
     this.#standbySockets.add(socket);
     socket.once("close", () => this.#standbySockets.delete(socket));
-    const address = parseAddress(peer.id);
     this.#standbys = [address, ...this.#standbys.filter((each) => formatAddress(each) !== peer.id)].slice(0, STANDBYS_MAX);
     for (const { nodeId } of this.machine.members.alive) this.#tellStandbys(nodeId);
   }
@@ -197,13 +206,11 @@ export class ControlServer {
 
   #message(from: PeerClaims, name: MessageName, body: never, number: number): void {
     if (this.#over) return;
+    const { from: sender, to } = definitions[name];
+    if (sender !== "node" || to !== "control") throw new MalformedMessage("message", "one from a node to control", name);
     this.#schedule();
     const { id, incarnation } = from;
     this.#output.after(() => this.#hub.acknowledge(id, incarnation, number + 1));
-    const { from: sender, to } = definitions[name];
-    if (from.role !== "node" || sender !== "node" || to !== "control") {
-      throw new MalformedMessage(name, `a message of a node to control, from a node`, from.role);
-    }
     this.#incarnations.set(id, incarnation);
     const heard = this.#heard.get(id);
     // The one before had made this durable and could not say so any more.

@@ -17,6 +17,7 @@ import { prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, JobId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { GroupView, JobDescription, LivingActor, NodeView, ReservedBundle } from "../../protocol/cluster.ts";
 import type { Between, Body, DeathReason, Failure, MessageName } from "../../protocol/messages.ts";
+import { isToProcess } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
 import { CONTROL_ID, formatAddress } from "../network/index.ts";
@@ -388,6 +389,7 @@ export class ControlLink {
   #toProcess({ to, code, body: bytes }: Body<"fromControl">): void {
     if (prefixOf(to) !== prefixOf(this.#options.nodeId)) throw new MalformedMessage("fromControl.to", "a process of this node", to);
     const { name, body } = decodeBody(code, bytes);
+    if (!isToProcess(name)) throw new MalformedMessage("fromControl.code", "one that a node says to a process", name);
     if (name === "answer" && !this.answered(to, (body as Body<"answer">).call)) return;
     if (name === "actorState") {
       const { actorId, status } = body as Body<"actorState">;

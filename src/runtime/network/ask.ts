@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { ConnectionError, explain, MobulaError } from "../../errors/index.ts";
 import { formatAddress } from "./address.ts";
 import { dial } from "./dial.ts";
-import type { DialOptions } from "./dial.ts";
+import type { Caller, DialOptions } from "./dial.ts";
 
 export const ASK = "ask";
 const QUESTION_MAX = 1024 * 1024;
@@ -21,12 +21,13 @@ export interface Question {
 type Reply = { readonly answer: unknown } | { readonly error: { readonly code: string; readonly message: string } };
 
 /** Answers what comes on the connection, and closes it. The answer of a question that is not known is an error. */
-export function serveAsk(socket: Socket, answer: (question: Question) => Promise<unknown>): void {
+export function serveAsk({ socket, refuse }: Caller, answer: (question: Question) => Promise<unknown>): void {
   const reply = (body: Reply): void => void socket.end(`${JSON.stringify(body)}\n`);
   const timer = setTimeout(() => socket.destroy(), WAIT_MS).unref();
   socket.on("error", () => {});
   socket.on("close", () => clearTimeout(timer));
-  readLine(socket, QUESTION_MAX, (line) => {
+  const tooLong = (): void => refuse(`its question has more than ${QUESTION_MAX} characters`);
+  readLine(socket, QUESTION_MAX, tooLong, (line) => {
     clearTimeout(timer);
     let question: Question;
     try {
@@ -58,7 +59,8 @@ export async function ask(options: Omit<DialOptions, "purpose">, question: Quest
     };
     socket.on("error", (error) => failed(error.message));
     socket.on("close", () => failed("it closed the connection"));
-    readLine(socket, ANSWER_MAX, (text) => {
+    const tooLong = (): void => failed(`its answer has more than ${ANSWER_MAX} characters`);
+    readLine(socket, ANSWER_MAX, tooLong, (text) => {
       clearTimeout(timer);
       resolve(text);
       socket.destroy();
@@ -70,7 +72,7 @@ export async function ask(options: Omit<DialOptions, "purpose">, question: Quest
   return reply.answer;
 }
 
-function readLine(socket: Socket, max: number, then: (line: string) => void): void {
+function readLine(socket: Socket, max: number, tooLong: () => void, then: (line: string) => void): void {
   let text = "";
   socket.setEncoding("utf8");
   socket.on("data", (chunk: string) => {
@@ -79,7 +81,7 @@ function readLine(socket: Socket, max: number, then: (line: string) => void): vo
     if (end >= 0) {
       socket.removeAllListeners("data");
       then(text.slice(0, end));
-    } else if (text.length > max) socket.destroy();
+    } else if (text.length > max) tooLong();
   });
   socket.resume();
 }

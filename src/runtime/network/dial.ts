@@ -59,6 +59,12 @@ export interface Authenticated {
   readonly secure: boolean;
 }
 
+/** One that has connected to a port of this process. */
+export interface Caller extends Authenticated {
+  /** Ends it, with a line in the log of the port, at the rate of those about strangers: it said what it may not say. */
+  refuse(why: string): void;
+}
+
 /** Takes bytes without a copy: they are put into `buffer`, which is asked for anew after each `took`. `take`: some that lie elsewhere. */
 export interface ByteTaker {
   buffer(): Uint8Array;

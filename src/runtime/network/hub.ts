@@ -8,7 +8,7 @@ import { busy } from "./failures.ts";
 import { formatAddress } from "./address.ts";
 import type { Address } from "./address.ts";
 import { dial } from "./dial.ts";
-import type { Authenticated, PeerClaims } from "./dial.ts";
+import type { Authenticated, Caller, PeerClaims } from "./dial.ts";
 import type { Self } from "./handshake.ts";
 import { Incoming } from "./incoming.ts";
 import { Link } from "./link.ts";
@@ -20,6 +20,8 @@ import type { TlsChoice } from "./tls.ts";
 export const CONTROL_ID = "control";
 /** The purpose of a link's connections: whoever listens gives those that have it to `accept`. */
 export const LINK = "link";
+/** The purpose of a connection that only asks which cluster is there. */
+export const PROBE = "probe";
 const CONNECTIONS_MAX = 1024;
 
 export interface HubOptions {
@@ -90,7 +92,7 @@ export class LinkHub {
   }
 
   /** Takes a connection that a peer has opened for its link. */
-  accept(connection: Authenticated): void {
+  accept(connection: Caller): void {
     if (this.#closed) return void connection.socket.destroy();
     this.#from(connection.peer.id).accept(connection);
   }

@@ -7,7 +7,7 @@ import type { MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { Connection } from "../transport/connection.ts";
 import { Alarm } from "./alarm.ts";
-import type { Authenticated, PeerClaims } from "./dial.ts";
+import type { Caller, PeerClaims } from "./dial.ts";
 
 export interface IncomingEvents {
   /** In order and once. `number` is for `acknowledge`. */
@@ -58,7 +58,7 @@ export class Incoming {
     return this.#receiver.received;
   }
 
-  accept({ socket, peer }: Authenticated): void {
+  accept({ socket, peer, refuse }: Caller): void {
     const number = this.#numbers++;
     let opened = false;
     const connection = new Connection(socket, {
@@ -80,7 +80,8 @@ export class Incoming {
         this.#alarm.arm();
         this.#events.batchEnd();
       },
-      closed: () => {
+      closed: (error) => {
+        if (error instanceof MalformedMessage) refuse(error.message);
         this.#connections.delete(number);
         this.#receiver.disconnected(number);
       },

@@ -5,7 +5,7 @@ export { formatAddress, isLoopback, isLoopbackHost, parseAddress } from "./addre
 export type { Address } from "./address.ts";
 export { Alarm } from "./alarm.ts";
 export { dial, HANDSHAKE_MS } from "./dial.ts";
-export type { Authenticated, ByteTaker, DialOptions, PeerClaims } from "./dial.ts";
+export type { Authenticated, ByteTaker, Caller, DialOptions, PeerClaims } from "./dial.ts";
 export type { Role, Self } from "./handshake.ts";
 export { listen } from "./listen.ts";
 export type { Listener, ListenerStatistics, ListenOptions } from "./listen.ts";
@@ -15,7 +15,7 @@ export type { TlsChoice, TlsMaterial } from "./tls.ts";
 export { homeFolder } from "./home.ts";
 export { createToken, findToken, readTokenFile } from "./token-file.ts";
 export type { FoundToken } from "./token-file.ts";
-export { CONTROL_ID, LINK, LinkHub } from "./hub.ts";
+export { CONTROL_ID, LINK, LinkHub, PROBE } from "./hub.ts";
 export type { HubOptions, HubStatistics } from "./hub.ts";
 export type { Link, LinkStatistics } from "./link.ts";
 export { createAuthority, issueCertificate, loadTls } from "./authority.ts";

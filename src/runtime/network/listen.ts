@@ -7,7 +7,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { InvalidOptionError, explain } from "../../errors/index.ts";
 import { formatAddress, isLoopbackHost } from "./address.ts";
 import { HANDSHAKE_MS } from "./dial.ts";
-import type { Authenticated } from "./dial.ts";
+import type { Authenticated, Caller } from "./dial.ts";
 import { bindingOf, FrameSource } from "./frames.ts";
 import {
   BadHandshake,
@@ -42,7 +42,7 @@ export interface ListenOptions {
   readonly clusterId: string;
   readonly self: Self;
   /** Called in the turn in which the handshake ends: take the socket at once, for example into a `Connection`. */
-  readonly onConnection: (connection: Authenticated) => void;
+  readonly onConnection: (connection: Caller) => void;
   readonly tls?: TlsChoice;
   /** Allows a host that others reach without TLS: whoever can read the network reads everything, and can take connections over. */
   readonly insecure?: boolean;
@@ -51,7 +51,7 @@ export interface ListenOptions {
   readonly maxPending?: number;
   /** Connections after it; when there are more, new ones are refused. */
   readonly maxConnections?: number;
-  /** Lines about refused strangers, at a bounded rate. */
+  /** Lines about refused strangers and callers, at a bounded rate. */
   readonly log?: (line: string) => void;
 }
 
@@ -61,6 +61,7 @@ export interface ListenerStatistics {
   /** Open now, after their handshake. */
   readonly connections: number;
   readonly accepted: number;
+  /** In their handshake, or for what they said after it. */
   readonly refused: number;
 }
 
@@ -183,7 +184,13 @@ class Reception implements Listener {
     this.#connections++;
     this.#accepted++;
     connection.socket.once("close", () => this.#connections--);
-    this.#options.onConnection(connection);
+    const { role, id, purpose } = connection.peer;
+    const refuse = (why: string): void => {
+      this.#refused++;
+      this.#log.line(`${role} ${id} at ${connection.address}, here for "${purpose}", was refused: ${why}`);
+      connection.socket.destroy();
+    };
+    this.#options.onConnection({ ...connection, refuse });
   }
 }
 

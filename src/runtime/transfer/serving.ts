@@ -3,7 +3,7 @@
  * taken the one before, so that a slow reader costs one frame and nobody waits for it but itself.
  */
 import type { NodeId, ObjectId } from "../../protocol/ids.ts";
-import type { Authenticated } from "../network/index.ts";
+import type { Authenticated, Caller } from "../network/index.ts";
 import { BadFrame, DATA_MAX, FLAG, KIND, TEXT_MAX, encodeHead } from "./frames.ts";
 import type { Head, Kind } from "./frames.ts";
 import { Reading } from "./reading.ts";
@@ -52,7 +52,7 @@ export class Serving {
     this.#checksums = checksums;
   }
 
-  accept(connection: Authenticated): void {
+  accept(connection: Caller): void {
     const line = new Inbound(connection, {
       asked: (head, id) => this.#asked(line, head, id),
       closed: () => {
@@ -164,7 +164,7 @@ class Inbound {
   readonly #reading: Reading;
   #over = false;
 
-  constructor(connection: Authenticated, events: InboundEvents) {
+  constructor(connection: Caller, events: InboundEvents) {
     this.connection = connection;
     this.node = connection.peer.id as NodeId;
     this.#events = events;
@@ -178,8 +178,9 @@ class Inbound {
         if (payload.byteLength === 0) throw new BadFrame("it names no object");
         this.#events.asked(head, Buffer.from(payload).toString() as ObjectId);
       },
-      ended: () => {
+      ended: (error) => {
         this.#over = true;
+        if (error instanceof BadFrame) connection.refuse(error.message);
         this.#events.closed();
       },
     });

@@ -9,7 +9,7 @@ import type { Refusal } from "../../core/store/types.ts";
 import type { IncomingCopy, StoreService } from "../../memory/service.ts";
 import type { NodeId, ObjectId } from "../../protocol/ids.ts";
 import { Alarm, dial, isLoopback } from "../network/index.ts";
-import type { Address, Authenticated, Credential, Self, TlsChoice } from "../network/index.ts";
+import type { Address, Authenticated, Caller, Credential, Self, TlsChoice } from "../network/index.ts";
 import { Lines } from "./lines.ts";
 import { Serving } from "./serving.ts";
 import type { ServingStatistics } from "./serving.ts";
@@ -138,8 +138,8 @@ export class Transfer {
   }
 
   /** A connection with the purpose `bulk`, from another node of the cluster. */
-  accept(connection: Authenticated): void {
-    if (this.#closed || connection.peer.role !== "node") return void connection.socket.destroy();
+  accept(connection: Caller): void {
+    if (this.#closed) return void connection.socket.destroy();
     this.#serving.accept(connection);
   }
 

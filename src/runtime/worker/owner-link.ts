@@ -48,6 +48,8 @@ export interface LinkHost {
   arrived(channel: Channel): void;
   /** After a batch of messages: run what arrived. */
   drain(): void;
+  /** It said what it may not say, and is cut off. */
+  refused(why: string): void;
   linkClosed(link: OwnerLink): void;
 }
 
@@ -93,7 +95,10 @@ export class OwnerLink {
         host.drain();
       },
       flushing: () => host.flushNode(),
-      closed: () => this.#closed(),
+      closed: (error) => {
+        if (error instanceof MalformedMessage) host.refused(error.message);
+        this.#closed();
+      },
     });
     this.#helloTimer = setTimeout(() => this.connection.destroy(), HELLO_MS).unref();
   }
@@ -112,6 +117,7 @@ export class OwnerLink {
   #message(name: MessageName, body: never): void {
     const handler = (this.#handlers as unknown as Partial<Record<MessageName, (body: never, from: undefined) => void>>)[name];
     if (!handler) throw new MalformedMessage("message", "one that an owner sends to a worker", name);
+    if (!this.way && name !== "directHello") throw new MalformedMessage("message", "a hello first", name);
     handler(body, undefined);
   }
 
@@ -130,8 +136,7 @@ export class OwnerLink {
 
   /** A parcel came. */
   #arrived(ids: readonly (ObjectId | ActorId)[]): readonly object[] {
-    if (!this.way) throw new MalformedMessage("message", "a hello first", "another");
-    this.way.came(ids);
+    this.way!.came(ids);
     return this.#host.keep(ids);
   }
 
