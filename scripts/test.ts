@@ -53,7 +53,7 @@ const SECOND_TRIES_MAX = 3;
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { "no-checks": { type: "boolean" }, "no-build": { type: "boolean" }, verbose: { type: "boolean" } },
+  options: { "no-checks": { type: "boolean" }, "no-build": { type: "boolean" }, once: { type: "boolean" }, verbose: { type: "boolean" } },
 });
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
