@@ -1,7 +1,7 @@
 /** Which cluster a command is about, and how it is asked: by its address and its token, from any machine. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { nodesHere } from "../runtime/client/nodes-here.ts";
+import { nodeOf, nodesHere } from "../runtime/client/nodes-here.ts";
 import { ask, homeFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
 import type { Question, Secret } from "../runtime/network/index.ts";
 import { CommandError } from "./command.ts";
@@ -53,8 +53,7 @@ export function targetOf(options: TargetOptions): Target {
   const dir = options.dir ?? homeFolder();
   const file = readClusterFile(dir);
   const named = options.address ?? process.env["MOBULA_ADDRESS"];
-  const here = nodesHere(dir);
-  const address = (named === "" ? undefined : named) ?? here[0]?.control.join(",") ?? (file && `${file.host}:${file.port}`);
+  const address = named === undefined || named === "" ? addressIn(dir, file) : withStandbys(named, dir);
   if (address === undefined) {
     throw new CommandError(`no cluster is known in ${dir}. Start one by: mobula start --head; or name one by --address HOST:PORT`);
   }
@@ -66,6 +65,15 @@ export function targetOf(options: TargetOptions): Target {
     );
   }
   return { address, token: token.token, tlsDir: options["tls-dir"] ?? file?.tlsDir, dir };
+}
+
+function addressIn(dir: string, file: ClusterFile | undefined): string | undefined {
+  return nodesHere(dir)[0]?.control.join(",") ?? (file && `${file.host}:${file.port}`);
+}
+
+/** Control may be at another address by now: a node of that cluster here knows where. */
+function withStandbys(address: string, dir: string): string {
+  return [...new Set([...address.split(",").map((each) => each.trim()), ...(nodeOf(address, dir)?.control ?? [])])].join(",");
 }
 
 /** Asks control, at whichever of its addresses answers. */

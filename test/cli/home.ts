@@ -15,6 +15,15 @@ export interface Ran {
   readonly stderr: string;
 }
 
+/** A program that runs; what it has printed grows. */
+export interface Running {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The end of its stdin. */
+  end(): void;
+  readonly ended: Promise<number | null>;
+}
+
 export class Home {
   readonly dir: string;
   readonly #env: NodeJS.ProcessEnv;
@@ -48,23 +57,43 @@ export class Home {
     return JSON.parse(stdout) as T;
   }
 
-  /** A program of this cluster, beside the test's own events. */
+  /** A program of this cluster, to its end. */
   async program(code: string, address: string, env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+    const program = this.start(code, address, env);
+    program.end();
+    const code_ = await program.ended;
+    return { code: code_, stdout: program.stdout, stderr: program.stderr };
+  }
+
+  /** A program of this cluster, beside the test's own events. */
+  start(code: string, address: string, env: NodeJS.ProcessEnv = {}): Running {
     const index = path.join(root, "dist/index.js");
     const text = `import * as ray from ${JSON.stringify(index)};\n${code}`;
     const file = path.join(this.dir, `program-${Math.random().toString(36).slice(2)}.mjs`);
     fs.writeFileSync(file, text);
-    const child = spawn(process.execPath, [file], {
-      env: { ...this.#env, MOBULA_ADDRESS: address, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+    return this.#spawn([file], { MOBULA_ADDRESS: address, ...env });
+  }
+
+  /** As `run`, beside the test's own events. */
+  command(words: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+    return this.#spawn([main, ...words], env);
+  }
+
+  #spawn(words: readonly string[], env: NodeJS.ProcessEnv): Running {
+    const child = spawn(process.execPath, words, {
+      env: { ...this.#env, ...env },
+      stdio: ["pipe", "pipe", "pipe"],
     });
-    let stdout = "";
-    let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
     const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
-    const code_ = await new Promise<number | null>((resolve) => child.on("close", resolve));
-    clearTimeout(timer);
-    return { code: code_, stdout, stderr };
+    const running = {
+      stdout: "",
+      stderr: "",
+      end: () => void child.stdin.end(),
+      ended: new Promise<number | null>((resolve) => child.on("close", resolve)).finally(() => clearTimeout(timer)),
+    };
+    child.stdin.on("error", () => {});
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (running.stdout += chunk));
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (running.stderr += chunk));
+    return running;
   }
 }

@@ -107,6 +107,7 @@ export class FakeNode {
         group: () => {},
         groupsChanged: () => {},
         jobEnded: (id) => void this.endedJobs.push(id),
+        controlAt: () => {},
         drain: () => void this.drains++,
         viewChanged: () => {},
         nodeGone: ({ nodeId }) => void this.gone.push(nodeId),

@@ -63,6 +63,21 @@ test("a node that dies takes the actors that were made there; others start again
   }
 });
 
+test("a new control places actors on nodes that it has heard, and not on one that died while there was none", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const world = new World(seed, [{ CPU: 1 }, { CPU: 8 }]);
+    const [a, b] = world.nodes;
+    world.startJob(a!);
+    world.run(200);
+    world.kill(b!);
+    world.restart();
+    const id = world.actor(a!, {});
+    world.run(2_000);
+    assert.equal(a!.placed.has(id), true, `seed ${seed}`);
+    assert.equal(world.control.members.isAlive(b!.id), true, "it is not given up yet");
+  }
+});
+
 test("ended jobs and events are bounded, the oldest go, and a new control has them in their order", () => {
   const kept = new Map<string, { table: TableName; key: string; value: Uint8Array }>();
   const keep = (table: TableName, key: string): void => {

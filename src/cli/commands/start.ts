@@ -1,11 +1,17 @@
 /** `mobula start`: a node on this machine, as the head of a cluster or as one more of it. */
 import { randomBytes } from "node:crypto";
-import { rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { nodesHere } from "../../runtime/client/nodes-here.ts";
 import { homeFolder } from "../../runtime/network/home.ts";
+import { clusterOf } from "../../runtime/control/clusters.ts";
 import type { ControlConfig } from "../../runtime/control/config.ts";
-import { createToken, findToken, privateFolder } from "../../runtime/network/token-file.ts";
+import { leaderAddress } from "../../runtime/control/standby.ts";
+import { formatAddress } from "../../runtime/network/index.ts";
+import type { Secret } from "../../runtime/network/index.ts";
+import { createToken, findToken, privateFolder, readTokenFile, TOKEN_FILE } from "../../runtime/network/token-file.ts";
+import { createControlStore } from "../../runtime/stores/index.ts";
+import type { ControlStoreSpec } from "../../runtime/stores/index.ts";
 import { command, CommandError, UsageError } from "../command.ts";
 import type { Values } from "../command.ts";
 import { startNode } from "../daemons.ts";
@@ -22,15 +28,19 @@ const DASHBOARD_PORT = 8265;
 const OPTIONS = {
   head: { about: "Make a cluster, with this machine as its head" },
   address: { value: "HOST:PORT", about: "Join the cluster whose control is there; several addresses with commas" },
-  port: { value: "N", about: `Of control, with --head (default ${PORT}; 0 picks a free one), else of this node (default 0)` },
+  standby: { about: "Take over when the head of the cluster in --redis is gone: a second control, on another machine" },
+  port: {
+    value: "N",
+    about: `Of control, with --head (default ${PORT}; 0 picks a free one) or --standby (default 0), else of this node (default 0)`,
+  },
   host: { value: "HOST", about: "Where to listen, and how others reach this machine (default 127.0.0.1)" },
   "dashboard-port": { value: "N", about: `Of the HTTP API, with --head (default ${DASHBOARD_PORT}; 0 picks a free one)` },
-  "num-cpus": { value: "N", about: "Default: those of this machine" },
-  "num-gpus": { value: "N", about: "Default: those of this machine" },
+  "num-cpus": { value: "N", about: "Default: those of this machine; none with --standby" },
+  "num-gpus": { value: "N", about: "Default: those of this machine; none with --standby" },
   resources: { value: "JSON", about: "More resources: '{\"disk\":2}'" },
   labels: { value: "A=B,C=D", about: "For placing by label" },
   "object-store-memory": { value: "BYTES", about: "Default: 30 % of what is free" },
-  redis: { value: "URL", about: "Control keeps its state there, and not in the folder; with --head" },
+  redis: { value: "URL", about: "Control keeps its state there, and not in the folder; with --head or --standby" },
   dir: DIR,
   fresh: { about: "Forget the cluster of this folder; with --head" },
   "tls-dir": TLS_DIR,
@@ -42,15 +52,20 @@ type Options = Values<typeof OPTIONS>;
 
 export const start = command({
   name: "start",
-  about: "Start a node on this machine: the head of a new cluster, or one more of a cluster.",
+  about: "Start a node on this machine: the head of a new cluster, one more of a cluster, or one that stands by for the head.",
   options: OPTIONS,
   example: "mobula start --head --num-cpus 4",
   async run({ options, output }) {
-    if ((options.head === true) === (options.address !== undefined)) {
-      throw new UsageError("start takes either --head or --address HOST:PORT. See: mobula start --help");
+    const { head, address, standby } = options;
+    if ([head === true, address !== undefined, standby === true].filter(Boolean).length !== 1) {
+      throw new UsageError("start takes one of --head, --address HOST:PORT and --standby --redis URL. See: mobula start --help");
+    }
+    if (address !== undefined && options.redis !== undefined) {
+      throw new UsageError("start --address takes no --redis: only control uses it. See: mobula start --help");
     }
     const dir = options.dir ?? homeFolder();
-    return options.head === true ? await startHead(dir, options, output) : await joinCluster(dir, options, output);
+    if (standby === true) return await startStandby(dir, options, output);
+    return head === true ? await startHead(dir, options, output) : await joinCluster(dir, options, output);
   },
 });
 
@@ -98,7 +113,10 @@ async function startHead(dir: string, options: Options, output: Output): Promise
     keeps,
     ...given("tlsDir", file.tlsDir),
   };
-  const node = await startNode({ home: dir, cluster, ...nodeOptions(options) });
+  const node = await startNode({ home: dir, cluster, ...nodeOptions(options) }).catch((error: Error) => {
+    if (file.redis === undefined || !error.message.includes(" is in use by ")) throw error;
+    throw new CommandError(`${error.message} To stand by for it: mobula start --standby --redis URL`);
+  });
   const address = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!.control[0]!;
   const served = { ...file, port: Number(address.slice(address.lastIndexOf(":") + 1)) };
   writeFileSync(clusterFileOf(dir), `${JSON.stringify(served, undefined, 2)}\n`, { mode: 0o600 });
@@ -108,11 +126,72 @@ async function startHead(dir: string, options: Options, output: Output): Promise
       `The head serves: control at ${address}, node ${node.nodeId}, process ${node.pid}.`,
       `  programs on this machine:  MOBULA_ADDRESS=${address} node program.mjs`,
       `  one more node:             mobula start --address ${address}   (elsewhere with the token of ${tokenFile})`,
+      ...(file.redis === undefined
+        ? []
+        : [`  one that takes over:       mobula start --standby --redis URL   (on another machine, with the token)`]),
       `  what it has and does:      mobula status`,
       `  its end:                   mobula stop`,
     ].join("\n"),
   );
   return await stay(node, options);
+}
+
+/** A node without processors of its own, which keeps a control that waits to lead. */
+async function startStandby(dir: string, options: Options, output: Output): Promise<number> {
+  const file = readClusterFile(dir);
+  const url = options.redis ?? file?.redis;
+  if (url === undefined) throw new UsageError("start --standby needs --redis URL, the one that the head was started with");
+  privateFolder(dir);
+  const { token, tokenFile } = keptToken(dir);
+  const clusterId = (await clusterOf(url, token)) ?? (file?.redis === url ? file.clusterId : undefined);
+  const store = (id: string): ControlStoreSpec => ({ kind: "redis", url, clusterId: id });
+  if (clusterId === undefined) {
+    throw new CommandError(
+      `no cluster of the token in ${tokenFile} keeps its state in that Redis. Start its head first: mobula start --head --redis URL`,
+    );
+  }
+  const host = options.host ?? "127.0.0.1";
+  const insecure = options["insecure-no-tls"] === true;
+  const common = { clusterId, tokenFile, host, insecure, ...given("tlsDir", options["tls-dir"] ?? file?.tlsDir) };
+  const keeps: ControlConfig = { ...common, store: store(clusterId), port: port("port", options.port) ?? 0, standby: true };
+  const leader = await leaderOf(store(clusterId));
+  const cluster = { ...common, control: leader === undefined ? [] : [leader], port: 0, keeps };
+  const node = await startNode({ home: dir, cluster, numCpus: 0, numGpus: 0, ...nodeOptions(options) });
+  const address = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!.keeps!;
+  output.result({ address, nodeId: node.nodeId, pid: node.pid }, () =>
+    [
+      `A control stands by at ${address}, kept by node ${node.nodeId}, process ${node.pid}.`,
+      leader === undefined
+        ? `  nobody led: it takes over now`
+        : `  it takes over when the one at ${leader} is gone; nodes and programs know of it already`,
+    ].join("\n"),
+  );
+  return await stay(node, options);
+}
+
+/** The token in a file that stays: control reads it at each start. */
+function keptToken(dir: string): { token: Secret; tokenFile: string } {
+  const found = findToken({ dir });
+  const path = join(dir, TOKEN_FILE);
+  if (found === undefined) {
+    throw new CommandError(
+      `there is no token for the cluster. Copy the head's token file to ${path} (mode 0600), or set MOBULA_TOKEN or MOBULA_TOKEN_FILE`,
+    );
+  }
+  if (found.from !== "MOBULA_TOKEN") return { token: found.token, tokenFile: resolve(found.from) };
+  if (!existsSync(path)) writeFileSync(path, `${found.token.expose()}\n`, { mode: 0o600, flag: "wx" });
+  if (readTokenFile(path).equals(found.token)) return { token: found.token, tokenFile: resolve(path) };
+  throw new CommandError(`${path} holds another token than MOBULA_TOKEN: it is the folder of another cluster. Name another by --dir`);
+}
+
+async function leaderOf(spec: ControlStoreSpec): Promise<string | undefined> {
+  const store = createControlStore(spec);
+  try {
+    const address = await leaderAddress(store);
+    return address && formatAddress(address);
+  } finally {
+    await store.close();
+  }
 }
 
 async function joinCluster(dir: string, options: Options, output: Output): Promise<number> {

@@ -19,7 +19,7 @@ export const status = command({
 
 function describe({ control, nodes, resources, pending }: ClusterStatus, output: Output): string {
   const lines = [
-    `control at ${control.address}, process ${control.pid}`,
+    `control at ${control.address}, process ${control.pid}, ${control.role}${standing(control.standbys)}`,
     "",
     nodeTable(nodes, output),
     "",
@@ -32,6 +32,8 @@ function describe({ control, nodes, resources, pending }: ClusterStatus, output:
   for (const { count, reason } of pending) lines.push(`  ${count} x ${reason}`);
   return lines.join("\n");
 }
+
+const standing = (standbys: readonly string[]): string => (standbys.length === 0 ? "" : `; standing by: ${standbys.join(", ")}`);
 
 export function nodeTable(nodes: readonly NodeStatus[], output: Output): string {
   const rows = nodes.map(({ nodeId, address, state, head, resources }) => [

@@ -54,8 +54,9 @@ export function chooseNode(view: ClusterView, demand: Demand, chance: () => numb
 function among(view: ClusterView, nodes: readonly KnownNode[], demand: Demand, chance: () => number): Choice {
   const possible = nodes.filter((node) => fits(demand.resources, node.view.total));
   if (possible.length === 0) return { kind: "nowhere" };
-  const open = possible.filter((node) => fits(demand.resources, view.freeOf(node)));
-  if (open.length === 0) return { kind: "queue", nodeId: leastQueued(view, possible).view.nodeId };
+  const heard = possible.filter(({ unheard }) => !unheard);
+  const open = heard.filter((node) => fits(demand.resources, view.freeOf(node)));
+  if (open.length === 0) return { kind: "queue", nodeId: leastQueued(view, heard.length > 0 ? heard : possible).view.nodeId };
   return { kind: "go", nodeId: best(view, open, demand, chance).view.nodeId };
 }
 

@@ -14,6 +14,8 @@ export interface KnownNode {
   readonly debit: ResourceAmounts;
   /** When it was last chosen in turn. */
   turn: number;
+  /** It has not been heard since control was started, and may be gone: nothing new goes there while others have room. */
+  unheard: boolean;
 }
 
 export class ClusterView {
@@ -45,12 +47,19 @@ export class ClusterView {
     const known = this.#nodes.get(view.nodeId);
     if (known !== undefined && (view.version <= known.view.version || known.view.state === "dead")) return false;
     this.#byPrefix.set(prefixOf(view.nodeId), view.nodeId);
-    if (known === undefined) this.#nodes.set(view.nodeId, { view, debit: Object.create(null) as ResourceAmounts, turn: 0 });
-    else {
+    if (known === undefined) {
+      this.#nodes.set(view.nodeId, { view, debit: Object.create(null) as ResourceAmounts, turn: 0, unheard: false });
+    } else {
       known.view = view;
+      known.unheard = false;
       for (const name in known.debit) delete known.debit[name];
     }
     return true;
+  }
+
+  /** A node of which an earlier control knew. */
+  remember(view: NodeView): void {
+    if (this.update(view)) this.#nodes.get(view.nodeId)!.unheard = true;
   }
 
   /** Another control counts the changes of nodes anew. */

@@ -183,7 +183,7 @@ export class ClusterControl {
     this.#run(now, () => {
       for (const [, { view }] of tables.read("node")) {
         this.members.restore(view, now);
-        this.view.update(view);
+        this.view.remember(view);
       }
       this.history.restore(tables);
       this.jobs.restore(tables);

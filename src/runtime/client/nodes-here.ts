@@ -21,6 +21,8 @@ export interface NodeHere {
   /** Where other nodes reach it. */
   readonly address: string;
   readonly head: boolean;
+  /** Where the control that this node keeps running serves, or waits to lead. */
+  readonly keeps?: string;
 }
 
 const folderOf = (home: string): string => join(home, "nodes");

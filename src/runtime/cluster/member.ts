@@ -53,7 +53,7 @@ export interface MemberHost {
   self(): Omit<OwnView, "host" | "port">;
   living: ConstructorParameters<typeof ControlLink>[0]["living"];
   status(): Body<"nodeStatus">;
-  readonly control: Pick<ControlLinkEvents, "place" | "unplace" | "jobEnded" | "drain">;
+  readonly control: Pick<ControlLinkEvents, "place" | "unplace" | "jobEnded" | "drain" | "controlAt">;
   readonly store: StoreService;
   /** This node's own answer, as JSON. */
   ask(question: SurveyQuestion, answer: (body: string) => void): void;
@@ -273,6 +273,7 @@ export class Member {
       groupsChanged: (groups) => this.leases.groupsChanged(groups, host.now()),
       jobEnded: (jobId) => host.control.jobEnded(jobId),
       drain: (timeoutMs) => host.control.drain(timeoutMs),
+      controlAt: (addresses) => host.control.controlAt(addresses),
       viewChanged: () => {
         this.router.viewChanged();
         this.leases.rebalance(host.now());

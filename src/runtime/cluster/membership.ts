@@ -43,7 +43,13 @@ export class Membership {
   readonly #cluster: ClusterConfig;
   #keeper: ControlKeeper | undefined;
   #member: Member | undefined;
+  /** Once it is written. */
   #file: string | undefined;
+  /** Where control is or may be. */
+  #control: readonly string[] = [];
+  /** Where the control serves, or waits to, that this node keeps. */
+  #keeps: string | undefined;
+  #closed = false;
 
   /** Resolves when the node is a member. Rejects with why it cannot be. */
   static async join(cluster: ClusterConfig, side: DaemonSide): Promise<Membership> {
@@ -62,7 +68,13 @@ export class Membership {
     this.#side = side;
   }
 
+  /** What its file says is not so any more. */
+  #changed(): void {
+    if (this.#file !== undefined) this.#writeFile();
+  }
+
   close(): void {
+    this.#closed = true;
     this.#member?.close();
     this.#keeper?.stop();
     if (this.#file !== undefined) rmSync(this.#file, { force: true });
@@ -70,12 +82,21 @@ export class Membership {
 
   async #open(): Promise<void> {
     const { keeps, control: addresses } = this.#cluster;
-    const control = keeps === undefined ? addresses : [await this.#startControl(keeps)];
+    if (keeps !== undefined) this.#keeps = await this.#startControl(keeps);
+    // Who leads comes first; what is kept here may only wait to.
+    const control = this.#keeps === undefined ? addresses : [...addresses, this.#keeps];
+    this.#control = control;
     const member = (this.#member = await Member.open(this.#host({ ...this.#cluster, control })));
     this.#side.opened(member);
     await member.start();
+    this.#writeFile();
+  }
+
+  /** For programs and commands of this machine; again when it would say something else. */
+  #writeFile(): void {
     const { home, sessionDir, nodeId } = this.#side.config;
-    if (home === undefined) return;
+    const member = this.#member;
+    if (home === undefined || member === undefined || this.#closed) return;
     this.#file = writeNodeFile(home, {
       nodeId,
       pid: process.pid,
@@ -83,15 +104,17 @@ export class Membership {
       socket: nodeSocketOf(sessionDir),
       sessionDir,
       clusterId: member.clusterId,
-      control,
+      control: this.#control,
       address: member.address,
-      head: keeps !== undefined,
+      head: this.#keeper?.leads === true,
+      ...(this.#keeps === undefined ? {} : { keeps: this.#keeps }),
     });
   }
 
   async #startControl(config: NonNullable<ClusterConfig["keeps"]>): Promise<string> {
     const { ControlKeeper } = await import("../daemon/control-keeper.ts");
-    this.#keeper = new ControlKeeper(config, log);
+    const { nodeId } = this.#side.config;
+    this.#keeper = new ControlKeeper({ ...config, keptBy: nodeId }, { log, leads: () => this.#changed() });
     return await this.#keeper.start();
   }
 
@@ -119,6 +142,10 @@ export class Membership {
         unplace: (id, epoch, why) => node.unplaceActor(id, epoch, why, machines.now()),
         jobEnded: (jobId) => this.#jobEnded(jobId),
         drain: (timeoutMs) => void this.#drain(timeoutMs),
+        controlAt: (addresses) => {
+          this.#control = addresses;
+          this.#changed();
+        },
       },
       answer: (question) => this.#answer(question),
       nodeLost: (prefix, reason) => {
@@ -138,7 +165,7 @@ export class Membership {
       pid: process.pid,
       socket: nodeSocketOf(config.sessionDir),
       machine: machineId(),
-      head: this.#cluster.keeps !== undefined,
+      head: this.#keeper?.leads === true,
       labels: { ...config.labels },
       total: { ...node.total },
       free: { ...node.free },

@@ -1,4 +1,5 @@
 /** What a control process is started with: JSON in the environment variable MOBULA_CONTROL_CONFIG. Types only. */
+import type { NodeId } from "../../protocol/ids.ts";
 import type { ControlStoreSpec } from "../stores/index.ts";
 
 export const CONTROL_CONFIG = "MOBULA_CONTROL_CONFIG";
@@ -15,6 +16,8 @@ export interface ControlConfig {
   readonly tlsDir?: string;
   /** Allows a host that others reach without TLS. */
   readonly insecure?: boolean;
+  /** The node whose daemon keeps this process running. */
+  readonly keptBy?: NodeId;
   /** Waits until no other leads, however long that takes. */
   readonly standby?: boolean;
   /** Ends when its stdin does, which is the end of who started it. */

@@ -4,6 +4,7 @@
  */
 import { loadTls, readTokenFile, tokenCredential } from "../network/index.ts";
 import { createControlStore } from "../stores/index.ts";
+import { noteCluster } from "./clusters.ts";
 import { CONTROL_CONFIG } from "./config.ts";
 import type { ControlConfig, ControlReport } from "./config.ts";
 import { ControlServer } from "./server.ts";
@@ -40,24 +41,26 @@ async function main(): Promise<void> {
     process.stdin.on("error", () => end("who started it is gone", 0));
     process.stdin.resume();
   }
-  const { clusterId, host, tlsDir, insecure } = config;
-  const credentials = tokenCredential(readTokenFile(config.tokenFile));
+  const { clusterId, store, host, tlsDir, insecure, keptBy } = config;
+  const token = readTokenFile(config.tokenFile);
+  const credentials = tokenCredential(token);
   const secure = tlsDir === undefined ? {} : { tls: loadTls(tlsDir) };
   let { port } = config;
   let standby: Standby | undefined;
   if (config.standby === true) {
-    standby = await Standby.wait({ store: createControlStore(config.store), host, port, clusterId, credentials, ...secure });
+    standby = await Standby.wait({ store: createControlStore(store), host, port, clusterId, credentials, ...secure });
     port = standby.address.port;
     say({ standby: true, pid: process.pid, host, port });
   }
   const server = await ControlServer.start({
-    store: createControlStore(config.store),
+    store: createControlStore(store),
     clusterId,
     credentials,
     host,
     port,
     ...secure,
     ...(insecure === undefined ? {} : { insecure }),
+    ...(keptBy === undefined ? {} : { keptBy }),
     ...(standby === undefined ? {} : { waitMs: Infinity, beforeListening: () => standby.end() }),
     signal: ended.signal,
     log,
@@ -68,6 +71,8 @@ async function main(): Promise<void> {
     },
   });
   running.server = server;
+  // Those that are to stand by find the cluster by its token.
+  if (store.kind === "redis") noteCluster(store.url, token, clusterId).catch((error: Error) => log(error.message));
   say({ ready: true, pid: process.pid, ...server.address, epoch: server.epoch });
 }
 

@@ -6,7 +6,13 @@ import type { NodeId } from "../../protocol/ids.ts";
 import type { Question } from "../network/index.ts";
 
 export interface ClusterStatus {
-  readonly control: { readonly pid: number; readonly address: string; readonly role: "leader"; readonly epoch: number };
+  readonly control: {
+    readonly pid: number;
+    readonly address: string;
+    readonly role: "leader";
+    readonly epoch: number;
+    readonly standbys: readonly string[];
+  };
   readonly nodes: readonly NodeStatus[];
   readonly resources: { readonly total: Record<string, number>; readonly available: Record<string, number> };
   readonly pending: readonly { readonly resources: Record<string, number>; readonly count: number; readonly reason: string }[];
@@ -28,6 +34,10 @@ export interface ControlSource {
   readonly address: string;
   readonly epoch: number;
   readonly machine: ClusterControl;
+  /** The head; undefined when it keeps itself. */
+  readonly keptBy: NodeId | undefined;
+  /** Where others wait to lead. */
+  readonly standbys: readonly string[];
   act<T>(event: (machine: ClusterControl, now: number) => T): Promise<T>;
 }
 
@@ -50,7 +60,7 @@ export async function answerControl(source: ControlSource, question: Question): 
   }
 }
 
-function statusOf({ machine, address, epoch }: ControlSource): ClusterStatus {
+function statusOf({ machine, address, epoch, keptBy, standbys }: ControlSource): ClusterStatus {
   const views = machine.members.views;
   const nodes = views.map(({ nodeId, host, port, hostname, state, head, pid, total, free, labels }) => ({
     nodeId,
@@ -58,14 +68,15 @@ function statusOf({ machine, address, epoch }: ControlSource): ClusterStatus {
     hostname,
     alive: state !== "dead",
     state,
-    head,
+    // Who was the head of an earlier control is none any more.
+    head: keptBy === undefined ? head : nodeId === keptBy,
     pid,
     resources: { total: inWholes(total), available: inWholes(free) },
     labels,
   }));
   const living = nodes.filter(({ alive }) => alive);
   return {
-    control: { pid: process.pid, address, role: "leader", epoch },
+    control: { pid: process.pid, address, role: "leader", epoch, standbys },
     nodes,
     resources: { total: sum(living.map((node) => node.resources.total)), available: sum(living.map((node) => node.resources.available)) },
     pending: together(views.flatMap(({ pending }) => pending)),

@@ -10,7 +10,7 @@ import type { NodeId } from "../../protocol/ids.ts";
 import { definitions } from "../../protocol/messages.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
-import { ASK, CONTROL_ID, formatAddress, LINK, LinkHub, listen, parseAddress, PROBE, serveAsk } from "../network/index.ts";
+import { ASK, CONTROL_ID, formatAddress, HeldPort, LINK, LinkHub, listen, parseAddress, PROBE, serveAsk } from "../network/index.ts";
 import { answerControl } from "./questions.ts";
 import type { ControlSource } from "./questions.ts";
 import type { Address, Caller, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
@@ -33,6 +33,8 @@ export interface ControlServerOptions {
   readonly port: number;
   readonly tls?: TlsChoice;
   readonly insecure?: boolean;
+  /** The node whose daemon keeps this process running: the head. */
+  readonly keptBy?: NodeId;
   /** How long to wait for the store: for the end of another leader. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
@@ -59,7 +61,8 @@ export class ControlServer {
   readonly #hearing = new Map<string, RecordOf<"heard">>();
   /** The latest first. */
   #standbys: Address[] = [];
-  readonly #standbySockets = new Set<Caller["socket"]>();
+  /** Those that are connected now. */
+  readonly #standbySockets = new Map<Caller["socket"], string>();
   #listener: Listener | undefined;
   #pulse: NodeJS.Timeout | undefined;
   #pulseAt = performance.now();
@@ -67,18 +70,22 @@ export class ControlServer {
   #over = false;
 
   /** Resolves when it leads, has read everything and listens. */
-  static async start(options: ControlServerOptions): Promise<ControlServer> {
+  static async start(given: ControlServerOptions): Promise<ControlServer> {
+    // What it leads at is known before it leads: standbys read it in the store.
+    const held = given.port === 0 ? await HeldPort.take(given) : undefined;
+    const options = { ...given, port: held?.address.port ?? given.port };
     const { store, host, port, waitMs = TAKEOVER_WAIT_MS, signal, log } = options;
     store.onLost = (error) => options.onLost(error);
-    const holder = holderOf({ host, port });
-    const loaded = await store.open({ holder, waitMs, ...(signal === undefined ? {} : { signal }) });
-    await options.beforeListening?.();
-    for (const warning of loaded.warnings) log(`warning: ${warning}`);
     try {
+      const loaded = await store.open({ holder: holderOf({ host, port }), waitMs, ...(signal === undefined ? {} : { signal }) });
+      await options.beforeListening?.();
+      await held?.release();
+      for (const warning of loaded.warnings) log(`warning: ${warning}`);
       const server = new ControlServer(options, loaded);
       await server.#listen();
       return server;
     } catch (error) {
+      void held?.release();
       await store.close();
       throw error;
     }
@@ -180,6 +187,8 @@ export class ControlServer {
       address: formatAddress(this.address),
       epoch: this.epoch,
       machine: this.machine,
+      keptBy: this.#options.keptBy,
+      standbys: [...this.#standbySockets.values()],
       act: (event) => this.act(event),
     };
   }
@@ -194,7 +203,7 @@ export class ControlServer {
     }
     socket.on("error", () => {});
     socket.once("data", () => refuse("a standby says nothing"));
-    this.#standbySockets.add(socket);
+    this.#standbySockets.set(socket, peer.id);
     socket.once("close", () => this.#standbySockets.delete(socket));
     this.#standbys = [address, ...this.#standbys.filter((each) => formatAddress(each) !== peer.id)].slice(0, STANDBYS_MAX);
     for (const { nodeId } of this.machine.members.alive) this.#tellStandbys(nodeId);
@@ -309,7 +318,7 @@ export class ControlServer {
     clearInterval(this.#pulse);
     this.#alarm.stop();
     this.#listener?.close();
-    for (const socket of this.#standbySockets) socket.destroy();
+    for (const socket of this.#standbySockets.keys()) socket.destroy();
     this.#hub.close();
   }
 }

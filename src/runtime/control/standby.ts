@@ -2,9 +2,8 @@
  * A control that waits to lead. It keeps its port, so that nobody else takes it, and is connected with the one that leads, which tells
  * all nodes where to look when it is gone. Whether it may lead is between it and the store, and no matter of connections.
  */
-import { createServer } from "node:net";
-import type { AddressInfo, Server, Socket } from "node:net";
-import { dial, formatAddress, parseAddress } from "../network/index.ts";
+import type { Socket } from "node:net";
+import { dial, formatAddress, HeldPort, parseAddress } from "../network/index.ts";
 import type { Address, Credential, TlsChoice } from "../network/index.ts";
 import type { ControlStore } from "../stores/index.ts";
 
@@ -25,15 +24,16 @@ export interface StandbyOptions {
 
 /** How a leader describes itself to its store, for people and for standbys. */
 export const holderOf = (address: Address): string => `control at ${formatAddress(address)}, process ${process.pid}`;
-const addressIn = (holder: string): Address | undefined => {
-  const text = /^control at (\S+), process/.exec(holder)?.[1];
+
+/** Where the control is that leads now, as the store knows; undefined when nobody does. */
+export async function leaderAddress(store: Pick<ControlStore, "leader">): Promise<Address | undefined> {
+  const text = /^control at (\S+), process/.exec((await store.leader())?.holder ?? "")?.[1];
   return text === undefined ? undefined : parseAddress(text);
-};
+}
 
 export class Standby {
-  readonly address: Address;
   readonly #options: StandbyOptions;
-  readonly #server: Server;
+  readonly #port: HeldPort;
   readonly #timer: NodeJS.Timeout;
   #socket: Socket | undefined;
   #looking = false;
@@ -41,21 +41,18 @@ export class Standby {
 
   /** Rejects when the port is taken. */
   static async wait(options: StandbyOptions): Promise<Standby> {
-    // Whoever calls before it leads is turned away, and tries the next address.
-    const server = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(options.port, options.host, resolve);
-    });
-    return new Standby(options, server);
+    return new Standby(options, await HeldPort.take(options));
   }
 
-  private constructor(options: StandbyOptions, server: Server) {
+  private constructor(options: StandbyOptions, port: HeldPort) {
     this.#options = options;
-    this.#server = server;
-    this.address = { host: options.host, port: (server.address() as AddressInfo).port };
+    this.#port = port;
     this.#timer = setInterval(() => void this.#look(), LOOK_MS);
     void this.#look();
+  }
+
+  get address(): Address {
+    return this.#port.address;
   }
 
   /** It leads now: the port is free for it. */
@@ -63,15 +60,14 @@ export class Standby {
     this.#over = true;
     clearInterval(this.#timer);
     this.#socket?.destroy();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await this.#port.release();
   }
 
   async #look(): Promise<void> {
     if (this.#looking || this.#over || this.#socket !== undefined) return;
     this.#looking = true;
     try {
-      const leader = await this.#options.store.leader();
-      const address = leader === undefined ? undefined : addressIn(leader.holder);
+      const address = await leaderAddress(this.#options.store);
       if (address !== undefined) await this.#connect(address);
     } catch {
       // Nobody leads, or the store or the leader is out of reach: it looks again.

@@ -1,50 +1,64 @@
 /**
- * Control as a child of the head's daemon: started, and started again when it dies, at the same port, for as long as the daemon lives. It
+ * Control as a child of a daemon: started, and started again when it dies, at the same port, for as long as the daemon lives. It
  * ends with the daemon, however that ends: it holds the other end of a pipe.
+ *
+ * Where the store is one that others reach, another machine may lead meanwhile: then a control that is started again waits to lead.
  */
-import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { ConnectionError } from "../../errors/index.ts";
 import { formatAddress } from "../network/address.ts";
-import type { Address } from "../network/address.ts";
 import { CONTROL_CONFIG } from "../control/config.ts";
 import type { ControlConfig, ControlReport } from "../control/config.ts";
+import { startProcess } from "../start-process.ts";
 
 const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
 const controlMain = fileURLToPath(new URL(`../control/main.${ending}`, import.meta.url));
 
-/** It serves within this time, or its start has failed. */
+/** It serves, or waits to, within this time, or its start has failed. */
 const START_MS = 30_000;
 const PAUSE_MIN_MS = 50;
 const PAUSE_MAX_MS = 5_000;
 /** A control that has lived so long did not die of its start. */
 const STEADY_MS = 10_000;
 
+type Said = Exclude<ControlReport, { readonly error: string }>;
+
+export interface KeeperEvents {
+  /** It leads now, or does not lead any more. */
+  leads(leads: boolean): void;
+  log(line: string): void;
+}
+
 export class ControlKeeper {
-  readonly #config: ControlConfig;
-  readonly #log: (line: string) => void;
+  readonly #events: KeeperEvents;
+  #config: ControlConfig;
   #child: ChildProcess | undefined;
-  #port: number;
+  #started = false;
+  #leads = false;
   #quickDeaths = 0;
   #ending = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(config: ControlConfig, log: (line: string) => void) {
+  constructor(config: ControlConfig, events: KeeperEvents) {
     this.#config = { ...config, bound: true };
-    this.#log = log;
-    this.#port = config.port;
+    this.#events = events;
   }
 
   get pid(): number | undefined {
     return this.#child?.pid;
   }
 
-  /** Where it serves. Rejects with what it says when it cannot. */
+  get leads(): boolean {
+    return this.#leads;
+  }
+
+  /** Where it serves, or will. Rejects with what it says when it cannot. */
   async start(): Promise<string> {
-    const address = await this.#run();
-    this.#port = address.port;
-    return formatAddress(address);
+    const { host, port } = await this.#run();
+    this.#config = { ...this.#config, port, standby: this.#config.store.kind === "redis" };
+    this.#started = true;
+    return formatAddress({ host, port });
   }
 
   stop(): void {
@@ -54,49 +68,44 @@ export class ControlKeeper {
     this.#child?.kill("SIGTERM");
   }
 
-  #run(): Promise<Address> {
+  async #run(): Promise<Said> {
     const startedAt = performance.now();
-    const env: NodeJS.ProcessEnv = { ...process.env, [CONTROL_CONFIG]: JSON.stringify({ ...this.#config, port: this.#port }) };
-    const flags = ending === "ts" ? process.execArgv : [];
-    const child = spawn(process.execPath, [...flags, controlMain], { env, stdio: ["pipe", "pipe", "inherit"], detached: true });
-    this.#child = child;
-    child.stdin.on("error", () => {});
-    return new Promise<Address>((resolve, reject) => {
-      let text = "";
-      let ready = false;
-      const timer = setTimeout(() => child.kill("SIGKILL"), START_MS);
-      const failed = (message: string): void => {
-        clearTimeout(timer);
-        reject(new ConnectionError(message));
-      };
-      child.stdout.setEncoding("utf8");
-      child.stdout.on("data", (chunk: string) => {
-        text += chunk;
-        const lines = text.split("\n");
-        text = lines.pop()!;
-        for (const line of lines.filter((each) => each.startsWith("{"))) {
-          const report = JSON.parse(line) as ControlReport;
-          if ("error" in report) failed(report.error);
-          else if ("ready" in report) {
-            ready = true;
-            clearTimeout(timer);
-            resolve({ host: report.host, port: report.port });
-          }
-        }
-      });
-      child.on("error", (error) => failed(`control could not be started: ${error.message}`));
-      child.on("exit", (code, signal) => {
-        failed(`control ended with ${signal ?? `code ${code}`} before it served`);
-        if (ready || this.#port !== 0) this.#again(performance.now() - startedAt, signal ?? `code ${code}`);
-      });
+    const env: NodeJS.ProcessEnv = { ...process.env, [CONTROL_CONFIG]: JSON.stringify(this.#config) };
+    const { child, report } = startProcess<Said>({
+      file: controlMain,
+      flags: ending === "ts" ? process.execArgv : [],
+      env,
+      stdin: "pipe",
+      stderr: "inherit",
+      startMs: START_MS,
+      onMore: (said) => ("error" in said ? this.#events.log(said.error) : this.#lead("ready" in said)),
     });
+    this.#child = child;
+    child.on("exit", (code, signal) => {
+      this.#lead(false);
+      // A first start that failed is its caller's to answer.
+      if (this.#started) this.#again(performance.now() - startedAt, signal ?? `code ${code}`);
+    });
+    try {
+      const said = await report;
+      this.#lead("ready" in said);
+      return said;
+    } catch (error) {
+      throw new ConnectionError(`control did not start: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  #lead(leads: boolean): void {
+    if (this.#leads === leads) return;
+    this.#leads = leads;
+    this.#events.leads(leads);
   }
 
   #again(livedMs: number, how: string): void {
     if (this.#ending) return;
     this.#quickDeaths = livedMs < STEADY_MS ? this.#quickDeaths + 1 : 0;
     const pause = this.#quickDeaths <= 1 ? PAUSE_MIN_MS : Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** this.#quickDeaths);
-    this.#log(`control ended with ${how} and is started again in ${pause} ms`);
-    this.#timer = setTimeout(() => void this.#run().catch((error: Error) => this.#log(error.message)), pause);
+    this.#events.log(`control ended with ${how} and is started again in ${pause} ms`);
+    this.#timer = setTimeout(() => void this.#run().catch((error: Error) => this.#events.log(error.message)), pause);
   }
 }

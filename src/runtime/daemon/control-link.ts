@@ -56,6 +56,8 @@ export interface ControlLinkEvents {
   groupsChanged(groups: readonly GroupView[]): void;
   jobEnded(jobId: JobId): void;
   drain(timeoutMs: number): void;
+  /** Where control is or may be has changed: `host:port`. */
+  controlAt(addresses: readonly string[]): void;
   /** The view has news of these. Nodes that are gone are told by `nodeGone` as well. */
   viewChanged(nodes: readonly NodeView[]): void;
   /** A node is dead, with everything on it. */
@@ -374,6 +376,7 @@ export class ControlLink {
     const now = this.#addresses[this.#address]!;
     const all = new Map([...this.#options.addresses, now, ...addresses].map((address) => [formatAddress(address), address]));
     this.#addresses = [...all.values()];
+    this.#events.controlAt([...all.keys()]);
     this.#address = this.#addresses.findIndex((address) => formatAddress(address) === formatAddress(now));
   }
 

@@ -15,6 +15,7 @@ export type { TlsChoice, TlsMaterial } from "./tls.ts";
 export { homeFolder } from "./home.ts";
 export { createToken, findToken, readTokenFile } from "./token-file.ts";
 export type { FoundToken } from "./token-file.ts";
+export { HeldPort } from "./held-port.ts";
 export { CONTROL_ID, LINK, LinkHub, PROBE } from "./hub.ts";
 export type { HubOptions, HubStatistics } from "./hub.ts";
 export type { Link, LinkStatistics } from "./link.ts";

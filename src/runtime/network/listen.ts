@@ -305,7 +305,7 @@ class Stranger {
   }
 }
 
-function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): InvalidOptionError {
+export function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): InvalidOptionError {
   const what = `Cannot listen on ${formatAddress({ host, port })}`;
   const option = error.code === "EADDRINUSE" || error.code === "EACCES" ? "port" : "host";
   const details = { option, value: option === "port" ? port : host, cause: error };

@@ -7,6 +7,8 @@ import { MemoryBackend, MemoryPlace } from "./memory.ts";
 import { RedisBackend } from "./redis.ts";
 import type { RedisOptions } from "./redis.ts";
 
+export { notedIn, noteIn } from "./redis-notes.ts";
+
 export type { Change, ControlStore, Entry, Leader, Loaded, OpenOptions } from "./contract.ts";
 export { MemoryPlace } from "./memory.ts";
 

@@ -11,6 +11,7 @@ import type { Backend, Change, Entry, Leader, Loaded } from "./contract.ts";
 import { inUse } from "./memory.ts";
 import { BrokenConnection, ReplyError } from "./redis-connection.ts";
 import type { RedisConnection } from "./redis-connection.ts";
+import { isPassing, redisFailure, storeError } from "./redis-failures.ts";
 import { connectToMaster, text } from "./redis-locate.ts";
 import type { Reply } from "./redis-replies.ts";
 import { ACQUIRE, COMMIT, RELEASE, RENEW } from "./redis-scripts.ts";
@@ -37,22 +38,6 @@ const LEASE_MARGIN = 0.1;
 const TRY_AGAIN_MS = 100;
 const SCAN_COUNT = "1000";
 const RELEASE_MS = 1000;
-
-/** Errors of Redis that pass: it loads its file, fails over, moves slots, or cannot write to its disk just now. */
-const PASSING = [
-  "LOADING",
-  "READONLY",
-  "MASTERDOWN",
-  "CLUSTERDOWN",
-  "TRYAGAIN",
-  "MOVED",
-  "ASK",
-  "BUSY",
-  "NOREPLICAS",
-  "MISCONF",
-  "UNBLOCKED",
-];
-const LOGIN = ["NOAUTH", "WRONGPASS", "NOPERM"];
 
 export class RedisBackend implements Backend {
   readonly place: string;
@@ -244,7 +229,7 @@ export class RedisBackend implements Backend {
   /** Whether it is worth another try; the next one may have to go elsewhere. */
   #mayPass(error: unknown): boolean {
     if (error instanceof BrokenConnection) return !error.final && !this.#closing.signal.aborted;
-    if (!(error instanceof ReplyError) || !PASSING.includes(error.code)) return false;
+    if (!(error instanceof ReplyError) || !isPassing(error)) return false;
     if (error.code !== "LOADING" && error.code !== "BUSY") this.#connection?.close();
     return true;
   }
@@ -273,20 +258,11 @@ export class RedisBackend implements Backend {
   }
 
   #failure(what: string, error: unknown): ControlStoreError {
-    if (error instanceof ControlStoreError) return error;
-    const why = error instanceof Error ? error.message : String(error);
-    if (error instanceof BrokenConnection && error.final) {
-      return this.#error("refused", what, why, "With rediss:// name the file of its certificate authority: `?ca=FILE`.");
-    }
-    if (error instanceof BrokenConnection) return this.#error("unreachable", what, why, "Start Redis, or correct the URL.");
-    if (!(error instanceof ReplyError)) return this.#error("failed", what, why, "");
-    if (LOGIN.includes(error.code)) return this.#error("refused", what, why, "Correct user and password, or the rights of that user.");
-    if (error.code === "OOM") return this.#error("full", what, why, "Raise maxmemory of that Redis.");
-    return this.#error(PASSING.includes(error.code) ? "unreachable" : "failed", what, why, "");
+    return redisFailure(this.place, what, error);
   }
 
   #error(reason: StoreFailure, what: string, why: string, todo: string): ControlStoreError {
-    return new ControlStoreError(explain(`The control store at ${this.place} ${what}`, why, todo), { reason, place: this.place });
+    return storeError(this.place, reason, what, why, todo);
   }
 }
 

@@ -1,0 +1,13 @@
+/**
+ * Which cluster a token is of, in a Redis that several clusters share: a standby is given the Redis and the token, and no more. The token
+ * is not in the name that is looked up, and cannot be found by it: a key is derived from it, as for a proof.
+ */
+import type { Secret } from "../network/index.ts";
+import { notedIn, noteIn } from "../stores/index.ts";
+
+const nameOf = (token: Secret): string => `cluster:${token.derive("the name of a cluster in a shared store").toString("hex").slice(0, 32)}`;
+
+export const noteCluster = (redis: string, token: Secret, clusterId: string): Promise<void> => noteIn(redis, nameOf(token), clusterId);
+
+/** Undefined when no cluster of this token has ever had a leader there. */
+export const clusterOf = (redis: string, token: Secret): Promise<string | undefined> => notedIn(redis, nameOf(token));

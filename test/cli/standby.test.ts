@@ -1,0 +1,183 @@
+/** A cluster whose state is in a real Redis: Redis is killed and started again, then the head's machine is gone and a standby leads. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ask, parseAddress, readTokenFile, tokenCredential } from "../../src/runtime/network/index.ts";
+import { kill, leakChecked, waitUntil } from "../harness/index.ts";
+import { noRedis, RedisServer } from "../stores/redis-server.ts";
+import { Home } from "./home.ts";
+
+leakChecked("at the end");
+
+interface Started {
+  readonly address: string;
+  readonly nodeId: string;
+  readonly pid: number;
+  readonly tokenFile: string;
+}
+interface Status {
+  readonly control: { readonly pid: number; readonly address: string; readonly role: string; readonly standbys: readonly string[] };
+  readonly nodes: readonly { readonly nodeId: string; readonly alive: boolean; readonly head: boolean }[];
+}
+
+/** What control at an address says, or undefined: asked from here, as starting a command takes its time. */
+async function statusAt(address: string, tokenFile: string): Promise<Status | undefined> {
+  const self = { role: "client" as const, id: "test", incarnation: 1 };
+  const credentials = tokenCredential(readTokenFile(tokenFile));
+  return (await ask({ ...parseAddress(address), self, credentials }, { kind: "status" }).catch(() => undefined)) as Status | undefined;
+}
+
+// What is looked at runs on the third node: the machine of the head takes what is on it along.
+
+/** Makes detached actors one after another, and prints the name of each once it has answered. */
+const makeActors = (count: number): string => `
+  class Kept { n = 0; add(k) { return (this.n += k); } }
+  const group = ray.placementGroup([{ CPU: 1, c: 0.1 }], { name: "kept", lifetime: "detached" });
+  await group.ready();
+  console.log("group");
+  for (let i = 0; i < ${count}; i++) {
+    const actor = ray.remote(Kept).options({ name: "kept-" + i, namespace: "n", lifetime: "detached", numCpus: 0, resources: { c: 0.001 } }).remote();
+    await ray.get(actor.add.remote(i));
+    console.log("kept-" + i);
+  }
+  await ray.shutdown();
+`;
+
+const checkActors = `
+  const names = process.env.NAMES.split(" ");
+  const found = await Promise.all(names.map(async (name) => ray.get((await ray.getActor(name, { namespace: "n" })).add.remote(0))));
+  console.log(found.join(" "), (await ray.getPlacementGroup("kept")) !== undefined);
+  process.exit();
+`;
+
+/** Tasks and calls of an actor, a line each time; it ends when its stdin does. */
+const work = `
+  process.stdin.on("end", () => (process.exitCode ??= 0, over = true)).resume();
+  let over = false;
+  class Counter { n = 0; add() { return ++this.n; } }
+  const counter = ray.remote(Counter).options({ numCpus: 0, resources: { c: 0.001 } }).remote();
+  const step = ray.remote(async (x) => { await new Promise((resolve) => setTimeout(resolve, 10)); return x + 1; }).options({ resources: { c: 0.001 } });
+  let x = 0;
+  let calls = 0;
+  while (!over) {
+    [x, calls] = await ray.get([step.remote(x), counter.add.remote()]);
+    console.log("step", x, calls);
+  }
+  const late = ray.remote(Counter).options({ numCpus: 0, resources: { c: 0.001 } }).remote();
+  console.log("late", await ray.get(late.add.remote()));
+  // A shutdown waits for output of all nodes, and a node that is gone is given time.
+  process.exit();
+`;
+
+test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
+  const redis = await RedisServer.start(t);
+  const [one, two, three] = [new Home(t), new Home(t), new Home(t)];
+  const head = one.json<Started>("start", "--head", "--redis", redis.url(), "--port", "0", "--num-cpus", "1");
+  const { tokenFile } = head;
+  const env = { MOBULA_TOKEN_FILE: tokenFile };
+  const started = (home: Home, ...words: string[]): Started => {
+    const { code, stdout, stderr } = home.run(["start", ...words, "--json"], env);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout) as Started;
+  };
+  const standby = started(two, "--standby", "--redis", redis.url());
+  const node = started(three, "--address", head.address, "--num-cpus", "2", "--resources", '{"c":1}');
+  const known = await waitUntil(
+    async () => {
+      const status = await statusAt(head.address, tokenFile);
+      return status?.control.standbys[0] === standby.address ? status : undefined;
+    },
+    "the leader, which was started at port 0, knows of the standby",
+    { timeoutMs: 20_000 },
+  );
+  assert.deepEqual([known.control.role, known.control.address], ["leader", head.address]);
+  assert.deepEqual(
+    known.nodes.map(({ nodeId, head: isHead }) => [nodeId, isHead]).sort(),
+    [
+      [head.nodeId, true],
+      [standby.nodeId, false],
+      [node.nodeId, false],
+    ].sort(),
+  );
+
+  await t.test("what is wrong with a call is one line", () => {
+    const { dir } = new Home(t);
+    for (const [words, code, wanted] of [
+      [["--standby"], 2, /^mobula: start --standby needs --redis URL/],
+      [["--standby", "--head"], 2, /^mobula: start takes one of --head, --address/],
+      [["--standby", "--redis", "nonsense"], 1, /^mobula: The URL of Redis cannot be used/],
+      [
+        ["--standby", "--redis", "redis://127.0.0.1:1"],
+        1,
+        /^mobula: The control store at redis:\/\/127.0.0.1:1 cannot be read\. .*Start Redis/,
+      ],
+      [["--address", head.address, "--redis", redis.url()], 2, /^mobula: start --address takes no --redis/],
+    ] as const) {
+      const ran = three.run(["start", "--dir", dir, ...words], env);
+      assert.deepEqual([ran.code, ran.stdout], [code, ""], `${words.join(" ")}: ${ran.stderr}`);
+      assert.match(ran.stderr, wanted);
+      assert.equal(ran.stderr.split("\n").length, 2);
+    }
+    const foreign = three.run(["start", "--dir", dir, "--standby", "--redis", redis.url()], { MOBULA_TOKEN: "another-token" });
+    assert.equal(foreign.code, 1);
+    assert.match(foreign.stderr, /^mobula: no cluster of the token in .* keeps its state in that Redis\. Start its head first/);
+  });
+
+  const names: string[] = [];
+  /** All that had been acknowledged is there, as it was. */
+  const check = async (): Promise<void> => {
+    assert.equal(names.length, 8);
+    const { stdout, stderr } = await three.program(checkActors, head.address, { ...env, NAMES: names.join(" ") });
+    assert.equal(stdout, `${names.map((_, i) => i).join(" ")} true\n`, stderr);
+  };
+
+  await t.test("Redis is killed and started again while actors are made: they are made, and control goes on", async () => {
+    const making = three.start(makeActors(8), head.address, env);
+    for (const seen of [2, 5]) {
+      await waitUntil(() => making.stdout.split("\n").length > seen, `${seen} lines`, { timeoutMs: 40_000, story: () => making.stderr });
+      await redis.kill();
+      await redis.start();
+    }
+    assert.equal(await making.ended, 0, making.stderr);
+    names.push(...making.stdout.split("\n").filter((line) => line.startsWith("kept-")));
+    assert.equal((await statusAt(head.address, tokenFile))?.control.pid, known.control.pid, "the same control");
+  });
+
+  await t.test("the leader's machine is killed: the standby leads, and what runs does not notice", async (t) => {
+    const leader = (await statusAt(head.address, tokenFile))!;
+    const working = three.start(work, head.address, env);
+    const steps = (): number => working.stdout.split("\n").length - 1;
+    await waitUntil(() => steps() > 5, "it works", { timeoutMs: 30_000, story: () => working.stderr });
+    const at = performance.now();
+    const before = steps();
+    kill(head.pid);
+    kill(leader.control.pid);
+    const status = await waitUntil(() => statusAt(standby.address, tokenFile), "the standby leads", { timeoutMs: 20_000 });
+    const tookMs = performance.now() - at;
+    const meanwhile = steps() - before;
+    t.diagnostic(`it led after ${tookMs.toFixed(0)} ms; ${meanwhile} steps meanwhile`);
+    // 2 s of them are the lease. The rest is generous: machines that run tests are busy.
+    assert.ok(tookMs < 5000, `${tookMs} ms`);
+    assert.ok(meanwhile >= 5, `${meanwhile} steps while nobody led`);
+    assert.deepEqual([status.control.role, status.control.address], ["leader", standby.address]);
+    working.end();
+    assert.equal(await working.ended, 0, working.stderr);
+    const lines = working.stdout.trim().split("\n");
+    assert.equal(lines.pop(), "late 1", "an actor that was made when the standby led");
+    assert.deepEqual(
+      lines,
+      lines.map((_, i) => `step ${i + 1} ${i + 1}`),
+    );
+    assert.doesNotMatch(working.stderr, /lost|died|warning/i);
+    // Commands find the new leader from the old address, and the folder.
+    for (const words of [[], ["--address", head.address]]) {
+      const shown = JSON.parse(three.run(["status", "--json", ...words], env).stdout) as Status;
+      assert.equal(shown.control.address, standby.address);
+      assert.equal(shown.nodes.find((each) => each.head)?.nodeId, standby.nodeId);
+    }
+    const late = one.command(["start", "--head", "--redis", redis.url()], env);
+    await check();
+    assert.equal(await late.ended, 1);
+    assert.match(late.stderr, /is in use by control at .*mobula start --standby --redis URL\n$/);
+    assert.equal(one.run(["start", "--standby", "--redis", redis.url(), "--json"], env).code, 0);
+  });
+});
