@@ -1,5 +1,4 @@
 /** Starts and ends node daemons for the command line. A daemon that is started here outlives the command; its output goes to a file. */
-import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
@@ -12,6 +11,7 @@ import type { NodeHere } from "../runtime/client/nodes-here.ts";
 import { DAEMON_CONFIG, newSessionDir } from "../runtime/daemon/config.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "../runtime/daemon/config.ts";
 import { countGpus } from "../runtime/gpus.ts";
+import { startProcess } from "../runtime/start-process.ts";
 import { CommandError } from "./command.ts";
 
 const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -50,41 +50,24 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
   try {
     const config = daemonConfig(options, nodeId, sessionDir);
     const flags = ending === "ts" ? process.execArgv : [];
-    const child = spawn(process.execPath, [...flags, daemonMain], {
+    const { child, report } = startProcess<Exclude<DaemonReport, { readonly error: string }>>({
+      file: daemonMain,
+      flags,
       env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config), MOBULA_TOKEN: undefined, MOBULA_TOKEN_FILE: undefined },
-      stdio: ["ignore", "pipe", file],
-      detached: true,
+      stdin: "ignore",
+      stderr: file,
+      startMs: START_MS,
       cwd: home,
     });
     const ended = new Promise<number>((resolve) => child.on("exit", (code) => resolve(code ?? 1)));
-    const report = await new Promise<DaemonReport>((resolve) => {
-      let text = "";
-      const timer = setTimeout(() => {
-        child.kill("SIGKILL");
-        resolve({ error: `it did not serve within ${START_MS / 1000} s` });
-      }, START_MS);
-      child.stdout!.setEncoding("utf8");
-      child.stdout!.on("data", (chunk: string) => {
-        text += chunk;
-        const line = text
-          .split("\n")
-          .slice(0, -1)
-          .find((each) => each.startsWith("{"));
-        if (line === undefined) return;
-        clearTimeout(timer);
-        resolve(JSON.parse(line) as DaemonReport);
-      });
-      child.on("error", (error) => resolve({ error: error.message }));
-      child.on("exit", (code, signal) => resolve({ error: `it ended with ${signal ?? `code ${code}`}; see ${log}` }));
-    });
-    child.stdout!.destroy();
-    child.unref();
-    if ("error" in report) {
+    const { pid } = await report.catch((error: Error) => {
       child.kill();
       rmSync(sessionDir, { recursive: true, force: true });
-      throw new CommandError(`the node did not start: ${report.error}`);
-    }
-    return { nodeId, pid: report.pid, log, ended };
+      const unsaid = error.message.startsWith("it ");
+      throw new CommandError(`the node did not start: ${error.message}${unsaid ? `; see ${log}` : ""}`);
+    });
+    child.unref();
+    return { nodeId, pid, log, ended };
   } finally {
     closeSync(file);
   }

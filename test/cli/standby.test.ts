@@ -31,11 +31,12 @@ async function statusAt(address: string, tokenFile: string): Promise<Status | un
 /** Makes detached actors one after another, and prints the name of each once it has answered. */
 const makeActors = (count: number): string => `
   class Kept { n = 0; add(k) { return (this.n += k); } }
+  const options = { namespace: "n", lifetime: "detached", numCpus: 0, resources: { c: 0.001 } };
   const group = ray.placementGroup([{ CPU: 1, c: 0.1 }], { name: "kept", lifetime: "detached" });
   await group.ready();
   console.log("group");
   for (let i = 0; i < ${count}; i++) {
-    const actor = ray.remote(Kept).options({ name: "kept-" + i, namespace: "n", lifetime: "detached", numCpus: 0, resources: { c: 0.001 } }).remote();
+    const actor = ray.remote(Kept).options({ ...options, name: "kept-" + i }).remote();
     await ray.get(actor.add.remote(i));
     console.log("kept-" + i);
   }
@@ -54,15 +55,17 @@ const work = `
   process.stdin.on("end", () => (process.exitCode ??= 0, over = true)).resume();
   let over = false;
   class Counter { n = 0; add() { return ++this.n; } }
-  const counter = ray.remote(Counter).options({ numCpus: 0, resources: { c: 0.001 } }).remote();
-  const step = ray.remote(async (x) => { await new Promise((resolve) => setTimeout(resolve, 10)); return x + 1; }).options({ resources: { c: 0.001 } });
+  const resources = { c: 0.001 };
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const counter = ray.remote(Counter).options({ numCpus: 0, resources }).remote();
+  const step = ray.remote(async (x) => { await pause(10); return x + 1; }).options({ resources });
   let x = 0;
   let calls = 0;
   while (!over) {
     [x, calls] = await ray.get([step.remote(x), counter.add.remote()]);
     console.log("step", x, calls);
   }
-  const late = ray.remote(Counter).options({ numCpus: 0, resources: { c: 0.001 } }).remote();
+  const late = ray.remote(Counter).options({ numCpus: 0, resources }).remote();
   console.log("late", await ray.get(late.add.remote()));
   // A shutdown waits for output of all nodes, and a node that is gone is given time.
   process.exit();
@@ -103,7 +106,7 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
     const { dir } = new Home(t);
     for (const [words, code, wanted] of [
       [["--standby"], 2, /^mobula: start --standby needs --redis URL/],
-      [["--standby", "--head"], 2, /^mobula: start takes one of --head, --address/],
+      [["--standby", "--head"], 2, /^mobula: start takes either --head or --address HOST:PORT/],
       [["--standby", "--redis", "nonsense"], 1, /^mobula: The URL of Redis cannot be used/],
       [
         ["--standby", "--redis", "redis://127.0.0.1:1"],

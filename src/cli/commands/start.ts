@@ -4,14 +4,10 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { nodesHere } from "../../runtime/client/nodes-here.ts";
 import { homeFolder } from "../../runtime/network/home.ts";
-import { clusterOf } from "../../runtime/control/clusters.ts";
+import { clusterOf, leaderOf } from "../../runtime/control/clusters.ts";
 import type { ControlConfig } from "../../runtime/control/config.ts";
-import { leaderAddress } from "../../runtime/control/standby.ts";
-import { formatAddress } from "../../runtime/network/index.ts";
 import type { Secret } from "../../runtime/network/index.ts";
 import { createToken, findToken, privateFolder, readTokenFile, TOKEN_FILE } from "../../runtime/network/token-file.ts";
-import { createControlStore } from "../../runtime/stores/index.ts";
-import type { ControlStoreSpec } from "../../runtime/stores/index.ts";
 import { command, CommandError, UsageError } from "../command.ts";
 import type { Values } from "../command.ts";
 import { startNode } from "../daemons.ts";
@@ -58,7 +54,7 @@ export const start = command({
   async run({ options, output }) {
     const { head, address, standby } = options;
     if ([head === true, address !== undefined, standby === true].filter(Boolean).length !== 1) {
-      throw new UsageError("start takes one of --head, --address HOST:PORT and --standby --redis URL. See: mobula start --help");
+      throw new UsageError("start takes either --head or --address HOST:PORT, or --standby --redis URL. See: mobula start --help");
     }
     if (address !== undefined && options.redis !== undefined) {
       throw new UsageError("start --address takes no --redis: only control uses it. See: mobula start --help");
@@ -144,7 +140,6 @@ async function startStandby(dir: string, options: Options, output: Output): Prom
   privateFolder(dir);
   const { token, tokenFile } = keptToken(dir);
   const clusterId = (await clusterOf(url, token)) ?? (file?.redis === url ? file.clusterId : undefined);
-  const store = (id: string): ControlStoreSpec => ({ kind: "redis", url, clusterId: id });
   if (clusterId === undefined) {
     throw new CommandError(
       `no cluster of the token in ${tokenFile} keeps its state in that Redis. Start its head first: mobula start --head --redis URL`,
@@ -153,8 +148,13 @@ async function startStandby(dir: string, options: Options, output: Output): Prom
   const host = options.host ?? "127.0.0.1";
   const insecure = options["insecure-no-tls"] === true;
   const common = { clusterId, tokenFile, host, insecure, ...given("tlsDir", options["tls-dir"] ?? file?.tlsDir) };
-  const keeps: ControlConfig = { ...common, store: store(clusterId), port: port("port", options.port) ?? 0, standby: true };
-  const leader = await leaderOf(store(clusterId));
+  const keeps: ControlConfig = {
+    ...common,
+    store: { kind: "redis", url, clusterId },
+    port: port("port", options.port) ?? 0,
+    standby: true,
+  };
+  const leader = await leaderOf(keeps.store);
   const cluster = { ...common, control: leader === undefined ? [] : [leader], port: 0, keeps };
   const node = await startNode({ home: dir, cluster, numCpus: 0, numGpus: 0, ...nodeOptions(options) });
   const address = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!.keeps!;
@@ -182,16 +182,6 @@ function keptToken(dir: string): { token: Secret; tokenFile: string } {
   if (!existsSync(path)) writeFileSync(path, `${found.token.expose()}\n`, { mode: 0o600, flag: "wx" });
   if (readTokenFile(path).equals(found.token)) return { token: found.token, tokenFile: resolve(path) };
   throw new CommandError(`${path} holds another token than MOBULA_TOKEN: it is the folder of another cluster. Name another by --dir`);
-}
-
-async function leaderOf(spec: ControlStoreSpec): Promise<string | undefined> {
-  const store = createControlStore(spec);
-  try {
-    const address = await leaderAddress(store);
-    return address && formatAddress(address);
-  } finally {
-    await store.close();
-  }
 }
 
 async function joinCluster(dir: string, options: Options, output: Output): Promise<number> {

@@ -2,7 +2,6 @@
  * A program and its node. It starts the node daemon of this machine, joins it, and ends it: as a cluster of its own, or as a node without
  * processors of the cluster at an address. Where that cluster has a node here already, it joins that.
  */
-import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
@@ -23,6 +22,7 @@ import type { ApiHooks, ClusterInfo, Engine, EngineOptions } from "../engine.ts"
 import { Client } from "./client.ts";
 import { ClientEngine, notAnActor } from "./engine.ts";
 import { LogPrinter } from "./log-printer.ts";
+import { startProcess } from "../start-process.ts";
 import { nodeOf } from "./nodes-here.ts";
 import type { NodeHere } from "./nodes-here.ts";
 
@@ -137,46 +137,32 @@ class LocalCluster {
     const config = this.#daemonConfig(sessionDir, cluster);
     // From sources it needs what loads TypeScript.
     const flags = ending === "ts" ? workerFlags(process.execArgv) : daemonFlags(process.execArgv);
-    const daemon = spawn(process.execPath, [...flags, daemonMain], {
+    const { child: daemon, report } = startProcess<Exclude<DaemonReport, { readonly error: string }>>({
+      file: daemonMain,
+      flags,
       env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) },
-      stdio: ["pipe", "pipe", "inherit"],
-      detached: true,
+      stdin: "pipe",
+      stderr: "inherit",
+      startMs: START_MS,
     });
     this.#daemon = daemon;
-    daemon.stdin!.on("error", () => {});
     if (token !== undefined) daemon.stdin!.write(`${token}\n`);
+    daemon.on("exit", (code, signal) => {
+      this.#ended?.(nodeDied(daemon.pid, code, signal));
+      this.#client.node.destroy();
+      this.#removeSession();
+    });
     // While the daemon loads this process would only wait.
     setImmediate(prepareCapture);
-    return await new Promise<string>((resolve, reject) => {
-      let text = "";
-      const timer = setTimeout(() => reject(new Error(`the node daemon did not answer within ${START_MS} ms`)), START_MS);
-      daemon.stdout!.setEncoding("utf8");
-      daemon.stdout!.on("data", (chunk: string) => {
-        text += chunk;
-        // Tracing flags of Node make it print more than its report.
-        const line = text
-          .split("\n")
-          .slice(0, -1)
-          .find((each) => each.startsWith("{"));
-        if (line === undefined) return;
-        clearTimeout(timer);
-        const report = JSON.parse(line) as DaemonReport;
-        // What holds the program open from now on is what it waits for.
-        daemon.unref();
-        (daemon.stdin as unknown as { unref(): void }).unref();
-        daemon.stdout!.destroy();
-        if ("error" in report) reject(new Error(report.error));
-        else resolve(report.socket);
-      });
-      daemon.on("error", reject);
-      daemon.on("exit", (code, signal) => {
-        clearTimeout(timer);
-        this.#ended?.(nodeDied(daemon.pid, code, signal));
-        reject(new Error(`the node daemon ended with ${signal ?? `code ${code}`}`));
-        this.#client.node.destroy();
-        this.#removeSession();
-      });
-    });
+    try {
+      return (await report).socket;
+    } catch (error) {
+      throw new Error((error as Error).message.replace(/^it /, "the node daemon "), { cause: error });
+    } finally {
+      // What holds the program open from now on is what it waits for.
+      daemon.unref();
+      (daemon.stdin as unknown as { unref(): void }).unref();
+    }
   }
 
   #ended: ((why: Error) => void) | undefined;
