@@ -12,6 +12,8 @@ export interface ClusterFile {
   readonly host: string;
   readonly port: number;
   readonly dashboardPort: number;
+  /** Pages from there may use the HTTP API. */
+  readonly allowOrigins?: readonly string[];
   readonly redis?: string;
   readonly tlsDir?: string;
 }

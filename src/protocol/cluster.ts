@@ -44,9 +44,32 @@ export const jobDescription = obj({
   weight: num(0),
   priority: num(),
   maxCpus: optional(num(0)),
+  maxMemory: optional(num(0)),
+  maxStore: optional(num(0)),
   metadata: optional(dict(str(4096))),
+  /** The submitted job whose entry point has started this driver: they end together, and its limits are this job's. */
+  submission: optional(jobId),
 });
 export type JobDescription = Static<typeof jobDescription>;
+
+/** What a job is submitted with: a command that runs on a node, and is the driver or starts it. */
+export const submission = obj({
+  /** A shell command line, or words. */
+  entrypoint: list(str(64 * 1024), 1000),
+  shell: bool,
+  name: optional(str(256)),
+  /** A description of its environment (src/runtime/environments), whose packages have been uploaded. */
+  environment: optional(str(64 * 1024)),
+  envVars: optional(dict(str(32 * 1024), 1000)),
+  metadata: optional(dict(str(4096), 100)),
+  weight: num(0),
+  priority: num(),
+  /** Processors that its work may use at a time, bytes of memory that this may ask for, and bytes of objects that it may keep. */
+  maxCpus: optional(num(0)),
+  maxMemory: optional(num(0)),
+  maxStore: optional(num(0)),
+});
+export type Submission = Static<typeof submission>;
 
 /** An actor as its node reports it when it joins again: what control may have lost. */
 const livingActor = obj({ actorId, epoch: uint(), worker: workerAddress, assigned: resources, gpuIds: list(uint()) });
@@ -64,6 +87,8 @@ export const nodeView = obj({
   socket: str(512),
   machine: str(128),
   head: bool,
+  /** Where the HTTP API is, which the head has. */
+  dashboardUrl: optional(str(512)),
   state: literal("alive", "draining", "dead"),
   labels: dict(str(256)),
   total: resources,
@@ -172,6 +197,8 @@ export const clusterDefinitions = {
       /** Which actors its processes want news of. */
       watches: list(obj({ from: processId, actorId }), 1_000_000),
       bundles: list(reservedBundle, 100_000),
+      /** Submitted jobs that it has begun and not said the end of. */
+      entries: optional(list(jobId, 10_000)),
     },
     { limit: 64 * MIB },
   ),
@@ -179,6 +206,8 @@ export const clusterDefinitions = {
     free: resources,
     queued: resources,
     pending: list(obj({ resources, count: uint(), reason: str(4096) }), 1000),
+    /** Of the head. */
+    dashboardUrl: optional(str(512)),
   }),
   /** It leaves by its own will, with everything on it. */
   nodeLeave: def(92, "node", "control", { reason: str(1024) }),
@@ -191,6 +220,15 @@ export const clusterDefinitions = {
   actorUnplaced: def(97, "node", "control", { actorId, epoch: uint(), failure, reason: optional(deathReason) }),
   /** From the actor's home: nobody holds it, after so many times that control gave it to somebody (`actorGive`, `actorAlias`). */
   actorUnheld: def(98, "node", "control", { actorId, given: uint() }),
+
+  /** Of the entry point of a submitted job that runs there. */
+  jobNews: def(99, "node", "control", {
+    jobId,
+    news: oneOf({
+      started: {},
+      ended: { status: literal("SUCCEEDED", "FAILED", "STOPPED"), message: str(16 * 1024), exitCode: optional(num()) },
+    }),
+  }),
 
   /** The answer to `groupPrepare`: whether these bundles are reserved now. */
   groupPrepared: def(65, "node", "control", { groupId, attempt: uint(), ok: bool }),
@@ -224,6 +262,8 @@ export const clusterDefinitions = {
   /** To an actor's home: `alias` was declared, and means it. */
   actorAlias: def(123, "control", "node", { actorId, alias: actorId }),
   jobEnded: def(116, "control", "node", { jobId }),
+  /** To the node that runs the entry point of a submitted job. `forget`: nobody will ask for its log any more. */
+  jobOrder: def(111, "control", "node", { jobId, order: oneOf({ run: { submission }, stop: {}, forget: {} }) }, { limit: 4 * MIB }),
   /** Reserve these bundles of a group, all or none; `patient`: also if they have to wait for it. */
   groupPrepare: def(
     64,

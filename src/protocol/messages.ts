@@ -56,7 +56,15 @@ export type * from "./parts.ts";
 export const definitions = {
   ...clusterDefinitions,
   // ── joining ────────────────────────────────────────────────────────────────────────────────
-  driverHello: def(1, "owner", "node", { processId, jobId, pid: uint(), namespace: str(256), logToDriver: bool }),
+  driverHello: def(1, "owner", "node", {
+    processId,
+    jobId,
+    pid: uint(),
+    namespace: str(256),
+    logToDriver: bool,
+    /** The submitted job that has started it. */
+    submission: optional(jobId),
+  }),
   workerHello: def(2, "worker", "node", { processId, pid: uint(), socket: str(512), reach: optional(reach) }),
   welcome: def(3, "node", "owner", {
     nodeId,

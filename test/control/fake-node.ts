@@ -42,6 +42,7 @@ export class FakeNode {
   readonly over = new Set<ActorId>();
   readonly processes = new Set<ProcessId>([this.driver]);
   readonly states = new Map<ActorId, ActorStatus>();
+  readonly orders: Body<"jobOrder">[] = [];
   joins = 0;
   drains = 0;
   lost: Error | undefined;
@@ -108,6 +109,7 @@ export class FakeNode {
         groupsChanged: () => {},
         jobEnded: (id) => void this.endedJobs.push(id),
         controlAt: () => {},
+        jobOrder: (body) => void this.orders.push(body),
         drain: () => void this.drains++,
         viewChanged: () => {},
         nodeGone: ({ nodeId }) => void this.gone.push(nodeId),

@@ -31,6 +31,7 @@ const OPTIONS = {
   },
   host: { value: "HOST", about: "Where to listen, and how others reach this machine (default 127.0.0.1)" },
   "dashboard-port": { value: "N", about: `Of the HTTP API, with --head (default ${DASHBOARD_PORT}; 0 picks a free one)` },
+  "allow-origin": { value: "ORIGIN", many: true, about: "Web pages from there may use the HTTP API, with a token; with --head" },
   "num-cpus": { value: "N", about: "Default: those of this machine; none with --standby" },
   "num-gpus": { value: "N", about: "Default: those of this machine; none with --standby" },
   resources: { value: "JSON", about: "More resources: '{\"disk\":2}'" },
@@ -65,6 +66,15 @@ export const start = command({
   },
 });
 
+interface StartedHead {
+  readonly address: string;
+  readonly nodeId: string;
+  readonly pid: number;
+  readonly dashboardUrl: string | null;
+  readonly tokenFile: string;
+  readonly dir: string;
+}
+
 async function startHead(dir: string, options: Options, output: Output): Promise<number> {
   const running = nodesHere(dir).find(({ head }) => head);
   if (running !== undefined) {
@@ -83,6 +93,7 @@ async function startHead(dir: string, options: Options, output: Output): Promise
     host: options.host ?? before?.host ?? "127.0.0.1",
     port: port("port", options.port) ?? before?.port ?? PORT,
     dashboardPort: port("dashboard-port", options["dashboard-port"]) ?? before?.dashboardPort ?? DASHBOARD_PORT,
+    ...given("allowOrigins", origins(options["allow-origin"]) ?? before?.allowOrigins),
     ...given("redis", options.redis ?? before?.redis),
     ...given("tlsDir", options["tls-dir"] ?? before?.tlsDir),
   };
@@ -107,29 +118,38 @@ async function startHead(dir: string, options: Options, output: Output): Promise
     port: 0,
     insecure,
     keeps,
+    dashboard: {
+      port: file.dashboardPort,
+      // One that was asked for, or has been told to somebody before, is that one or none.
+      exact: options["dashboard-port"] !== undefined || before !== undefined,
+      ...given("allowOrigins", file.allowOrigins),
+    },
     ...given("tlsDir", file.tlsDir),
   };
   const node = await startNode({ home: dir, cluster, ...nodeOptions(options) }).catch((error: Error) => {
     if (file.redis === undefined || !error.message.includes(" is in use by ")) throw error;
     throw new CommandError(`${error.message} To stand by for it: mobula start --standby --redis URL`);
   });
-  const address = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!.control[0]!;
-  const served = { ...file, port: Number(address.slice(address.lastIndexOf(":") + 1)) };
+  const { control, dashboardUrl } = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!;
+  const address = control[0]!;
+  const dashboardPort = dashboardUrl === undefined ? file.dashboardPort : portOf(dashboardUrl);
+  const served = { ...file, port: Number(address.slice(address.lastIndexOf(":") + 1)), dashboardPort };
   writeFileSync(clusterFileOf(dir), `${JSON.stringify(served, undefined, 2)}\n`, { mode: 0o600 });
-  const result = { address, nodeId: node.nodeId, pid: node.pid, dashboardUrl: null, tokenFile, dir };
-  output.result(result, () =>
-    [
-      `The head serves: control at ${address}, node ${node.nodeId}, process ${node.pid}.`,
-      `  programs on this machine:  MOBULA_ADDRESS=${address} node program.mjs`,
-      `  one more node:             mobula start --address ${address}   (elsewhere with the token of ${tokenFile})`,
-      ...(file.redis === undefined
-        ? []
-        : [`  one that takes over:       mobula start --standby --redis URL   (on another machine, with the token)`]),
-      `  what it has and does:      mobula status`,
-      `  its end:                   mobula stop`,
-    ].join("\n"),
-  );
+  const result: StartedHead = { address, nodeId: node.nodeId, pid: node.pid, dashboardUrl: dashboardUrl ?? null, tokenFile, dir };
+  output.result(result, () => told(result, file.redis !== undefined));
   return await stay(node, options);
+}
+
+function told({ address, nodeId, pid, tokenFile, dashboardUrl }: StartedHead, redis: boolean): string {
+  return [
+    `The head serves: control at ${address}, node ${nodeId}, process ${pid}.`,
+    `  programs on this machine:  MOBULA_ADDRESS=${address} node program.mjs`,
+    `  one more node:             mobula start --address ${address}   (elsewhere with the token of ${tokenFile})`,
+    ...(redis ? [`  one that takes over:       mobula start --standby --redis URL   (on another machine, with the token)`] : []),
+    `  jobs over HTTP:            ${dashboardUrl}`,
+    `  what it has and does:      mobula status`,
+    `  its end:                   mobula stop`,
+  ].join("\n");
 }
 
 /** A node without processors of its own, which keeps a control that waits to lead. */
@@ -155,7 +175,13 @@ async function startStandby(dir: string, options: Options, output: Output): Prom
     standby: true,
   };
   const leader = await leaderOf(keeps.store);
-  const cluster = { ...common, control: leader === undefined ? [] : [leader], port: 0, keeps };
+  // Where it leads one day, it serves the HTTP API as well.
+  const dashboard = {
+    port: port("dashboard-port", options["dashboard-port"]) ?? DASHBOARD_PORT,
+    exact: options["dashboard-port"] !== undefined,
+    ...given("allowOrigins", origins(options["allow-origin"])),
+  };
+  const cluster = { ...common, control: leader === undefined ? [] : [leader], port: 0, keeps, dashboard };
   const node = await startNode({ home: dir, cluster, numCpus: 0, numGpus: 0, ...nodeOptions(options) });
   const address = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!.keeps!;
   output.result({ address, nodeId: node.nodeId, pid: node.pid }, () =>
@@ -213,6 +239,22 @@ async function joinCluster(dir: string, options: Options, output: Output): Promi
   const { address } = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!;
   output.result({ address, nodeId: node.nodeId, pid: node.pid }, () => `Node ${node.nodeId} serves at ${address}, process ${node.pid}.`);
   return await stay(node, options);
+}
+
+/** As browsers write them: scheme, host, and a port where it is not the scheme's own. */
+function origins(given: readonly string[] | undefined): string[] | undefined {
+  return given?.map((text) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url !== undefined && /^https?:$/.test(url.protocol) && (url.href === `${url.origin}/` || url.href === url.origin))
+      return url.origin;
+    throw new UsageError(`--allow-origin must be the origin of a page, such as https://example.org:8080, and is ${JSON.stringify(text)}`);
+  });
+}
+
+/** Of a URL; the scheme's own where it names none. */
+function portOf(text: string): number {
+  const { port: named, protocol } = new URL(text);
+  return named === "" ? (protocol === "https:" ? 443 : 80) : Number(named);
 }
 
 function nodeOptions(options: Options) {

@@ -7,7 +7,7 @@
  */
 import { prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, JobId, NodeId, NodePrefix, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
-import type { JobDescription } from "../../protocol/cluster.ts";
+import type { JobDescription, NodeView, Submission } from "../../protocol/cluster.ts";
 import type { Between, Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
@@ -20,6 +20,7 @@ import { ActorPlacer } from "./placer.ts";
 import type { ActorEnd } from "./placer.ts";
 import { History } from "./history.ts";
 import { Jobs } from "./jobs.ts";
+import { Submissions } from "./submissions.ts";
 import type { Keep, SavedTables, TableName } from "./tables.ts";
 
 export type FromNode = Between<"node", "control">;
@@ -31,6 +32,8 @@ export interface ClusterControlPort {
   /** The node was given up: nothing more goes to it or is taken from it. */
   fence(id: NodeId): void;
   readonly keep: Keep;
+  /** The node whose daemon keeps this control running; without one it is whichever says that it is the head. */
+  readonly keptBy?: NodeId;
   /** A number from 0 to 1. */
   chance(): number;
   /** Milliseconds since 1970, for people. */
@@ -52,6 +55,7 @@ export class ClusterControl {
   readonly placer: ActorPlacer;
   readonly groups: Groups;
   readonly jobs: Jobs;
+  readonly submissions: Submissions;
   readonly history: History;
   readonly view = new ClusterView("" as NodeId);
   readonly #port: ClusterControlPort;
@@ -64,7 +68,17 @@ export class ClusterControl {
     const { keep } = port;
     const later = (event: () => void): void => void this.#later.push(event);
     this.history = new History(keep);
-    this.jobs = new Jobs(keep);
+    this.jobs = new Jobs(keep, undefined, (id) => later(() => this.submissions.forgotten(id)));
+    this.submissions = new Submissions(this.jobs, {
+      order: (to, body) => port.send(to, "jobOrder", body),
+      head: () => this.#head(),
+      endDriver: ({ jobId, driver }) => {
+        const node = this.view.nodeOf(driver);
+        if (node !== undefined && this.members.isAlive(node)) port.send(node, "jobEnded", { jobId });
+      },
+      event: (kind, jobId, message) => this.history.add({ at: port.clock(), kind, message, jobId }),
+      clock: () => port.clock(),
+    });
     this.members = new Members(
       {
         joined: (to, body) => port.send(to, "joined", { ...body, groups: this.groups.views }),
@@ -160,6 +174,13 @@ export class ClusterControl {
     return there;
   }
 
+  /** Does something with submitted jobs. */
+  submitted<T>(event: (submissions: Submissions) => T, now: number): T {
+    let result: T;
+    this.#run(now, () => (result = event(this.submissions)));
+    return result!;
+  }
+
   // ── what is kept ─────────────────────────────────────────────────────────────────────────────
 
   /** A record as it is now, undefined when it is gone. */
@@ -245,6 +266,8 @@ export class ClusterControl {
         if (this.placer.unplaced(from, actorId, epoch)) this.actors.unplaced(actorId, epoch, failure, reason);
         return;
       }
+      case "jobNews":
+        return this.submissions.news(from, as("jobNews"));
       case "groupPrepared":
         return this.groups.prepared(from, as("groupPrepared"), this.#now);
       case "actorUnheld":
@@ -254,12 +277,14 @@ export class ClusterControl {
     }
   }
 
-  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles }: Body<"nodeJoin">): void {
+  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles, entries }: Body<"nodeJoin">): void {
     if (view.nodeId !== from) throw new MalformedMessage("nodeJoin.view.nodeId", `the sender, ${from}`, view.nodeId);
     const now = this.#now;
     if (!this.members.join(view, now)) return;
     const node = prefixOf(from);
     this.#later.push(() => {
+      // Drivers of submitted jobs count only while these do.
+      this.submissions.rejoined(from, entries ?? []);
       for (const job of jobs) this.#jobStarted(from, job);
       for (const { jobId } of jobs) if (!this.jobs.isRunning(jobId)) this.#port.send(from, "jobEnded", { jobId });
       this.actors.rejoined(node, actors, now);
@@ -282,7 +307,10 @@ export class ClusterControl {
 
   #jobStarted(from: NodeId, job: JobDescription): void {
     if (prefixOf(job.driver) !== prefixOf(from) || this.actors.isGone(job.driver)) return;
-    if (this.jobs.driverJoined(job, this.#port.clock())) this.actors.driverJoined(job.driver, job.jobId);
+    const { submission } = job;
+    if (submission !== undefined && !this.jobs.isOpen(submission)) return this.#port.send(from, "jobEnded", { jobId: job.jobId });
+    const known = submission === undefined ? job : { ...job, ...limitsOf(this.jobs.submittedJob(submission)!.submission) };
+    if (this.jobs.driverJoined(known, this.#port.clock())) this.actors.driverJoined(job.driver, job.jobId);
   }
 
   #processEnd(from: NodeId, { processId, reason }: Body<"processEnd">): void {
@@ -348,6 +376,7 @@ export class ClusterControl {
     const jobs = this.actors.nodeLost(prefixOf(id), reason, this.#now);
     for (const jobId of jobs) this.#jobEnded(jobId);
     this.#later.push(() => {
+      this.submissions.nodeLost(id, reason.message);
       this.groups.nodeLost(id, this.#now);
       this.placer.nodeLost(id, this.#now);
     });
@@ -355,6 +384,7 @@ export class ClusterControl {
 
   /** What ended with a node whose end had been stored and not all that follows from it. */
   #endWhatIsGone(now: number): void {
+    for (const nodeId of this.submissions.nodes()) if (!this.members.isAlive(nodeId)) this.submissions.nodeLost(nodeId, "it has left");
     for (const nodeId of this.groups.nodes()) if (!this.members.isAlive(nodeId)) this.groups.nodeLost(nodeId, now);
     const known = new Set<NodePrefix>(this.members.alive.map(({ nodeId }) => prefixOf(nodeId)));
     const reason: DeathReason = { cause: "node-died", message: "its node has left the cluster" };
@@ -366,6 +396,12 @@ export class ClusterControl {
 
   #forgetNodes(): void {
     for (const { view } of [...this.view.nodes]) if (this.members.get(view.nodeId) === undefined) this.view.forget(view.nodeId);
+  }
+
+  #head(): NodeView | undefined {
+    const { keptBy } = this.#port;
+    const { views } = this.members;
+    return views.findLast(({ nodeId, head, state }) => state === "alive" && (keptBy === undefined ? head : nodeId === keptBy));
   }
 
   #mayLive(process: ProcessId): boolean {
@@ -388,6 +424,11 @@ export class ClusterControl {
 }
 
 const isGroupQuestion = (question: Body<"ask">["question"]): question is GroupQuestion => question.kind.startsWith("group");
+
+/** What a driver's job has of the submitted job that has started it. */
+function limitsOf({ name, weight, priority, maxCpus, maxMemory, maxStore, metadata }: Submission): Partial<JobDescription> {
+  return { name, weight, priority, maxCpus, maxMemory, maxStore, metadata };
+}
 
 function endOf(end: ActorEnd): Body<"actorUnplace">["end"] {
   return "kill" in end ? { kind: "kill", reason: end.kill } : { kind: "gently", why: end.gently };

@@ -26,8 +26,12 @@ export class Remembered<K extends string> {
   add(key: K): void {
     if (this.#numbers.has(key)) return;
     this.#numbers.set(key, this.#next++);
-    if (this.#numbers.size <= this.#max) return;
-    const oldest = this.#numbers.keys().next().value as K;
+    if (this.#numbers.size > this.#max) this.forgetOldest();
+  }
+
+  forgetOldest(): void {
+    const oldest = this.#numbers.keys().next().value;
+    if (oldest === undefined) return;
     this.#numbers.delete(oldest);
     this.#forgotten(oldest);
   }

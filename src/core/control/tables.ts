@@ -2,7 +2,7 @@
  * What of control's state is kept in a store: tables of records. Who is asked for news is not kept: nodes say it again when they join.
  */
 import { decodeRecord, encodeRecord } from "../../protocol/record-format.ts";
-import { jobDescription, nodeView } from "../../protocol/cluster.ts";
+import { jobDescription, nodeView, submission } from "../../protocol/cluster.ts";
 import { definitions } from "../../protocol/messages.ts";
 import {
   actorOptions,
@@ -10,14 +10,13 @@ import {
   deathReason,
   failure,
   jobId,
-  MIB,
   nodeId,
   processId,
   resources,
   shape,
   workerAddress,
 } from "../../protocol/parts.ts";
-import { bool, bytes, dict, list, literal, num, obj, optional, str, uint } from "../../protocol/schema.ts";
+import { bool, bytes, list, literal, num, obj, optional, str, uint } from "../../protocol/schema.ts";
 import type { Schema, Static } from "../../protocol/schema.ts";
 
 export const phase = literal("declared", "placing", "starting", "alive", "pausing", "dead");
@@ -59,22 +58,9 @@ const schemas = {
   job: obj({
     /** A job that is a driver; else it was submitted. */
     driver: optional(jobDescription),
-    submission: optional(
-      obj({
-        /** A shell command line, or words. */
-        entrypoint: list(str(64 * 1024), 1000),
-        shell: bool,
-        name: optional(str(256)),
-        /** As JSON. */
-        runtimeEnv: optional(str(MIB)),
-        metadata: optional(dict(str(4096))),
-        weight: num(0),
-        priority: num(),
-        maxCpus: optional(num(0)),
-        maxMemory: optional(num(0)),
-        maxStore: optional(num(0)),
-      }),
-    ),
+    submission: optional(submission),
+    /** Its end was asked for. */
+    stopping: optional(bool),
     status: literal("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED"),
     message: str(16 * 1024),
     exitCode: optional(num()),

@@ -51,7 +51,7 @@ export class ClientEnvironments {
 
   /** What all work of this program has unless it says otherwise. */
   setJob(spec: EnvironmentSpec): void {
-    this.#job = this.#tokenFor(spec, undefined);
+    this.#job = this.#tokenFor(spec, this.#inherited.environment);
   }
 
   /** Uploads that. */

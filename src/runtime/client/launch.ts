@@ -25,6 +25,8 @@ import { LogPrinter } from "./log-printer.ts";
 import { startProcess } from "../start-process.ts";
 import { nodeOf } from "./nodes-here.ts";
 import type { NodeHere } from "./nodes-here.ts";
+import { submittedBy } from "./submitted.ts";
+import type { SubmittedBy } from "./submitted.ts";
 
 /** Source or build: the files that are started have the ending of this one. */
 const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -50,6 +52,7 @@ class LocalCluster {
   readonly #options: EngineOptions;
   /** Of the cluster that it joins; undefined when it is its own. */
   readonly #address: string | undefined;
+  readonly #submitted: SubmittedBy;
   /** A node of that cluster which runs here. */
   readonly #here: NodeHere | undefined;
   readonly #nodeId: NodeId;
@@ -64,6 +67,7 @@ class LocalCluster {
   constructor(options: EngineOptions, hooks: ApiHooks) {
     this.#options = options;
     this.#address = addressOf(options.address);
+    const submitted = (this.#submitted = submittedBy(this.#address));
     this.#here = this.#address === undefined ? undefined : nodeOf(this.#address);
     const nodeId = (this.#nodeId = this.#here?.nodeId ?? (randomBytes(6).toString("hex") as NodeId));
     const process_ = driverId(nodeId, randomBytes(3).toString("hex"));
@@ -74,11 +78,12 @@ class LocalCluster {
       hooks,
       (name, body) => this.#message(name, body),
       () => this.#lost(),
-      { packages: () => packagesOf(this.#here?.sessionDir ?? this.#sessionDir!) },
+      { packages: () => packagesOf(this.#here?.sessionDir ?? this.#sessionDir!), environment: submitted.environment },
     );
     if (this.#address !== undefined) {
       const execArgv = workerFlags(process.execArgv);
-      this.#client.job = { jobId, namespace, driver: process_, entry: process.argv[1], execArgv, envVars: options.envVars ?? {} };
+      const envVars = { ...submitted.envVars, ...options.envVars };
+      this.#client.job = { jobId, namespace, driver: process_, entry: process.argv[1], execArgv, envVars };
     }
     if (options.environment) this.#client.environments.setJob(options.environment);
     this.engine = new ClientEngine(this.#client, {
@@ -102,7 +107,8 @@ class LocalCluster {
         socket,
         (send) => {
           const { process: processId, jobId, namespace } = identity;
-          send("driverHello", { processId, jobId, pid: process.pid, namespace, logToDriver: this.#options.logToDriver });
+          const { logToDriver } = this.#options;
+          send("driverHello", { processId, jobId, pid: process.pid, namespace, logToDriver, submission: this.#submitted.jobId });
         },
         () => {},
       );
@@ -263,7 +269,7 @@ function addressOf(given: string | undefined): string | undefined {
 
 /** What a node of this program needs to join a cluster. The token, where it is in no file, goes to it by its stdin. */
 async function joining(address: string, given: string | undefined): Promise<{ cluster: ClusterConfig; token?: string }> {
-  const { findToken, isLoopbackHost, parseAddress, Secret } = await import("../network/index.ts");
+  const { findToken, isLoopbackHost, jobOfToken, parseAddress, Secret } = await import("../network/index.ts");
   const control = address.split(",").map((each) => each.trim());
   for (const each of control) {
     // The node of a program listens on loopback: others could not reach it.
@@ -284,6 +290,17 @@ async function joining(address: string, given: string | undefined): Promise<{ cl
         `The cluster at ${address} cannot be joined`,
         "there is no token for it",
         "Copy the head's token file here and name it by MOBULA_TOKEN_FILE, or set MOBULA_TOKEN, or pass init({ token })",
+      ),
+      { address },
+    );
+  }
+  const submitted = jobOfToken(found.token.expose());
+  if (submitted !== undefined) {
+    throw new ConnectionError(
+      explain(
+        `The cluster at ${address} cannot be joined by a node of this program`,
+        `its token is that of job ${submitted}, which admits no nodes; drivers of a job join by the node that runs it`,
+        "Leave MOBULA_HOME, MOBULA_ADDRESS and MOBULA_TOKEN_FILE in the job's environment as they are",
       ),
       { address },
     );

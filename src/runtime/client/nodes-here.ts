@@ -23,6 +23,8 @@ export interface NodeHere {
   readonly head: boolean;
   /** Where the control that this node keeps running serves, or waits to lead. */
   readonly keeps?: string;
+  /** Of the head: where the HTTP API is. */
+  readonly dashboardUrl?: string;
 }
 
 const folderOf = (home: string): string => join(home, "nodes");

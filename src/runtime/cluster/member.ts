@@ -53,7 +53,7 @@ export interface MemberHost {
   self(): Omit<OwnView, "host" | "port">;
   living: ConstructorParameters<typeof ControlLink>[0]["living"];
   status(): Body<"nodeStatus">;
-  readonly control: Pick<ControlLinkEvents, "place" | "unplace" | "jobEnded" | "drain" | "controlAt">;
+  readonly control: Pick<ControlLinkEvents, "place" | "unplace" | "jobEnded" | "jobOrder" | "drain" | "controlAt">;
   readonly store: StoreService;
   /** This node's own answer, as JSON. */
   ask(question: SurveyQuestion, answer: (body: string) => void): void;
@@ -272,6 +272,7 @@ export class Member {
       group: (name, body) => host.node.groupMessage(name, body, host.now()),
       groupsChanged: (groups) => this.leases.groupsChanged(groups, host.now()),
       jobEnded: (jobId) => host.control.jobEnded(jobId),
+      jobOrder: (body) => host.control.jobOrder(body),
       drain: (timeoutMs) => host.control.drain(timeoutMs),
       controlAt: (addresses) => host.control.controlAt(addresses),
       viewChanged: () => {

@@ -7,7 +7,7 @@ import { hostname } from "node:os";
 import { InvalidOptionError } from "../../errors/index.ts";
 import type { StoreService } from "../../memory/service.ts";
 import type { JobId, ProcessId } from "../../protocol/ids.ts";
-import type { MessageName } from "../../protocol/messages.ts";
+import type { Body, MessageName } from "../../protocol/messages.ts";
 import { writeNodeFile } from "../client/nodes-here.ts";
 import type { Children } from "../daemon/children.ts";
 import { nodeSocketOf } from "../daemon/config.ts";
@@ -17,7 +17,9 @@ import type { OwnView } from "../daemon/control-link.ts";
 import { machineId } from "../daemon/machine-id.ts";
 import type { Machines } from "../daemon/machines.ts";
 import { startOf } from "../environments/process-marks.ts";
+import type { JobsHost } from "../jobs/runner.ts";
 import type { Question } from "../network/index.ts";
+import { Head } from "./head.ts";
 import { Member } from "./member.ts";
 import type { MemberHost } from "./member.ts";
 
@@ -30,6 +32,10 @@ export interface DaemonSide extends Pick<MemberHost, "event" | "ask" | "readPack
   /** Drivers and workers that are connected. */
   processes(): ProcessId[];
   deliver(to: ProcessId, name: MessageName, body: never): boolean;
+  /** For the entry points of jobs. */
+  readonly environments: Pick<JobsHost, "prepare" | "release">;
+  /** Of this job, if they are connected. */
+  cutDrivers(jobId: JobId): void;
   /** Before the first message goes out or comes in. */
   opened(member: Member): void;
   end(why: string, exitCode: number): void;
@@ -42,6 +48,8 @@ export class Membership {
   readonly #side: DaemonSide;
   readonly #cluster: ClusterConfig;
   #keeper: ControlKeeper | undefined;
+  /** Where this node keeps a control. */
+  #head: Head | undefined;
   #member: Member | undefined;
   /** Once it is written. */
   #file: string | undefined;
@@ -76,8 +84,14 @@ export class Membership {
   close(): void {
     this.#closed = true;
     this.#member?.close();
+    this.#head?.close();
     this.#keeper?.stop();
     if (this.#file !== undefined) rmSync(this.#file, { force: true });
+  }
+
+  /** What ends with the daemon and takes a moment. */
+  async end(ms: number): Promise<void> {
+    await this.#head?.end(ms);
   }
 
   async #open(): Promise<void> {
@@ -86,6 +100,9 @@ export class Membership {
     // Who leads comes first; what is kept here may only wait to.
     const control = this.#keeps === undefined ? addresses : [...addresses, this.#keeps];
     this.#control = control;
+    this.#head = this.#makeHead();
+    // A port that cannot be had is known before anything else is begun.
+    if (this.#keeper?.leads === true) await this.#head?.lead();
     const member = (this.#member = await Member.open(this.#host({ ...this.#cluster, control })));
     this.#side.opened(member);
     await member.start();
@@ -108,13 +125,41 @@ export class Membership {
       address: member.address,
       head: this.#keeper?.leads === true,
       ...(this.#keeps === undefined ? {} : { keeps: this.#keeps }),
+      ...(this.#head?.url === undefined ? {} : { dashboardUrl: this.#head.url }),
     });
+  }
+
+  #makeHead(): Head | undefined {
+    const { home, sessionDir, nodeId } = this.#side.config;
+    const { keeps, dashboard } = this.#cluster;
+    if (keeps === undefined || home === undefined) return undefined;
+    return new Head({
+      ...this.#side.environments,
+      nodeId,
+      home,
+      sessionDir,
+      keeps,
+      dashboard,
+      control: () => this.#control,
+      news: (body) => this.#member?.control.jobNews(body),
+      serves: () => {
+        this.#changed();
+        this.#member?.control.statusChanged();
+      },
+      log,
+    });
+  }
+
+  /** The control that is kept here leads now, or does not any more. */
+  #leads(leads: boolean): void {
+    this.#changed();
+    if (leads) this.#head?.lead().catch((error: Error) => log(error.message));
   }
 
   async #startControl(config: NonNullable<ClusterConfig["keeps"]>): Promise<string> {
     const { ControlKeeper } = await import("../daemon/control-keeper.ts");
     const { nodeId } = this.#side.config;
-    this.#keeper = new ControlKeeper({ ...config, keptBy: nodeId }, { log, leads: () => this.#changed() });
+    this.#keeper = new ControlKeeper({ ...config, keptBy: nodeId }, { log, leads: (leads) => this.#leads(leads) });
     return await this.#keeper.start();
   }
 
@@ -135,15 +180,27 @@ export class Membership {
       deliver,
       lives: (id) => processes().includes(id) || children.get(id)?.process.exited === false,
       self: () => this.#view(),
-      living: () => ({ processes: processes(), actors: node.livingActors(), bundles: node.reservedBundles() }),
-      status: () => ({ free: { ...node.free }, queued: node.queued(), pending: node.pending() }),
+      living: () => ({
+        processes: processes(),
+        actors: node.livingActors(),
+        bundles: node.reservedBundles(),
+        entries: this.#head?.jobs.entries ?? [],
+      }),
+      status: () => ({
+        free: { ...node.free },
+        queued: node.queued(),
+        pending: node.pending(),
+        dashboardUrl: this.#keeper?.leads === true ? this.#head?.url : undefined,
+      }),
       control: {
         place: (request) => node.placeActor(request, machines.now()),
         unplace: (id, epoch, why) => node.unplaceActor(id, epoch, why, machines.now()),
         jobEnded: (jobId) => this.#jobEnded(jobId),
+        jobOrder: (body) => this.#jobOrder(body),
         drain: (timeoutMs) => void this.#drain(timeoutMs),
         controlAt: (addresses) => {
           this.#control = addresses;
+          this.#head?.controlAt(addresses);
           this.#changed();
         },
       },
@@ -178,12 +235,20 @@ export class Membership {
   #jobEnded(jobId: JobId): void {
     const { machines, children } = this.#side;
     const { node } = machines;
+    // One that was started by a submitted job may be there still: it ends with that.
+    this.#side.cutDrivers(jobId);
     node.jobEnded(jobId, machines.now());
     // An actor's end is control's to say: it may be detached.
     const actors = new Set(node.livingActors().map(({ worker }) => worker.processId));
     for (const id of children.ofJob(jobId)) {
       if (!actors.has(id)) node.killWorker(id, { cause: "killed", message: `job ${jobId} has ended` }, machines.now());
     }
+  }
+
+  #jobOrder(body: Body<"jobOrder">): void {
+    if (this.#head !== undefined) return this.#head.jobs.order(body);
+    const message = "it was ordered to a node that runs no entry points of jobs: that is the head's to do";
+    if (body.order.kind === "run") this.#member?.control.jobNews({ jobId: body.jobId, news: { kind: "ended", status: "FAILED", message } });
   }
 
   /** What runs here is finished, or given so long; then this node leaves. */

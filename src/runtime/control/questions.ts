@@ -2,8 +2,9 @@
 import { inWholes } from "../../core/resources.ts";
 import type { ClusterControl } from "../../core/control/cluster-control.ts";
 import { InvalidOptionError } from "../../errors/index.ts";
-import type { NodeId } from "../../protocol/ids.ts";
+import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Question } from "../network/index.ts";
+import { answerJobs, isJobQuestion } from "./job-questions.ts";
 
 export interface ClusterStatus {
   readonly control: {
@@ -16,6 +17,8 @@ export interface ClusterStatus {
   readonly nodes: readonly NodeStatus[];
   readonly resources: { readonly total: Record<string, number>; readonly available: Record<string, number> };
   readonly pending: readonly { readonly resources: Record<string, number>; readonly count: number; readonly reason: string }[];
+  /** Where the HTTP API is; null while there is no head. */
+  readonly dashboardUrl: string | null;
 }
 
 export interface NodeStatus {
@@ -39,9 +42,20 @@ export interface ControlSource {
   /** Where others wait to lead. */
   readonly standbys: readonly string[];
   act<T>(event: (machine: ClusterControl, now: number) => T): Promise<T>;
+  /** Resolves when the job changes, or after so long. */
+  jobChanged(id: JobId, ms: number): Promise<void>;
 }
 
-export async function answerControl(source: ControlSource, question: Question): Promise<unknown> {
+/** What whoever has the token of a submitted job may ask: nothing that changes the cluster. */
+const QUESTIONS_OF_JOBS: readonly string[] = ["status", "events"];
+
+/** `job`: the asker has the token of that job, and not the cluster's. */
+export async function answerControl(source: ControlSource, question: Question, job?: JobId): Promise<unknown> {
+  if (job !== undefined && !QUESTIONS_OF_JOBS.includes(question.kind)) {
+    const message = `The token of a job does not allow this (${question.kind}). Do it from outside of the job, with the cluster's token.`;
+    throw new InvalidOptionError(message, { option: "token", value: job });
+  }
+  if (isJobQuestion(question.kind)) return await answerJobs(source, question.kind, question);
   switch (question.kind) {
     case "status":
       return statusOf(source);
@@ -80,6 +94,7 @@ function statusOf({ machine, address, epoch, keptBy, standbys }: ControlSource):
     nodes,
     resources: { total: sum(living.map((node) => node.resources.total)), available: sum(living.map((node) => node.resources.available)) },
     pending: together(views.flatMap(({ pending }) => pending)),
+    dashboardUrl: views.findLast(({ state, dashboardUrl: url }) => state !== "dead" && url !== undefined)?.dashboardUrl ?? null,
   };
 }
 

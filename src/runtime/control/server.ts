@@ -6,16 +6,30 @@ import { ClusterControl } from "../../core/control/cluster-control.ts";
 import type { FromNode } from "../../core/control/cluster-control.ts";
 import { saved, SavedTables } from "../../core/control/tables.ts";
 import type { RecordOf, TableName } from "../../core/control/tables.ts";
-import type { NodeId } from "../../protocol/ids.ts";
+import type { JobId, NodeId } from "../../protocol/ids.ts";
 import { definitions } from "../../protocol/messages.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
-import { ASK, CONTROL_ID, formatAddress, HeldPort, LINK, LinkHub, listen, parseAddress, PROBE, serveAsk } from "../network/index.ts";
+import {
+  ASK,
+  CONTROL_ID,
+  formatAddress,
+  HeldPort,
+  jobOfCredential,
+  jobToken,
+  LINK,
+  LinkHub,
+  listen,
+  parseAddress,
+  PROBE,
+  serveAsk,
+} from "../network/index.ts";
 import { answerControl } from "./questions.ts";
 import type { ControlSource } from "./questions.ts";
-import type { Address, Caller, Credential, Listener, PeerClaims, TlsChoice } from "../network/index.ts";
+import type { Address, Caller, Credential, Listener, PeerClaims, Secret, TlsChoice } from "../network/index.ts";
 import { Alarm } from "../network/alarm.ts";
 import type { Change, ControlStore, Loaded } from "../stores/index.ts";
+import { JobNews } from "./job-news.ts";
 import { Output } from "./output.ts";
 import { holderOf, STANDBY } from "./standby.ts";
 
@@ -52,6 +66,7 @@ export class ControlServer {
   readonly #hub: LinkHub;
   readonly #output: Output;
   readonly #alarm: Alarm;
+  readonly #jobNews = new JobNews();
   readonly #dirty = new Map<string, { readonly table: TableName; readonly key: string }>();
   /** How each node introduced itself, and where refused ones are told so. */
   readonly #incarnations = new Map<string, number>();
@@ -112,7 +127,8 @@ export class ControlServer {
           this.#output.after(() => this.#send(to, address, name, body));
         },
         fence: (id) => this.#output.after(() => this.#fence(id)),
-        keep: (table, key) => void this.#dirty.set(`${table} ${key}`, { table, key }),
+        keep: (table, key) => this.#keep(table, key),
+        ...(options.keptBy === undefined ? {} : { keptBy: options.keptBy }),
         chance: Math.random,
         clock: Date.now,
       },
@@ -158,11 +174,11 @@ export class ControlServer {
   }
 
   async #listen(): Promise<void> {
-    const { host, port, credentials, clusterId, tls, insecure, log } = this.#options;
+    const { host, port, clusterId, tls, insecure, log } = this.#options;
     this.#listener = await listen({
       host,
       port,
-      credentials,
+      credentials: (name) => this.#secretOf(name),
       clusterId,
       self: { role: "control", id: CONTROL_ID, incarnation: this.epoch },
       ...(tls === undefined ? {} : { tls }),
@@ -174,9 +190,11 @@ export class ControlServer {
   }
 
   #called(connection: Caller): void {
-    const { role, purpose } = connection.peer;
-    if (purpose === LINK && role === "node") this.#hub.accept(connection);
-    else if (purpose === ASK) serveAsk(connection, (question) => answerControl(this.#source(), question));
+    const { role, purpose, credential } = connection.peer;
+    const job = jobOfCredential(credential) as JobId | undefined;
+    if (purpose === ASK) serveAsk(connection, (question) => answerControl(this.#source(), question, job));
+    else if (job !== undefined) connection.refuse("the token of a job admits nobody to the cluster");
+    else if (purpose === LINK && role === "node") this.#hub.accept(connection);
     else if (purpose === STANDBY && role === "control") this.#standby(connection);
     else if (purpose === PROBE) connection.socket.end();
     else connection.refuse(`control has nothing for a ${role} with that purpose`);
@@ -190,7 +208,22 @@ export class ControlServer {
       keptBy: this.#options.keptBy,
       standbys: [...this.#standbySockets.values()],
       act: (event) => this.act(event),
+      jobChanged: (id, ms) => this.#jobNews.wait(id, ms),
     };
+  }
+
+  /** The cluster's token, and those of submitted jobs, each as long as its job runs. */
+  #secretOf(name: string): Secret | undefined {
+    const { credentials } = this.#options;
+    if (name === credentials.name) return credentials.secret;
+    const job = jobOfCredential(name) as JobId | undefined;
+    return job !== undefined && this.machine.jobs.isOpen(job) ? jobToken(credentials.secret, job) : undefined;
+  }
+
+  #keep(table: TableName, key: string): void {
+    this.#dirty.set(`${table} ${key}`, { table, key });
+    const id = key as JobId;
+    if (table === "job" && this.#jobNews.isAwaited(id)) this.#output.after(() => this.#jobNews.changed(id));
   }
 
   /** One that waits to take over: nodes are told where, and look there also after it has gone. */
@@ -320,5 +353,6 @@ export class ControlServer {
     this.#listener?.close();
     for (const socket of this.#standbySockets.keys()) socket.destroy();
     this.#hub.close();
+    this.#jobNews.end();
   }
 }

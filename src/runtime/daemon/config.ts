@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import type { ControlConfig } from "../control/config.ts";
+import type { DashboardChoice } from "../dashboard/config.ts";
 import type { Preload } from "../flags.ts";
 import type { Job } from "../job.ts";
 import type { Secret } from "../network/secret.ts";
@@ -32,6 +33,8 @@ export interface ClusterConfig {
   readonly insecure?: boolean;
   /** This node is the head: it keeps control running, which `control` then need not name. */
   readonly keeps?: ControlConfig;
+  /** Of the head: the HTTP API. */
+  readonly dashboard?: DashboardChoice;
 }
 
 export interface DaemonConfig {

@@ -55,6 +55,8 @@ export interface ControlLinkEvents {
   /** Where the bundles of placement groups are: to the lease router. Those that are over, to the node machine as well. */
   groupsChanged(groups: readonly GroupView[]): void;
   jobEnded(jobId: JobId): void;
+  /** Of submitted jobs, whose entry points run here. */
+  jobOrder(body: Body<"jobOrder">): void;
   drain(timeoutMs: number): void;
   /** Where control is or may be has changed: `host:port`. */
   controlAt(addresses: readonly string[]): void;
@@ -77,7 +79,12 @@ export interface ControlLinkOptions {
   /** How this node is now, for joining. */
   self(): OwnView;
   /** Its living processes, the actors that have a worker, and the bundles that are reserved here. */
-  living(): { readonly processes: ProcessId[]; readonly actors: LivingActor[]; readonly bundles: ReservedBundle[] };
+  living(): {
+    readonly processes: ProcessId[];
+    readonly actors: LivingActor[];
+    readonly bundles: ReservedBundle[];
+    readonly entries?: JobId[];
+  };
   status(): Body<"nodeStatus">;
   /** Control may be away for so long. */
   readonly waitMs?: number;
@@ -198,6 +205,8 @@ export class ControlLink {
       case "jobEnded":
         this.#jobs.delete(as("jobEnded").jobId);
         return events.jobEnded(as("jobEnded").jobId);
+      case "jobOrder":
+        return events.jobOrder(as("jobOrder"));
       case "drain":
         return events.drain(as("drain").timeoutMs);
       default:
@@ -242,6 +251,10 @@ export class ControlLink {
   jobStart(job: JobDescription): void {
     this.#jobs.set(job.jobId, job);
     this.#send("jobStart", { job });
+  }
+
+  jobNews(body: Body<"jobNews">): void {
+    this.#send("jobNews", body);
   }
 
   workerLost(worker: ProcessId, reason: DeathReason): void {

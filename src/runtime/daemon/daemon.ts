@@ -7,7 +7,7 @@ import { totalmem } from "node:os";
 import { parseResources } from "../../core/resources.ts";
 import { StoreService } from "../../memory/service.ts";
 import { homeOf, prefixOf } from "../../protocol/ids.ts";
-import type { NodeId, ProcessId } from "../../protocol/ids.ts";
+import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName, ResourceAmounts } from "../../protocol/messages.ts";
 import type { NodeCounts, ObjectStoreState } from "../engine.ts";
 import type { Member } from "../cluster/member.ts";
@@ -155,6 +155,11 @@ export class Daemon {
       deliver: (to, name, body) => this.#deliver(to, name, body),
       ask: (question, answer) => answerHere(this.#sources(), question, (value) => answer(JSON.stringify(value))),
       readPackage: (hash, offset, length) => this.#environments.readPart(hash, offset, length),
+      environments: {
+        prepare: (environment) => this.#environments.hold(environment),
+        release: (environment) => this.#environments.letGo(environment),
+      },
+      cutDrivers: (jobId) => this.#cutDrivers(jobId),
       opened: (member) => (this.#member = member),
       end: (why, exitCode) => void this.end(why, exitCode),
     });
@@ -256,9 +261,15 @@ export class Daemon {
       }
       node.driverJoined(body.processId, jobId);
       ownControl?.driverJoined(body.processId, jobId);
-      this.#member?.control.jobStart({ jobId, driver: body.processId, namespace, execArgv: [], envVars: {}, weight: 1, priority: 0 });
+      const { submission } = name === "driverHello" ? (body as Body<"driverHello">) : {};
+      const driver = { jobId, driver: body.processId, namespace, execArgv: [], envVars: {}, weight: 1, priority: 0 };
+      this.#member?.control.jobStart({ ...driver, submission });
     });
     return true;
+  }
+
+  #cutDrivers(jobId: JobId): void {
+    for (const peer of this.#peers.values()) if (peer.role === "driver" && peer.jobId === jobId) peer.connection.destroy();
   }
 
   #closed(peer: Peer): void {
@@ -447,7 +458,7 @@ export class Daemon {
     this.#memory?.stop();
     this.#server.close();
     this.#member?.leave(why);
-    await this.#children.killAll(END_MS);
+    await Promise.all([this.#children.killAll(END_MS), this.#membership?.end(END_MS)]);
     this.#logs.flush();
     await Promise.race([
       Promise.all([this.#environments.close(), this.#store.close()]),

@@ -60,6 +60,15 @@ export class NodeEnvironments {
     void this.#loaded?.then((environments) => environments.release(environment));
   }
 
+  /** For the entry point of a job, which is no worker. Held until `letGo`. */
+  async hold(environment: string): Promise<PreparedEnvironment> {
+    return (await this.#load()).prepare(environment);
+  }
+
+  letGo(environment: string): void {
+    void this.#loaded?.then((environments) => environments.release(environment));
+  }
+
   /** A package that a process here has put into the folder goes to where its users find it. False if it is not there. */
   async publish(hash: string): Promise<boolean> {
     return (await this.#store()).publish(hash);

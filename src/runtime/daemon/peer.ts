@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import { definitions } from "../../protocol/messages.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
-import type { ProcessId } from "../../protocol/ids.ts";
+import type { JobId, ProcessId } from "../../protocol/ids.ts";
 import { Connection } from "../transport/connection.ts";
 import type { Hello, Sender } from "./handlers.ts";
 
@@ -23,6 +23,7 @@ export class Peer implements Sender {
   #id: ProcessId | undefined;
   #role: "driver" | "worker" | undefined;
   #wantsLogs = false;
+  #jobId: JobId | undefined;
 
   constructor(socket: Socket, events: PeerEvents, helloMs: number) {
     this.#events = events;
@@ -47,6 +48,11 @@ export class Peer implements Sender {
     return this.#role;
   }
 
+  /** Of a driver. */
+  get jobId(): JobId | undefined {
+    return this.#jobId;
+  }
+
   get wantsLogs(): boolean {
     return this.#wantsLogs;
   }
@@ -66,6 +72,7 @@ export class Peer implements Sender {
     const hello = body as Body<Hello>;
     this.#id = hello.processId;
     this.#role = name === "driverHello" ? "driver" : "worker";
+    if (name === "driverHello") this.#jobId = (body as Body<"driverHello">).jobId;
     this.#wantsLogs = name === "driverHello" && (body as Body<"driverHello">).logToDriver;
     if (this.#events.hello(name, hello)) return;
     this.#role = undefined;

@@ -4,8 +4,8 @@
  */
 import path from "node:path";
 import { explainDamage } from "./archive.ts";
-import { environmentError, countText, packageLimits, sizeText } from "./limits.ts";
-import type { PackageLimits } from "./limits.ts";
+import { environmentError, countText, packageLimits, sizeText, tooLargeError } from "./limits.ts";
+import type { PackageLimits, PackageTooLarge } from "./limits.ts";
 import type { ArchiveEntry } from "./archive-entry.ts";
 
 /** What is made of the entries. Paths are relative, with `/`, and checked. */
@@ -166,7 +166,7 @@ class Budget {
 
   entry(): void {
     if (++this.#entries <= this.#limits.entries) return;
-    throw environmentError(
+    throw tooLargeError(
       "An archive of a runtime environment is refused",
       `It has more than ${countText(this.#limits.entries)} entries`,
       "Leave out what workers do not need",
@@ -182,7 +182,7 @@ class Budget {
     if (this.#bytes > this.#limits.bytes) throw this.#tooLarge("it has");
     const { ratio, ratioFrom } = this.#limits;
     if (this.#bytes <= ratioFrom || this.#bytes <= this.#archiveBytes * ratio) return;
-    throw environmentError(
+    throw tooLargeError(
       "An archive of a runtime environment is refused",
       `${sizeText(this.#archiveBytes)} of it become more than ${ratio} times as much, as those that are made to fill disks do`,
       "Leave out files that are nearly empty",
@@ -196,8 +196,8 @@ class Budget {
     }
   }
 
-  #tooLarge(what: string): Error {
-    return environmentError(
+  #tooLarge(what: string): PackageTooLarge {
+    return tooLargeError(
       "An archive of a runtime environment is refused",
       `Unpacked, ${what} more than ${sizeText(this.#limits.bytes)}`,
       "Leave out what workers do not need, and give large data to tasks as objects or from a shared place",

@@ -44,6 +44,11 @@ export function environmentError(
   });
 }
 
+/** It is refused for its size alone: of its bytes, or in the number of its files. */
+export class PackageTooLarge extends RuntimeEnvError {}
+
+export const tooLargeError = (what: string, why: string, todo?: string): PackageTooLarge => new PackageTooLarge(explain(what, why, todo));
+
 export function sizeText(bytes: number): string {
   if (bytes < 1024) return `${bytes} bytes`;
   const unit = Math.min(4, Math.floor(Math.log2(bytes) / 10));

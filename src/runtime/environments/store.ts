@@ -6,7 +6,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { environmentError, packageLimits, sizeText, whyFailed, systemCode } from "./limits.ts";
+import { environmentError, packageLimits, sizeText, systemCode, tooLargeError, whyFailed } from "./limits.ts";
 
 /** sha256 of the bytes, as 64 hex digits. */
 export type PackageHash = string;
@@ -136,7 +136,7 @@ export async function writeHashed(
     let size = 0;
     for await (const part of bytes) {
       size += part.byteLength;
-      if (size > most) throw environmentError("A package of a runtime environment is refused", `It has more than ${sizeText(most)}`);
+      if (size > most) throw tooLargeError("A package of a runtime environment is refused", `It has more than ${sizeText(most)}`);
       sum.update(part);
       await handle.appendFile(part);
     }

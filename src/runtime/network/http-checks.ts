@@ -46,11 +46,12 @@ export function checkHost(host: string | undefined, allowed: AllowedHosts): Http
 }
 
 /**
- * A request of a web page says where the page is from. Only pages of this very server may ask; programs say nothing. What
- * browsers add by themselves (`Sec-Fetch-Site`) must agree.
+ * A request of a web page says where the page is from. Only pages of this very server may ask, and of the origins that its user has
+ * allowed, each written as browsers send it; programs say nothing. What browsers add by themselves (`Sec-Fetch-Site`) must agree.
  */
-export function checkOrigin(headers: IncomingHttpHeaders): HttpRefusal | undefined {
+export function checkOrigin(headers: IncomingHttpHeaders, allowed: readonly string[] = []): HttpRefusal | undefined {
   const { origin, host } = headers;
+  if (origin !== undefined && allowed.includes(origin)) return undefined;
   const site = headers["sec-fetch-site"];
   const wrong: HttpRefusal = {
     status: 403,

@@ -75,7 +75,28 @@ export type Accepted = Credential | ((name: string) => Secret | undefined);
 
 /** The cluster's token: it admits nodes, control and clients. */
 export const CLUSTER = "cluster";
-export const tokenCredential = (token: Secret): Credential => ({ name: CLUSTER, secret: token });
+
+/** Of a token as it was found: the cluster's, or that of a submitted job, which says in front which one. */
+export function tokenCredential(token: Secret): Credential {
+  const job = jobOfToken(token.expose());
+  return { name: job === undefined ? CLUSTER : jobCredentialName(job), secret: token };
+}
+
+/**
+ * The token of a submitted job. It follows from the cluster's token, so that whoever has that can check it and nobody else can make
+ * one. Whether the job still runs, and the token is good, is control's to say.
+ */
+export function jobToken(cluster: Secret, jobId: string): Secret {
+  return new Secret(`job.${jobId}.${cluster.derive("mobula job token", jobId).toString("base64url")}`);
+}
+
+/** The job that a token is of, by its form alone. */
+export const jobOfToken = (token: string): string | undefined => /^job\.([\w-]{1,64})\.[\w-]{43}$/.exec(token)?.[1];
+
+const JOB = "job:";
+export const jobCredentialName = (jobId: string): string => `${JOB}${jobId}`;
+/** The job whose token somebody has proven; undefined for another credential. */
+export const jobOfCredential = (name: string): string | undefined => (name.startsWith(JOB) ? name.slice(JOB.length) : undefined);
 
 /** The right to talk to one worker, which makes its ticket itself. */
 export const ticketCredential = (ticket: Secret, workerId: string): Credential => ({ name: `worker:${workerId}`, secret: ticket });

@@ -1,0 +1,62 @@
+/** Bodies of requests: JSON that is small, and bytes that go to the disk as they come. Whoever stops in the middle is not waited for. */
+import type { IncomingMessage } from "node:http";
+import { sizeText } from "../environments/limits.ts";
+import { HttpError } from "./refusal.ts";
+
+export const JSON_BYTES = 900 * 1024;
+const JSON_MS = 30_000;
+/** Nothing more of an upload has come for so long. */
+const STALL_MS = 30_000;
+
+export async function readJson(request: IncomingMessage): Promise<unknown> {
+  const type = request.headers["content-type"] ?? "";
+  if (!/^application\/(?:[\w.+-]+\+)?json\s*(?:;\s*charset="?utf-?8"?\s*)?$/i.test(type)) {
+    throw new HttpError(
+      415,
+      "NOT_JSON",
+      `The body must be JSON, with the header Content-Type: application/json. It is ${JSON.stringify(type.slice(0, 100))}.`,
+    );
+  }
+  const parts: Uint8Array[] = [];
+  for await (const part of bytesOf(request, JSON_BYTES, JSON_MS)) parts.push(part);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts)));
+  } catch (error) {
+    throw new HttpError(422, "INVALID_BODY", `The body is no JSON: ${(error as Error).message}`, { field: "body" });
+  }
+}
+
+export const tooLarge = (most: number): HttpError =>
+  new HttpError(413, "TOO_LARGE", `The body has more than ${sizeText(most)}.`, { headers: { connection: "close" } });
+
+/** `allMs`: for all of it. Rejects with HttpError; the connection is to be closed then. */
+export async function* bytesOf(request: IncomingMessage, most: number, allMs?: number): AsyncGenerator<Uint8Array> {
+  if (Number(request.headers["content-length"] ?? 0) > most) throw tooLarge(most);
+  let late = false;
+  const stop = (): void => {
+    late = true;
+    request.destroy();
+  };
+  let timer = setTimeout(stop, allMs ?? STALL_MS);
+  let size = 0;
+  try {
+    for await (const part of request as AsyncIterable<Buffer>) {
+      size += part.byteLength;
+      if (size > most) throw tooLarge(most);
+      if (allMs === undefined) {
+        clearTimeout(timer);
+        timer = setTimeout(stop, STALL_MS);
+      }
+      yield part;
+    }
+    if (!request.complete) throw cut(late);
+  } catch (error) {
+    if (error instanceof HttpError) throw error;
+    throw (error as NodeJS.ErrnoException).code === "ECONNRESET" || request.destroyed ? cut(late) : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const cut = (late: boolean): HttpError =>
+  new HttpError(late ? 408 : 400, late ? "TOO_SLOW" : "CUT_OFF", late ? "The body did not come in time." : "The body did not come whole.");

@@ -1,0 +1,97 @@
+/** Packages as they are uploaded: written beside the others, checked as a whole, and only then one of them. */
+import type { IncomingMessage } from "node:http";
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { FolderStore } from "../environments/index.ts";
+import { checkArchive } from "../environments/extract.ts";
+import { packageLimits, PackageTooLarge, sizeText, systemCode, whyFailed } from "../environments/limits.ts";
+import { writeHashed } from "../environments/store.ts";
+import { bytesOf } from "./bodies.ts";
+import { packageTypes } from "./openapi.ts";
+import { busy, HttpError } from "./refusal.ts";
+
+const AT_ONCE_MAX = 16;
+
+export interface PackageInfo {
+  readonly sha256: string;
+  readonly size: number;
+}
+
+export class Packages {
+  readonly #folder: string;
+  readonly #store: FolderStore;
+  #uploads = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#store = new FolderStore(folder);
+  }
+
+  async find(sha256: string): Promise<PackageInfo | undefined> {
+    const info = await stat(join(this.#folder, sha256)).catch(() => undefined);
+    return info === undefined ? undefined : { sha256, size: info.size };
+  }
+
+  /** `made`: it was not there before. */
+  async put(sha256: string, request: IncomingMessage): Promise<PackageInfo & { readonly made: boolean }> {
+    checkType(request.headers["content-type"]);
+    if (this.#uploads >= AT_ONCE_MAX) throw busy(`${AT_ONCE_MAX} packages are being uploaded.`);
+    this.#uploads++;
+    try {
+      const known = await this.find(sha256);
+      if (known === undefined) return { ...(await this.#take(sha256, request)), made: true };
+      for await (const part of bytesOf(request, packageLimits.bytes)) void part;
+      return { ...known, made: false };
+    } finally {
+      this.#uploads--;
+    }
+  }
+
+  async #take(sha256: string, request: IncomingMessage): Promise<PackageInfo> {
+    const draft = await this.#store.draft();
+    try {
+      const got = await writeHashed(draft, bytesOf(request, packageLimits.bytes), packageLimits.bytes);
+      if (got !== sha256) {
+        const message = `The sha256 of the bytes that came is ${got}, and not ${sha256}: they were damaged, or the name is wrong.`;
+        throw new HttpError(422, "HASH_MISMATCH", message, { field: "sha256" });
+      }
+      const { size } = await stat(draft);
+      await checkArchive(draft);
+      await this.#store.adopt(draft, sha256);
+      return { sha256, size };
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw told(error);
+    }
+  }
+}
+
+function checkType(given: string | undefined): void {
+  const type = (given ?? "application/octet-stream").split(";")[0]!.trim().toLowerCase();
+  const known = [
+    ...packageTypes,
+    "application/x-zip-compressed",
+    "application/x-gzip",
+    "application/x-tar",
+    "application/x-compressed-tar",
+  ];
+  if (known.includes(type)) return;
+  throw new HttpError(
+    415,
+    "NOT_A_PACKAGE",
+    `A package is sent as ${packageTypes.join(" or ")}, and not as ${JSON.stringify(type.slice(0, 100))}.`,
+  );
+}
+
+function told(error: unknown): unknown {
+  if (error instanceof HttpError) return error;
+  const { message } = error as Error;
+  if (error instanceof PackageTooLarge) return new HttpError(413, "TOO_LARGE", message);
+  if (systemCode(error) === "RUNTIME_ENV_FAILED") return new HttpError(422, "INVALID_PACKAGE", message, { field: "body" });
+  if (["ENOSPC", "EDQUOT", "EFBIG"].includes(systemCode(error))) {
+    return new HttpError(507, "NO_ROOM", `The package could not be stored: ${whyFailed(error)}.`);
+  }
+  return error;
+}
+
+export const limitText = sizeText(packageLimits.bytes);
