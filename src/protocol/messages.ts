@@ -43,7 +43,6 @@ import {
   storeGrant,
   storeRefusal,
   strategy,
-  taskId,
   workerAddress,
   wayId,
 } from "./parts.ts";
@@ -52,6 +51,9 @@ import { bool, bytes, dict, list, literal, num, obj, oneOf, optional, str, uint 
 import type { StaticShape } from "./schema.ts";
 
 export type * from "./parts.ts";
+
+/** float64s of a span in the message `events`. */
+export const SPAN_NUMBERS = 5;
 
 export const definitions = {
   ...clusterDefinitions,
@@ -320,14 +322,11 @@ export const definitions = {
     { call: uint(), failure: optional(failure), /** JSON */ body: optional(str(256 * MIB)) },
     { limit: 256 * MIB },
   ),
-  /** Spans for the timeline and counts for state listings, in batches; never on the path of a task. */
-  events: def(
-    62,
-    "owner",
-    "node",
-    { events: list(obj({ name: str(256), category: str(64), startUs: num(), durationUs: num(), taskId: optional(taskId) }), 100_000) },
-    { limit: 16 * MIB },
-  ),
+  /**
+   * Spans for the timeline, in batches; never on the path of a task. Each is five float64: the indexes of its name and of its task's word,
+   * the number that with this word is the task's id (NaN: the word is it), start and duration in microseconds.
+   */
+  events: def(62, "owner", "node", { category: str(64), words: list(str(256), 10_000), spans: bytes(MIB) }, { limit: 4 * MIB }),
 
   // ── owner and worker, on a connection of their own; calls and replies themselves are in direct.ts ─────
   directHello: def(100, "owner", "worker", { processId, way: wayId, jobId, namespace: str(256) }),

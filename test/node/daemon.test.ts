@@ -129,7 +129,8 @@ test("questions are answered", LIMIT, () =>
       assert.deepEqual([node!.alive, node!.labels], [true, { zone: "a" }]);
       const [store] = (await daemon.ask({ kind: "objectStore" })) as { capacity: number; objects: number }[];
       assert.equal(store!.objects, 0);
-      daemon.connection.send("events", { events: [{ name: "f", category: "task", startUs: 1, durationUs: 2 }] });
+      const spans = new Uint8Array(new Float64Array([0, 0, Number.NaN, 1, 2]).buffer);
+      daemon.connection.send("events", { category: "task", words: ["f"], spans });
       const [event] = (await daemon.ask({ kind: "timeline" })) as { name: string; ph: string }[];
       assert.deepEqual([event!.name, event!.ph], ["f", "X"]);
       await assert.rejects(daemon.ask({ kind: "actorByName", name: "x", namespace: "n" }), /ACTOR_NOT_FOUND/);

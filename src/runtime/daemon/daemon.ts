@@ -130,7 +130,7 @@ export class Daemon {
       actorIdle: (worker, id) => this.#machines.actorIdle(worker, id),
       announced: (id, reason) => this.#onChild(id, (child) => (child.announced = reason)),
       titled: (id, title) => this.#onChild(id, (child) => (child.title = title)),
-      events: (from, body) => this.#timeline.add(from, this.#nodeId, body),
+      events: (from, body) => this.#timeline.add(from, body),
       ask: (from, body) => answerQuestion(this.#sources(), from, body),
       toHome: (from, body) => {
         const home = homeOf(body.id);

@@ -74,7 +74,7 @@ export function answerQuestion(s: QuestionSources, from: ProcessId, { call, ques
 export function answerHere(s: QuestionSources, question: SurveyQuestion, done: (answer: unknown) => void): void {
   switch (question) {
     case "timeline":
-      return done(s.timeline.events);
+      return done(s.timeline.events(s.nodeId));
     case "objectStore":
       return done([{ nodeId: s.nodeId, ...s.objectStore() }]);
     case "counts":
