@@ -94,9 +94,12 @@ function resumeTasks(s: NodeState, pass: Pass): void {
   }
   // What is free now is kept for those that need more of it, but not for ever: they may wait for a task that never ends.
   for (const lease of short) {
-    const phase = (pass.now - lease.resumingSince) % (2 * GATHER_MS);
-    s.alarm.set(pass.now + (phase < GATHER_MS ? GATHER_MS : 2 * GATHER_MS) - phase);
-    if (phase < GATHER_MS) pass.held.push({ ledger: lease.ledger, allocation: lease.ledger.takePartial(resumeDemand(lease)) });
+    const end = (round: number): number => lease.resumingSince + (round + 1) * GATHER_MS;
+    // As the alarm is set: rounded, a round could still last when its alarm goes, which would be set for now for ever (sim seed 20835).
+    let round = Math.floor((pass.now - lease.resumingSince) / GATHER_MS);
+    if (pass.now >= end(round)) round++;
+    s.alarm.set(end(round));
+    if (round % 2 === 0) pass.held.push({ ledger: lease.ledger, allocation: lease.ledger.takePartial(resumeDemand(lease)) });
   }
 }
 

@@ -233,7 +233,8 @@ export class Records {
       if (!record.escaped && !record.somewhere && record.fetchers?.size) continue;
       this.records.delete(id);
       // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
-      if (record.escaped || record.somewhere) this.#rememberFreed(id, record.escaped);
+      // What was stored and is lost is known as well: a fetch that comes later would wait for ever (sim seed 20788).
+      if (record.escaped || record.somewhere || record.settled) this.#rememberFreed(id, record.escaped);
       this.pendingOf.delete(makerOf(id), id);
       for (const process of record.fetchers ?? []) {
         this.fetchedBy.delete(process, id);
