@@ -41,6 +41,7 @@ export type {
   ActorMethod,
   AnyActorHandle,
   AnyClass,
+  ConcreteClass,
   AnyFunction,
   BindArg,
   LazyNode,

@@ -9,6 +9,9 @@ export type AnyFunction = (...args: never[]) => unknown;
 /** Any class. */
 export type AnyClass = abstract new (...args: never[]) => object;
 
+/** A class that can have instances. */
+export type ConcreteClass = AnyClass & (new (...args: never[]) => object);
+
 /** An argument of a remote call: the value, or a ref of it. The function is given the value. */
 export type RemoteArg<T> = T | ObjectRef<T>;
 /** The arguments of a remote call. Names and optional ones are kept. */

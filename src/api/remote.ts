@@ -14,7 +14,7 @@ import { actorSettings, captures, checkActorNames, checkTaskNames, isClass, refu
 import { shown } from "./option-checks.ts";
 import type { Raw } from "./option-checks.ts";
 import type { ActorOptions, NumReturns, TaskOptions } from "./option-types.ts";
-import type { ActorClass, ActorHandle, AnyClass, AnyFunction, CheckReturns, RemoteFunction } from "./remote-types.ts";
+import type { ActorClass, ActorHandle, AnyFunction, CheckReturns, ConcreteClass, RemoteFunction } from "./remote-types.ts";
 import { engine } from "./session.ts";
 
 const derived: unique symbol = Symbol("mobula.derived");
@@ -181,7 +181,7 @@ function without(given: Raw, name: string): Raw {
  * await ray.shutdown();
  * ```
  */
-export function remote<C extends AnyClass>(type: C, options?: ActorOptions): ActorClass<C>;
+export function remote<C extends ConcreteClass>(type: C, options?: ActorOptions): ActorClass<C>;
 export function remote<F extends AnyFunction, const N extends NumReturns = 1>(
   fn: F,
   options?: TaskOptions<N> & { readonly numReturns?: CheckReturns<F extends (...args: never[]) => infer R ? R : never, N> },

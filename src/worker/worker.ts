@@ -126,7 +126,7 @@ export class Worker {
         flushNode: () => this.#client.node.flush(),
         keep: (ids) => this.#client.keep(ids),
         shared: (owner, answered) => this.#runner.shared(owner, answered),
-        actorChildren: () => this.#starting?.children,
+        actorHolds: () => this.#starting ?? { assigned: {}, gpuIds: [] },
         arrived: (channel) => this.#arrived(channel),
         drain: () => this.#drain(),
         refused,

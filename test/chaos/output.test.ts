@@ -16,10 +16,15 @@ test("a line has a prefix with name and pid, coloured only on a terminal or when
   assert.ok(coloured.stdout.includes("\u001b[36m(plain pid="), coloured.stdout);
 });
 
-test("identical lines are folded, and counted", async (t) => {
-  const { stdout } = await noise(t, "repeated");
-  assert.equal(stdout.match(/the same line$/gm)?.length, 1);
-  assert.match(stdout, /the same line \[repeated 499x\]/);
+test("identical lines are folded and counted, those of stdout and of stderr apart", async (t) => {
+  const { stdout, stderr } = await noise(t, "repeated");
+  for (const [text, times] of [
+    [stdout, 499],
+    [stderr, 19],
+  ] as const) {
+    assert.equal(text.match(/the same line$/gm)?.length, 1);
+    assert.match(text, new RegExp(`the same line \\[repeated ${times}x\\]`));
+  }
 });
 
 test("a line without an end, bytes that are no text and very long lines", async (t) => {

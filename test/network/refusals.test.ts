@@ -141,7 +141,7 @@ async function worker(): Promise<void> {
         flushNode: () => {},
         keep: (ids) => (acted.push("kept"), ids.map((id) => ({ id }))),
         shared: () => acted.push("shared"),
-        actorChildren: () => undefined,
+        actorHolds: () => ({ assigned: {}, gpuIds: [] }),
         arrived: () => acted.push("push"),
         drain: () => {
           // What an honest owner says is what is seen here.

@@ -19,6 +19,9 @@ class Counter {
   read(): number {
     return this.#n;
   }
+  holds(): unknown {
+    return ray.getRuntimeContext().assignedResources;
+  }
   pid(): number {
     return process.pid;
   }
@@ -211,7 +214,8 @@ test("an actor holds no processor while it lives, or the number given", async ()
   await ray.get(idle.read.remote());
   await waitUntil(async () => (await ray.availableResources())["CPU"] === 4, "nothing is held");
   const holding = RemoteCounter.options({ numCpus: 1.5 }).remote();
-  await ray.get(holding.read.remote());
+  assert.deepEqual(await ray.get(holding.holds.remote()), { CPU: 1.5 });
+  assert.deepEqual(await ray.get(idle.holds.remote()), {});
   assert.equal((await ray.availableResources())["CPU"], 2.5);
   await ray.kill(holding);
   await waitUntil(async () => (await ray.availableResources())["CPU"] === 4, "it is given back");

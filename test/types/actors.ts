@@ -183,6 +183,16 @@ class Plain {
   }
 }
 exactly<ActorHandle<Plain>>()(ray.remote(Plain).remote());
+abstract class Shape {
+  abstract area(): number;
+}
+// @ts-expect-error an abstract class has no instances
+ray.remote(Shape);
+class Single {
+  private constructor() {}
+}
+// @ts-expect-error nobody else can make one
+ray.remote(Single);
 // An actor may hold handles and pass them on.
 const holder = ray.remote((handle: ActorHandle<Counter>) => ray.get(handle.increment.remote()));
 exactly<ObjectRef<number>>()(holder.remote(counter));

@@ -9,7 +9,9 @@ const SEEN_MAX = 1_000;
 
 interface Seen {
   count: number;
+  /** As it was printed first, and where. */
   readonly first: string;
+  readonly out: NodeJS.WriteStream;
 }
 
 export class LogPrinter {
@@ -20,14 +22,16 @@ export class LogPrinter {
     const out = stream === "stderr" ? process.stderr : process.stdout;
     const head = colour(out, 36, `(${name} pid=${pid})`);
     for (const line of lines) {
-      const seen = this.#seen.get(line);
+      const key = `${stream} ${line}`;
+      const seen = this.#seen.get(key);
       if (seen) {
         seen.count++;
         continue;
       }
-      out.write(`${head} ${line}\n`);
+      const first = `${head} ${line}`;
+      out.write(`${first}\n`);
       if (line.trim() === "" || this.#seen.size >= SEEN_MAX) continue;
-      this.#seen.set(line, { count: 0, first: head });
+      this.#seen.set(key, { count: 0, first, out });
       this.#timer ??= setTimeout(() => this.flush(), FOLD_MS).unref();
     }
   }
@@ -40,8 +44,8 @@ export class LogPrinter {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [line, { count, first }] of this.#seen) {
-      if (count > 0) process.stdout.write(`${first} ${line} ${colour(process.stdout, 2, `[repeated ${count}x]`)}\n`);
+    for (const { count, first, out } of this.#seen.values()) {
+      if (count > 0) out.write(`${first} ${colour(out, 2, `[repeated ${count}x]`)}\n`);
     }
     this.#seen.clear();
   }

@@ -32,6 +32,13 @@ export interface Definition {
   loaded?: LoadedFunction;
 }
 
+/** What a task or an actor may use. */
+export interface Held {
+  readonly assigned: ResourceAmounts;
+  readonly gpuIds: readonly number[];
+  readonly children?: Strategy | undefined;
+}
+
 export interface LinkHost {
   readonly blocks: BlockMapper;
   /** This process's end of a way that its owner has opened. */
@@ -42,8 +49,8 @@ export interface LinkHost {
   keep(ids: readonly (ObjectId | ActorId)[]): readonly object[];
   /** Others than its owner hold refs to the results of an answer that was given. */
   shared(owner: ProcessId, answered: Answered): void;
-  /** Where what the actor of this process submits is placed. */
-  actorChildren(): Strategy | undefined;
+  /** What the actor of this process holds while it lives, and where what it submits is placed. */
+  actorHolds(): Held;
   /** A call came in on a channel's queue. */
   arrived(channel: Channel): void;
   /** After a batch of messages: run what arrived. */
@@ -75,7 +82,7 @@ export class OwnerLink {
     this.#handlers = {
       directHello: (m) => this.#hello(m.processId, m.way, m.jobId, m.namespace),
       leaseOpen: (m) => this.#open(m, m),
-      actorOpen: (m) => this.#open(m, { assigned: {}, gpuIds: [], children: host.actorChildren() }),
+      actorOpen: (m) => this.#open(m, host.actorHolds()),
       channelClose: (m) => this.#close(m.channel),
       define: (m) => this.#define(m.index, { id: m.functionId, name: m.name, bytes: m.definition, holds: this.#arrived(m.refs ?? []) }),
       callCancel: (m) => this.#cancel(m.channel, m.seq, m.recursive),
@@ -153,12 +160,8 @@ export class OwnerLink {
     this.definitions.set(index, definition);
   }
 
-  #open(
-    at: { channel: number; leaseId?: LeaseId; actorId?: ActorId; claims: number },
-    lease: { assigned: ResourceAmounts; gpuIds: number[]; children?: Strategy | undefined },
-  ): void {
+  #open(at: { channel: number; leaseId?: LeaseId; actorId?: ActorId; claims: number }, { assigned, gpuIds, children }: Held): void {
     const { channel: index, leaseId, actorId, claims } = at;
-    const { assigned, gpuIds, children } = lease;
     const words = claims >= 0 ? this.#host.blocks(claims) : undefined;
     const tables = {
       queue: new Deque<Push>(),

@@ -5,6 +5,7 @@ const says = {
   plain: () => console.log("hello from a task"),
   repeated: () => {
     for (let i = 0; i < 500; i++) console.log("the same line");
+    for (let i = 0; i < 20; i++) console.error("the same line");
   },
   partial: () => void process.stdout.write("no newline at its end"),
   binary: () => void process.stdout.write(Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 151) & 255))),
