@@ -20,7 +20,7 @@ import { bindNames } from "./resolve.ts";
 import type { Bindings, Subject } from "./resolve.ts";
 import { analyse } from "./scope.ts";
 import type { Analysis } from "./scope.ts";
-import { child, hasStrictDirective, parseFunction, textOf } from "./syntax.ts";
+import { child, hasStrictDirective, parseFunction, textOf, textOfFunction } from "./syntax.ts";
 import type { Fragment } from "./syntax.ts";
 import { builtinPlace, globalPlace, registeredPlace } from "./wellknown.ts";
 
@@ -46,10 +46,6 @@ export function withCaptures(fn: Function, captures: Readonly<Record<string, unk
 /** The function itself, where a stand-in of `withCaptures` may have been given. */
 export function behind(fn: Function): Function {
   return carriers.get(fn)?.fn ?? fn;
-}
-
-export function textOfFunction(fn: Function): string {
-  return Function.prototype.toString.call(fn);
 }
 
 const nativeText = /\{\s*\[native code\]\s*\}\s*$/;

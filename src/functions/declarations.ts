@@ -2,9 +2,11 @@
  * What a whole script or module declares at its top level: imports, exports, variables that cannot be undefined once initialised, and
  * where the code is strict. Made from the source that V8 compiled, so after any loader.
  */
+import { readFileSync } from "node:fs";
 import type { FunctionFacts, ThreadInspector } from "./inspector.ts";
+import { pathOf } from "./modules.ts";
 import { patternNames } from "./scope.ts";
-import { child, children, hasStrictDirective, isFunctionNode, nodes, parseScript, textOf } from "./syntax.ts";
+import { child, children, hasStrictDirective, isFunctionNode, nodes, parseScript, textOf, textOfFunction } from "./syntax.ts";
 import type { SyntaxNode } from "./syntax.ts";
 
 export interface ImportDeclared {
@@ -28,10 +30,30 @@ const scripts = new Map<string, ScriptDeclarations>();
 export function declarationsOf(inspector: ThreadInspector, facts: FunctionFacts): ScriptDeclarations {
   let script = scripts.get(facts.scriptId);
   if (script === undefined) {
-    script = new ScriptDeclarations(inspector.source(facts.scriptId), facts.inModule);
+    script = ofFile(inspector, facts) ?? new ScriptDeclarations(inspector.source(facts.scriptId), facts.inModule);
     scripts.set(facts.scriptId, script);
   }
   return script;
+}
+
+/**
+ * From the file, which is quicker than to ask V8: if it is JavaScript, and the function is in it where V8 says that it is. A loader that
+ * made other code of the file, or a file that has changed since, does not pass that.
+ */
+function ofFile(inspector: ThreadInspector, facts: FunctionFacts): ScriptDeclarations | undefined {
+  const path = pathOf(inspector.url(facts.scriptId));
+  if (path === undefined || !/\.[cm]?js$/.test(path)) return undefined;
+  let source: string;
+  try {
+    source = readFileSync(path, "utf8").replace(/^\uFEFF/, "");
+  } catch {
+    return undefined;
+  }
+  const script = new ScriptDeclarations(source, facts.inModule);
+  const at = script.offsetOf(facts.line, facts.column);
+  const text = textOfFunction(facts.fn);
+  const start = source.lastIndexOf(text, at);
+  return script.known && start !== -1 && at < start + text.length ? script : undefined;
 }
 
 export class ScriptDeclarations {

@@ -2,7 +2,7 @@
  * Questions about functions and modules that the rest of the engine asks.
  */
 import { types } from "node:util";
-import { behind, textOfFunction } from "./capture.ts";
+import { behind } from "./capture.ts";
 import { hasPrivateInstanceMembers } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
@@ -11,7 +11,7 @@ import { isEntry, keyOfLoaded, knownNamespace } from "./modules.ts";
 import { parseCode } from "./record.ts";
 import { rebuiltState } from "./rebuild.ts";
 import { originOf, originOfKey } from "./relocation.ts";
-import { parseFunction } from "./syntax.ts";
+import { parseFunction, textOfFunction } from "./syntax.ts";
 
 /** The name for messages and logs: `(anonymous)` when there is none. */
 export function functionName(fn: Function): string {

@@ -4,8 +4,8 @@
  */
 import type { FunctionCodec } from "../values/contract.ts";
 import { captureFunction } from "./capture.ts";
+import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
-import { parseScript } from "./syntax.ts";
 import { describeModule, hasPrivateFields } from "./describe.ts";
 import { rebuildFunction } from "./rebuild.ts";
 import { resolvePlace } from "./references.ts";
@@ -25,14 +25,12 @@ export const functionCodec: FunctionCodec = {
 };
 
 /**
- * What is slow at the first capture (about 40 ms: the inspector, V8's list of scripts, the parser), done ahead of it, in a moment when
- * this process has nothing else to do.
+ * What is slow at the first capture (the inspector, V8's list of scripts, the parser), done ahead of it, in a moment when this process has
+ * nothing else to do.
  */
 export function prepareCapture(): void {
   const inspector = openInspector();
   const facts = inspector?.look(prepareCapture);
   if (!inspector || !facts) return;
-  inspector.url(facts.scriptId);
-  inspector.source(facts.scriptId);
-  parseScript("0", true);
+  declarationsOf(inspector, facts);
 }

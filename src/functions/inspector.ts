@@ -4,8 +4,8 @@
  * Not here: what the variables mean (resolve.ts).
  *
  * Costs: opening the session and looking at a function need no debugger (about 3 ms once). The address of a script comes from
- * best-effort coverage (about 4 ms a call), its source from the debugger domain, which costs over 20 ms the first time because V8
- * then hashes every script: so sources are asked for only when they are needed.
+ * best-effort coverage (about 4 ms a call), its source from the debugger domain, which costs 20 to 30 ms each time because V8 then
+ * describes every script: so sources are asked for only when they are needed, and not where the file has them (declarations.ts).
  */
 import type { Session } from "node:inspector";
 
@@ -18,6 +18,7 @@ export interface ClosureScope {
 }
 
 export interface FunctionFacts {
+  readonly fn: Function;
   readonly scriptId: string;
   /** Zero-based. */
   readonly line: number;
@@ -146,7 +147,7 @@ export class ThreadInspector {
         if (kind === "Module") inModule = true;
         if (kind !== "Global") scopes.push({ kind, variables: scope.object });
       }
-      return { scriptId: location.scriptId, line: location.lineNumber, column: location.columnNumber, scopes, inModule };
+      return { fn, scriptId: location.scriptId, line: location.lineNumber, column: location.columnNumber, scopes, inModule };
     } finally {
       this.#post("Runtime.releaseObjectGroup", { objectGroup: group });
     }

@@ -14,6 +14,10 @@ const parse: Parse = (source, options) => {
   return parser(source, options);
 };
 
+export function textOfFunction(fn: Function): string {
+  return Function.prototype.toString.call(fn);
+}
+
 /** A node of the syntax tree, as the visitors here need it: ESTree with open fields. */
 export interface SyntaxNode {
   readonly type: string;

@@ -61,7 +61,7 @@ export class NodeMachine {
   /** Processes that the daemon started before it was ready, and as many more as make up the pool, or `most`. */
   prestart(started: readonly ProcessId[], now: number, most: number = this.#s.config.workers): void {
     for (const id of started) this.#s.pool.adopt(id, now);
-    for (let i = started.length; i < most; i++) this.#s.pool.start("{}", now);
+    while (this.#s.pool.taskWorkers < most) this.#s.pool.start("{}", now);
   }
 
   driverJoined(id: ProcessId, jobId: JobId): void {

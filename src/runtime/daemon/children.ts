@@ -42,7 +42,8 @@ export class Children {
   readonly #config: DaemonConfig;
   readonly #events: ChildrenEvents;
   readonly #children = new Map<ProcessId, Child>();
-  #kernelKills = kernelKills();
+  /** As of when it was last read. Undefined until then: reading takes milliseconds, which the start does not have. */
+  #kernelKills: number | undefined;
   #onEmpty: (() => void) | undefined;
 
   constructor(config: DaemonConfig, events: ChildrenEvents) {
@@ -99,6 +100,11 @@ export class Children {
     child.process.kill();
   }
 
+  /** From now on a death by SIGKILL is told from one for lack of memory. */
+  countKernelKills(): void {
+    this.#kernelKills = kernelKills();
+  }
+
   /** Ends them all; resolves when they are gone, or after `timeoutMs`. */
   killAll(timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
@@ -123,10 +129,10 @@ export class Children {
     const { process } = child;
     process.whenExited((exit) => {
       this.#children.delete(process.id);
-      const kills = exit.signal === "SIGKILL" ? kernelKills() : this.#kernelKills;
+      const before = this.#kernelKills;
+      if (exit.signal === "SIGKILL") this.countKernelKills();
       const { killedFor, announced, registered, lastLines } = child;
-      const kernelOutOfMemory = kills > this.#kernelKills;
-      this.#kernelKills = kills;
+      const kernelOutOfMemory = before !== undefined && this.#kernelKills! > before;
       this.#events.exited(process.id, process.pid, deathReason({ exit, killedFor, announced, registered, kernelOutOfMemory, lastLines }));
       if (this.#children.size === 0) this.#onEmpty?.();
     });

@@ -45,6 +45,8 @@ type NodeHandlers = ReturnType<typeof handlersFor>;
 const MUTE_MS = 2000;
 /** A connection that does not say who it is is closed after so long. */
 const HELLO_MS = 60_000;
+/** After it has said that it serves, before it does what can wait: the first workers are ready by then, or soon. */
+const SETTLE_MS = 100;
 const END_MS = 2000;
 const MEMORY_PART = 0.7;
 
@@ -75,6 +77,12 @@ export class Daemon {
     daemon.#handlers = daemon.#makeHandlers();
     daemon.#serve(begun.early);
     daemon.#report({ ready: true, nodeId: daemon.#nodeId, pid: process.pid, socket: nodeSocketOf(config.sessionDir) });
+    // Nobody waits for what follows, and to begin a process stops this one for some milliseconds.
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    if (daemon.#ending) return;
+    const { node } = daemon.#machines;
+    daemon.#event(() => node.prestart([], daemon.#machines.now(), prestartedFor(config)));
+    daemon.#children.countKernelKills();
     await removeStaleSessions(config.sessionDir);
   }
 
@@ -110,7 +118,7 @@ export class Daemon {
     const { node } = this.#machines;
     for (const worker of begun.workers) this.#children.adopt(worker);
     const started = begun.workers.map(({ id }) => id);
-    this.#event(() => node.prestart(started, this.#machines.now(), prestartedFor(config)));
+    this.#event(() => node.prestart(started, this.#machines.now(), started.length));
     const threshold = config.memoryThreshold ?? 0.95;
     if (threshold > 0) this.#memory = new MemoryWatch(threshold, (use) => this.#outOfMemory(use));
     this.#watchEnds();

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { mkdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
+import { availableParallelism } from "node:os";
 import { workerId } from "../../protocol/ids.ts";
 import { isCompiled, keepCompiled, loadAtOnce } from "../loading.ts";
 import { DAEMON_CONFIG, nodeSocketOf, prestartedFor } from "./config.ts";
@@ -33,8 +34,8 @@ async function main(): Promise<void> {
   const config = JSON.parse(process.env[DAEMON_CONFIG] ?? "") as DaemonConfig;
   // Children inherit variables.
   delete process.env[DAEMON_CONFIG];
-  const early: Socket[] = [];
-  const server = createServer({ pauseOnConnect: true }, (socket) => void early.push(socket));
+  const sockets: Socket[] = [];
+  const server = createServer({ pauseOnConnect: true }, (socket) => void sockets.push(socket));
   const workers: WorkerProcess[] = [];
   let made = false;
   try {
@@ -42,7 +43,9 @@ async function main(): Promise<void> {
     made = true;
     const listening = once(server, "listening");
     server.listen(nodeSocketOf(config.sessionDir));
-    for (let i = 0; i < prestartedFor(config); i++) {
+    // One core loads the daemon itself: more at once than there are others would only delay the first.
+    const early = Math.min(prestartedFor(config), Math.max(1, availableParallelism() - 1));
+    for (let i = 0; i < early; i++) {
       workers.push(new WorkerProcess(config, workerId(config.nodeId, i), {}));
     }
     await listening;
@@ -51,7 +54,7 @@ async function main(): Promise<void> {
     const { Daemon } = isCompiled
       ? (loadAtOnce(new URL("daemon.js", import.meta.url)) as typeof import("./daemon.ts"))
       : await import("./daemon.ts");
-    await Daemon.start({ ...config, cluster }, { server, early, workers });
+    await Daemon.start({ ...config, cluster }, { server, early: sockets, workers });
   } catch (error) {
     report(error);
     for (const worker of workers) worker.kill();
