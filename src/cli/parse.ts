@@ -28,7 +28,7 @@ export function parse(words: readonly string[], commands: readonly Command[]): P
   let parsed;
   try {
     parsed = parseArgs({
-      args: own,
+      args: withNegatives(own, command),
       allowPositionals: true,
       options: { ...options, json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
     });
@@ -36,9 +36,27 @@ export function parse(words: readonly string[], commands: readonly Command[]): P
     throw new UsageError(`${explained(error as Error, command)} See: mobula ${command.name} --help`);
   }
   const { json, help, ...values } = parsed.values as Record<string, string | boolean | string[] | undefined>;
+  if (command.passesOn === "after --" && passed.length > 0 && parsed.positionals.length > 0 && help !== true) {
+    const [stray] = parsed.positionals;
+    throw new UsageError(
+      `${command.name} takes its command after --, and ${JSON.stringify(stray)} stands before it. See: mobula ${command.name} --help`,
+    );
+  }
   const given = [...parsed.positionals, ...passed];
   if (help !== true) checkCount(command, given.length);
   return { command, options: values, arguments: given, json: json === true, help: help === true };
+}
+
+/** `--priority -1` is a number and no option. */
+function withNegatives(words: readonly string[], { options }: Command): string[] {
+  const joined: string[] = [];
+  for (const word of words) {
+    const option = joined.at(-1);
+    if (/^-\.?\d/.test(word) && option?.startsWith("--") === true && options[option.slice(2)]?.value !== undefined) {
+      joined[joined.length - 1] = `${option}=${word}`;
+    } else joined.push(word);
+  }
+  return joined;
 }
 
 function findCommand(words: readonly string[], commands: readonly Command[]): Command {

@@ -513,6 +513,34 @@ export class InvalidOptionError extends MobulaError {
   }
 }
 
+export interface JobDetails {
+  readonly cause?: unknown;
+  readonly address?: string;
+  readonly reason?: string;
+  readonly status?: number;
+  readonly field?: string;
+  readonly jobId?: string;
+}
+
+/**
+ * A request to the HTTP API of a cluster failed. `reason` is the `code` of its answer, such as "TOKEN_WRONG", "NOT_FOUND", "TOO_LARGE" or
+ * "INVALID_BODY"; without an answer it is "UNREACHABLE", "TIMEOUT" or "NOT_MOBULA".
+ */
+export class JobError extends MobulaError {
+  /** The URL that was asked. */
+  declare readonly address?: string;
+  declare readonly reason?: string;
+  /** Of HTTP; undefined when there was no answer. */
+  declare readonly status?: number;
+  /** What of the request is wrong, such as "runtimeEnv.npm". */
+  declare readonly field?: string;
+  declare readonly jobId?: string;
+
+  constructor(message: string, details: JobDetails = {}) {
+    super("JOB_REQUEST_FAILED", message, details);
+  }
+}
+
 // By key, not by `Class.name`: a minifier renames classes, not the keys of an object.
 const classes = {
   TaskError,
@@ -536,6 +564,7 @@ const classes = {
   ActorNameTakenError,
   PlacementError,
   ControlStoreError,
+  JobError,
   InvalidOptionError,
 };
 for (const [name, type] of Object.entries(classes)) brand(name, type);

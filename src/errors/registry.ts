@@ -11,6 +11,7 @@ import {
   ControlStoreError,
   GetTimeoutError,
   InvalidOptionError,
+  JobError,
   NodeDiedError,
   ObjectLostError,
   ObjectStoreFullError,
@@ -214,6 +215,14 @@ export const errorRegistry = [
     fields: ["reason", "place", "holder"],
     meaning: "The store in which a cluster keeps its state is used by another one, cannot be reached, is full or damaged.",
     todo: "`reason` says which, `place` where, and the message what helps.",
+  },
+  {
+    type: JobError,
+    name: "JobError",
+    code: "JOB_REQUEST_FAILED",
+    fields: ["address", "reason", "status", "field", "jobId"],
+    meaning: "A request to the HTTP API of a cluster, such as a job that is submitted, was refused or had no answer.",
+    todo: "`reason` says why, `status` is that of HTTP, `field` what of the request is wrong, and the message what helps.",
   },
   {
     type: InvalidOptionError,

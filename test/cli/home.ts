@@ -21,6 +21,7 @@ export interface Running {
   readonly stderr: string;
   /** The end of its stdin. */
   end(): void;
+  kill(signal: NodeJS.Signals): void;
   readonly ended: Promise<number | null>;
 }
 
@@ -89,6 +90,7 @@ export class Home {
       stdout: "",
       stderr: "",
       end: () => void child.stdin.end(),
+      kill: (signal: NodeJS.Signals) => void child.kill(signal),
       ended: new Promise<number | null>((resolve) => child.on("close", resolve)).finally(() => clearTimeout(timer)),
     };
     child.stdin.on("error", () => {});

@@ -109,6 +109,8 @@ export const apiTests: Readonly<Record<string, readonly [file: string, title: st
     "test/environments/tasks.test.ts",
     "functions of a module run in the copy of the working directory, where the program's own is not there",
   ],
+  JobClient: ["test/jobs/commands.test.ts", "the client: packages, lists, ends, and what the server refuses"],
+  JobError: ["test/client/client.test.ts", "each refusal is a JobError with what the server said"],
   memory: ["test/rows/tasks.test.ts", "numCpus, memory and resources are held while a task runs, and never over-committed"],
   metrics: ["test/rows/pools.test.ts", "Counter, Gauge and Histogram count, and metrics and metricsText show them"],
   metricsText: ["test/rows/pools.test.ts", "Counter, Gauge and Histogram count, and metrics and metricsText show them"],

@@ -26,7 +26,7 @@ function optionNames(): Set<string> {
 }
 
 test("the page names exactly what the package exports", async () => {
-  const modules = await Promise.all([import("mobula"), import("mobula/util"), import("mobula/state")]);
+  const modules = await Promise.all([import("mobula"), import("mobula/util"), import("mobula/state"), import("mobula/client")]);
   const exported = [...new Set(modules.flatMap((module) => Object.keys(module)))].sort();
   const options = optionNames();
   const documented = namesOn(page).filter((name) => !options.has(name) || exported.includes(name));

@@ -31,9 +31,20 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "src/runtime/stores",
   ],
   "src/api": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime"],
+  "src/client": ["src/errors"],
   "src/util": ["src/errors", "src/api"],
   "src/state": ["src/api", "src/runtime"],
-  "src/cli": ["src/errors", "src/protocol", "src/memory", "src/runtime", "src/runtime/network", "src/runtime/environments", "src/index.ts"],
+  "src/cli": [
+    "src/errors",
+    "src/protocol",
+    "src/memory",
+    "src/runtime",
+    "src/runtime/network",
+    "src/runtime/environments",
+    "src/api",
+    "src/client",
+    "src/index.ts",
+  ],
   "src/worker": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime", "src/api"],
   "src/index.ts": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime", "src/api"],
   sim: ["src/errors", "src/protocol", "src/core"],
@@ -49,7 +60,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "src/runtime/environments": ["ignore"],
   "src/values": ["msgpackr"],
   sim: ["fast-check"],
-  examples: ["mobula", "mobula/util", "mobula/state", "acorn", "vitest", "vitest/config"],
+  examples: ["mobula", "mobula/util", "mobula/state", "mobula/client", "acorn", "vitest", "vitest/config"],
 };
 
 /** Pure folders: no I/O, no clock, no chance, nothing that happens later. */

@@ -2,6 +2,7 @@
 import { inWholes } from "../../core/resources.ts";
 import type { ClusterControl } from "../../core/control/cluster-control.ts";
 import { InvalidOptionError } from "../../errors/index.ts";
+import type { NodeView } from "../../protocol/cluster.ts";
 import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Question } from "../network/index.ts";
 import { answerJobs, isJobQuestion } from "./job-questions.ts";
@@ -94,8 +95,14 @@ function statusOf({ machine, address, epoch, keptBy, standbys }: ControlSource):
     nodes,
     resources: { total: sum(living.map((node) => node.resources.total)), available: sum(living.map((node) => node.resources.available)) },
     pending: together(views.flatMap(({ pending }) => pending)),
-    dashboardUrl: views.findLast(({ state, dashboardUrl: url }) => state !== "dead" && url !== undefined)?.dashboardUrl ?? null,
+    dashboardUrl: urlOf(views, keptBy),
   };
+}
+
+/** Of the head; one of before may not be given up yet. */
+function urlOf(views: readonly NodeView[], keptBy: NodeId | undefined): string | null {
+  const having = views.filter(({ state, dashboardUrl: url }) => state !== "dead" && url !== undefined);
+  return (keptBy === undefined ? having.at(-1) : having.find(({ nodeId }) => nodeId === keptBy))?.dashboardUrl ?? null;
 }
 
 function sum(all: readonly Record<string, number>[]): Record<string, number> {

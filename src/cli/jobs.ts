@@ -1,0 +1,42 @@
+/** The client of submitted jobs for commands: where the HTTP API is they ask control, unless they are given its URL. */
+import { loadTls } from "../runtime/network/index.ts";
+import type { ClusterStatus } from "../runtime/control/questions.ts";
+import { JobClient, JobError } from "../client/index.ts";
+import { CommandError } from "./command.ts";
+import { secureFetch } from "./secure-fetch.ts";
+import { askControl, targetOf } from "./target.ts";
+import type { Target, TargetOptions } from "./target.ts";
+
+/** Where control leads anew the HTTP API begins a moment later. */
+const TAKEOVER_MS = 10_000;
+const LOOK_MS = 200;
+
+export async function jobClient(options: TargetOptions): Promise<JobClient> {
+  const target = targetOf(options);
+  const address = await urlOf(target);
+  const token = target.token.expose();
+  if (!address.startsWith("https:") || target.tlsDir === undefined) return new JobClient({ address, token });
+  return new JobClient({ address, token, fetch: secureFetch(loadTls(target.tlsDir).ca) });
+}
+
+/** Something about one job. That there is none is said as commands say it. */
+export async function withJob<T>(options: TargetOptions, id: string, run: (client: JobClient) => Promise<T>): Promise<T> {
+  const client = await jobClient(options);
+  try {
+    return await run(client);
+  } catch (error) {
+    if (error instanceof JobError && error.status === 404) throw new CommandError(`there is no job ${id}. See: mobula job list`);
+    throw error;
+  }
+}
+
+async function urlOf(target: Target): Promise<string> {
+  if (/^https?:\/\//i.test(target.address)) return target.address;
+  for (const until = Date.now() + TAKEOVER_MS; ;) {
+    const { dashboardUrl, control } = (await askControl(target, { kind: "status" })) as ClusterStatus;
+    if (dashboardUrl !== null) return dashboardUrl;
+    if (Date.now() > until)
+      throw new CommandError(`the cluster at ${control.address} has no HTTP API now: its head is away. See: mobula status`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
