@@ -333,10 +333,10 @@ const initNames = [
 
 function jobOf(value: unknown): EngineOptions["job"] {
   const given = checkNames("job", value, ["weight", "priority", "maxCpus"]);
-  const weight = given["weight"] === undefined ? 1 : finite("job.weight", given["weight"], 0);
+  const weight = given["weight"] === undefined ? undefined : finite("job.weight", given["weight"], 0);
   return {
-    weight: weight > 0 ? weight : refuse("job.weight", weight, "above 0"),
-    priority: given["priority"] === undefined ? 0 : finite("job.priority", given["priority"]),
+    weight: weight === 0 ? refuse("job.weight", weight, "above 0") : weight,
+    priority: given["priority"] === undefined ? undefined : finite("job.priority", given["priority"]),
     maxCpus: given["maxCpus"] === undefined ? undefined : amount("job.maxCpus", given["maxCpus"]) / AMOUNT_UNIT,
   };
 }

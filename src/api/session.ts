@@ -46,7 +46,7 @@ const defaults: EngineOptions = {
   envVars: undefined,
   environment: undefined,
   token: undefined,
-  job: { weight: 1, priority: 0, maxCpus: undefined },
+  job: { weight: undefined, priority: undefined, maxCpus: undefined },
   logToDriver: true,
   dashboard: false,
 };

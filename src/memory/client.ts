@@ -463,6 +463,14 @@ function fullError(id: ObjectId, size: number, refusal: Refusal, waitedMs: numbe
       details,
     );
   }
+  if (refusal.reason === "job-limit") {
+    return new ObjectStoreFullError(
+      `no space for object ${id} of ${mib(size)} within the limit of its job, which may have ${mib(capacity)} in the object stores ` +
+        `of its cluster (maxStore), after ${(waitedMs / 1000).toFixed(1)} s (${mib(used)} of them are on this node). ` +
+        `Drop refs and views that are not needed any more, or start the job with a higher limit`,
+      details,
+    );
+  }
   const disk =
     refusal.detail === undefined
       ? ""

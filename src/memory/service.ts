@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { StoreMachine } from "../core/store/machine.ts";
 import { keyOf } from "../core/store/types.ts";
-import type { Grant, ObjectKey, Place, Refusal, StorePort, StoreStatistics } from "../core/store/types.ts";
+import type { Grant, ObjectKey, Place, Refusal, StoreAccount, StorePort, StoreStatistics } from "../core/store/types.ts";
 import type { ActorId, ObjectId, ProcessId } from "../protocol/ids.ts";
 import type { Body } from "../protocol/messages.ts";
 import type { FromStore, NodeBackend, NodeEvents, SpaceReport, ToStore } from "./backend.ts";
@@ -30,6 +30,10 @@ export interface StoreServiceOptions {
   send<N extends FromStore>(to: ProcessId, name: N, body: Body<N>): void;
   onSealed(id: ObjectId, holder: ProcessId, size: number, contains: readonly (ObjectId | ActorId)[]): void;
   onLost(id: ObjectId, reason: string): void;
+  /** Where what a process puts is charged; undefined: nowhere. */
+  accountOf?(process: ProcessId): StoreAccount | undefined;
+  /** What jobs have in the store, or wait for, has changed. */
+  onCharged?(): void;
 }
 
 /** What knows other nodes. Called after the store's event, never from within. */
@@ -110,6 +114,7 @@ export class StoreService {
   #spillFolder: string | undefined;
   readonly #diskQueue: (() => Promise<void>)[] = [];
   readonly #diskRunning = new Set<Promise<void>>();
+  #chargedSoon = false;
   #closed = false;
 
   constructor(options: StoreServiceOptions) {
@@ -169,6 +174,11 @@ export class StoreService {
     for (const [number, call] of this.#pinCalls) if (call.process === id) this.#pinCalls.delete(number);
     this.#run((now) => this.#machine.processLost(id, now));
     this.#backend.leave(id, () => this.#machine.livePlaces());
+  }
+
+  /** Control has divided the limits of jobs anew. */
+  shareChanged(): void {
+    this.#run((now) => this.#machine.shareChanged(now));
   }
 
   // ── copies between nodes ──
@@ -302,7 +312,9 @@ export class StoreService {
   #allocate(asker: Asker, size: number, slab: number, deadline: number | undefined, now: number): void {
     const number = ++this.#number;
     this.#askers.set(number, asker);
-    this.#machine.allocate({ request: number, process: asker.process, size, slab: Math.min(slab, this.#slabBytes), deadline }, now);
+    const account = asker.kind === "copy" ? undefined : this.#options.accountOf?.(asker.process);
+    const request = { request: number, process: asker.process, size, slab: Math.min(slab, this.#slabBytes), deadline };
+    this.#machine.allocate({ ...request, account }, now);
   }
 
   /** Takes what has not been heard before; reports come in order, by two ways. */
@@ -357,6 +369,7 @@ export class StoreService {
       evicted: (id) => queueMicrotask(() => this.#elsewhere?.evicted(id)),
       missing: (id) => queueMicrotask(() => this.#elsewhere?.missing(id)),
       unwanted: (id) => queueMicrotask(() => this.#elsewhere?.unwanted(id)),
+      charged: () => this.#charged(),
       wantSpace: () => this.#wantSpace(),
     };
   }
@@ -380,6 +393,16 @@ export class StoreService {
     if (!call) return;
     this.#pinCalls.delete(number);
     this.#options.send(call.process, "storePinned", { call: call.call, at });
+  }
+
+  /** After this event. */
+  #charged(): void {
+    if (this.#chargedSoon) return;
+    this.#chargedSoon = true;
+    queueMicrotask(() => {
+      this.#chargedSoon = false;
+      if (!this.#closed) this.#options.onCharged?.();
+    });
   }
 
   #wantSpace(): void {

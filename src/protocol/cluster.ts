@@ -12,6 +12,9 @@ import {
   failure,
   groupId,
   jobId,
+  jobTerms,
+  jobTermsFields,
+  jobUse,
   MIB,
   PAYLOAD_MAX,
   SHAPE_MAX,
@@ -41,11 +44,7 @@ export const jobDescription = obj({
   /** As JSON: `runtimeEnv` of the job. */
   runtimeEnv: optional(str(MIB)),
   name: optional(str(256)),
-  weight: num(0),
-  priority: num(),
-  maxCpus: optional(num(0)),
-  maxMemory: optional(num(0)),
-  maxStore: optional(num(0)),
+  ...jobTermsFields,
   metadata: optional(dict(str(4096))),
   /** The submitted job whose entry point has started this driver: they end together, and its limits are this job's. */
   submission: optional(jobId),
@@ -137,7 +136,13 @@ export const clusterDefinitions = {
     { limit: 257 * MIB },
   ),
   /** A request for a lease that the sender does not serve itself. */
-  leaseForward: def(81, "node", "node", { from: processId, hops: uint(16), code: uint(127), body: bytes() }, { limit: SHAPE_MAX + MIB }),
+  leaseForward: def(
+    81,
+    "node",
+    "node",
+    { from: processId, hops: uint(16), terms: optional(jobTerms), code: uint(127), body: bytes() },
+    { limit: SHAPE_MAX + MIB },
+  ),
   /** A process of the sender is gone, and everything that it said to this node came before. */
   processGone: def(82, "node", "node", { processId, reason: deathReason }, { key: "processId" }),
 
@@ -199,16 +204,25 @@ export const clusterDefinitions = {
       bundles: list(reservedBundle, 100_000),
       /** Submitted jobs that it has begun and not said the end of. */
       entries: optional(list(jobId, 10_000)),
+      uses: list(jobUse, 10_000),
     },
     { limit: 64 * MIB },
   ),
-  nodeStatus: def(91, "node", "control", {
-    free: resources,
-    queued: resources,
-    pending: list(obj({ resources, count: uint(), reason: str(4096) }), 1000),
-    /** Of the head. */
-    dashboardUrl: optional(str(512)),
-  }),
+  nodeStatus: def(
+    91,
+    "node",
+    "control",
+    {
+      free: resources,
+      queued: resources,
+      pending: list(obj({ resources, count: uint(), reason: str(4096) }), 1000),
+      /** Of the head. */
+      dashboardUrl: optional(str(512)),
+      /** Of jobs with limits. */
+      uses: list(jobUse, 10_000),
+    },
+    { limit: 16 * MIB },
+  ),
   /** It leaves by its own will, with everything on it. */
   nodeLeave: def(92, "node", "control", { reason: str(1024) }),
   jobStart: def(93, "node", "control", { job: jobDescription }, { limit: 4 * MIB }),
@@ -249,7 +263,17 @@ export const clusterDefinitions = {
     113,
     "control",
     "node",
-    { actorId, epoch: uint(), jobId, owner: processId, className: str(256), shape, resources, placementResources: resources },
+    {
+      actorId,
+      epoch: uint(),
+      jobId,
+      terms: optional(jobTerms),
+      owner: processId,
+      className: str(256),
+      shape,
+      resources,
+      placementResources: resources,
+    },
     { limit: MIB },
   ),
   actorUnplace: def(114, "control", "node", {
@@ -264,6 +288,11 @@ export const clusterDefinitions = {
   jobEnded: def(116, "control", "node", { jobId }),
   /** To the node that runs the entry point of a submitted job. `forget`: nobody will ask for its log any more. */
   jobOrder: def(111, "control", "node", { jobId, order: oneOf({ run: { submission }, stop: {}, forget: {} }) }, { limit: 4 * MIB }),
+  /**
+   * The share of this node in what the job may use over the whole cluster, of each limited resource. It counts at once where it is more
+   * than before; where it is less, as soon as what runs here has ended. `life`: what actors and groups hold of the limits everywhere.
+   */
+  jobShare: def(59, "control", "node", { jobId, number: uint(), share: resources, life: resources }),
   /** Reserve these bundles of a group, all or none; `patient`: also if they have to wait for it. */
   groupPrepare: def(
     64,
@@ -272,6 +301,7 @@ export const clusterDefinitions = {
     {
       groupId,
       jobId,
+      terms: optional(jobTerms),
       name: optional(str(256)),
       attempt: uint(),
       /** How many bundles the group has in all. */

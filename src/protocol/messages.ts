@@ -28,6 +28,7 @@ import {
   functionId,
   groupId,
   jobId,
+  jobTerms,
   leaseId,
   loggedAnswer,
   loggedCall,
@@ -66,6 +67,7 @@ export const definitions = {
     logToDriver: bool,
     /** The submitted job that has started it. */
     submission: optional(jobId),
+    terms: optional(jobTerms),
   }),
   workerHello: def(2, "worker", "node", { processId, pid: uint(), socket: str(512), reach: optional(reach) }),
   welcome: def(3, "node", "owner", {

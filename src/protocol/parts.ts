@@ -110,12 +110,44 @@ export type DeathReason = Static<typeof deathReason>;
 export const storeGrant = obj({ serial: uint(), offset: uint(), size: uint(), slab: bool });
 /** Why there is no space. `detail` is the reason of the disk. */
 export const storeRefusal = obj({
-  reason: literal("too-large", "full", "spill-failed"),
+  /** job-limit: what its job may have in the store; `capacity` is that limit then. */
+  reason: literal("too-large", "full", "spill-failed", "job-limit"),
   capacity: uint(),
   used: uint(),
   pinned: uint(),
   detail: optional(str()),
 });
+
+/**
+ * What a job was given: its share of processors, who goes first, and how much of the whole cluster it may use at a time. In wholes and
+ * bytes, as users write them.
+ */
+export const jobTermsFields = {
+  weight: num(0),
+  priority: num(),
+  maxCpus: optional(num(0)),
+  maxMemory: optional(num(0)),
+  maxStore: optional(num(0)),
+};
+export const jobTerms = obj(jobTermsFields);
+export type JobTerms = Static<typeof jobTerms>;
+
+/**
+ * What a job with limits uses on one node, for control, which divides the limits. `granted` is the most that it may use there as the
+ * node knows it, after control's share number `seen`; `life` is used for as long as actors and groups live; `wanted` is what waits for
+ * a larger share, `next` the first of that.
+ */
+export const jobUse = obj({
+  jobId,
+  limits: resources,
+  seen: uint(),
+  granted: resources,
+  used: resources,
+  life: resources,
+  wanted: resources,
+  next: resources,
+});
+export type JobUse = Static<typeof jobUse>;
 
 export const strategy = oneOf({
   default: {},

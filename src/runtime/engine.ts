@@ -209,7 +209,8 @@ export interface EngineOptions {
   readonly envVars: Readonly<Record<string, string>> | undefined;
   readonly environment: EnvironmentSpec | undefined;
   readonly token: string | undefined;
-  readonly job: { readonly weight: number; readonly priority: number; readonly maxCpus: number | undefined };
+  /** What the program says of its job itself; undefined where it does not. */
+  readonly job: { readonly weight: number | undefined; readonly priority: number | undefined; readonly maxCpus: number | undefined };
   readonly logToDriver: boolean;
   readonly dashboard: boolean;
 }

@@ -65,6 +65,8 @@ export class Cluster {
   readonly #ways = new Map<string, number>();
   readonly #chance: () => number;
   readonly runMs: number;
+  /** What is said to other owners than the driver. */
+  heard: (to: ProcessId, name: MessageName, body: never) => void = () => {};
 
   constructor(seed: number, sizes: readonly Record<string, number>[], runMs: number) {
     this.#chance = chanceFrom(seed);
@@ -101,7 +103,10 @@ export class Cluster {
       this.#queue.splice(this.#queue.indexOf(next), 1);
       this.now = Math.max(this.now, next.at);
       next.run();
-      for (const { machine, alive } of this.nodes) if (alive) machine.check(this.now);
+      for (const { machine, router, alive } of this.nodes) {
+        if (alive) machine.check(this.now);
+        router.check();
+      }
       this.members.check();
     }
     this.now = until;
@@ -135,7 +140,13 @@ export class Cluster {
         if (node.alive) run(node);
       });
     const router = new LeaseRouter(machine, view, {
-      forward: (to, from, hops, body) => at(to, (node) => node.router.leaseRequest(from, body, this.now, hops)),
+      forward: (to, from, hops, body) => {
+        const terms = machine.termsOf(body.jobId);
+        at(to, (node) => {
+          node.machine.jobKnown(body.jobId, terms);
+          node.router.leaseRequest(from, body, this.now, hops);
+        });
+      },
       relay: (to, from, name, body) => at(to, (node) => node.router[name](from, body as never, this.now)),
       reject: (_to, body) => void this.rejected.set(body.requestId, body.failure.code),
       processIsGone: () => {},
@@ -172,7 +183,10 @@ export class Cluster {
   }
 
   #sent(to: ProcessId, name: MessageName, body: unknown): void {
-    if (to !== this.driver) return;
+    if (to !== this.driver) {
+      if (name === "leaseGrant") this.nodes[0]!.router.settled((body as Body<"leaseGrant">).requestId);
+      return this.heard(to, name, body as never);
+    }
     const driverNode = this.nodes[0]!;
     if (name === "leaseReject") {
       const { requestId, failure } = body as Body<"leaseReject">;

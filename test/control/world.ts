@@ -6,10 +6,11 @@ import { ClusterControl } from "../../src/core/control/cluster-control.ts";
 import type { FromNode, ToNode } from "../../src/core/control/cluster-control.ts";
 import { SavedTables } from "../../src/core/control/tables.ts";
 import type { TableName } from "../../src/core/control/tables.ts";
+import { DEFAULT_TERMS } from "../../src/core/node/jobs.ts";
 import { NodeMachine } from "../../src/core/node/node.ts";
 import { actorId, driverId } from "../../src/protocol/ids.ts";
 import type { ActorId, FunctionId, JobId, NodeId, PlacementGroupId, ProcessId } from "../../src/protocol/ids.ts";
-import type { ActorOptions, ActorStatus, Body, DeathReason, MessageName } from "../../src/protocol/messages.ts";
+import type { ActorOptions, ActorStatus, Body, DeathReason, JobTerms, MessageName } from "../../src/protocol/messages.ts";
 import type { GroupView, LivingActor } from "../../src/protocol/cluster.ts";
 import { codeOf, decodeBody, encodeBody } from "../../src/protocol/wire.ts";
 import { chanceFrom, nodeIdOf, viewOf } from "../cluster/nodes.ts";
@@ -40,6 +41,7 @@ export class WorldNode {
   readonly outbox: { name: FromNode; body: never }[] = [];
   alive = true;
   hasJob = false;
+  terms: JobTerms = DEFAULT_TERMS;
 
   constructor(id: NodeId, total: Record<string, number>, machine: NodeMachine) {
     this.id = id;
@@ -57,6 +59,8 @@ export class World {
   readonly kept = new Map<string, { table: TableName; key: string; value: Uint8Array }>();
   readonly #dirty = new Map<string, [TableName, string]>();
   readonly #chance: () => number;
+  /** Called after every event. */
+  watch: () => void = () => {};
   #queue: Event[] = [];
   readonly #ways = new Map<string, number>();
   #epoch = 1;
@@ -80,15 +84,15 @@ export class World {
     const i = this.nodes.length;
     const id = nodeIdOf(i);
     const machine: NodeMachine = new NodeMachine(
-      { nodeId: id, total: amounts(total), labels: {}, workers: Math.max(1, total["CPU"] ?? 1) },
+      { nodeId: id, total: amounts(total), labels: {}, limitsDivided: true, workers: Math.max(1, total["CPU"] ?? 1) },
       {
         send: () => {},
         spawnWorker: (worker) =>
-          this.#later(3, () => {
+          this.later(3, () => {
             if (!node.alive || !machine.workerJoined({ processId: worker, pid: 1, socket: "s" }, this.now)) return;
             node.processes.add(worker);
           }),
-        killWorker: (worker, reason) => this.#later(2, () => this.endWorker(node, worker, reason)),
+        killWorker: (worker, reason) => this.later(2, () => this.endWorker(node, worker, reason)),
         actorPlaced: (actor, epoch, placement) => {
           node.placed.set(actor, { actorId: actor, epoch, ...placement });
           this.say(node, "actorPlaced", { actorId: actor, epoch, ...placement });
@@ -111,8 +115,10 @@ export class World {
     return `job-${node.id}` as JobId;
   }
 
-  startJob(node: WorldNode): void {
+  startJob(node: WorldNode, terms: JobTerms = DEFAULT_TERMS): void {
     node.hasJob = true;
+    node.terms = terms;
+    node.machine.jobKnown(this.jobOf(node), terms);
     this.say(node, "jobStart", { job: this.#job(node) });
   }
 
@@ -131,7 +137,7 @@ export class World {
 
   leave(node: WorldNode): void {
     this.say(node, "nodeLeave", { reason: "it was told to" });
-    this.#later(20, () => (node.alive = false));
+    this.later(20, () => (node.alive = false));
   }
 
   actor(node: WorldNode, options: Partial<ActorOptions> = {}, more: Partial<Body<"actorDeclare">> = {}): ActorId {
@@ -193,6 +199,7 @@ export class World {
     this.#commit();
     for (const node of this.nodes) {
       if (!node.alive) continue;
+      node.machine.controlChanged();
       this.#deliver(node);
       this.#join(node);
       for (const body of node.open.values()) this.#process(node, "ask", body);
@@ -259,11 +266,12 @@ export class World {
       actors: [...node.placed.values()],
       watches: [...node.watches].map(([id, from]) => ({ from, actorId: id })),
       bundles: node.machine.reservedBundles(),
+      uses: node.machine.jobUses(),
     });
   }
 
   #job(node: WorldNode): Body<"jobStart">["job"] {
-    return { jobId: this.jobOf(node), driver: node.driver, namespace: "n", execArgv: [], envVars: {}, weight: 1, priority: 0 };
+    return { jobId: this.jobOf(node), driver: node.driver, namespace: "n", execArgv: [], envVars: {}, ...node.terms };
   }
 
   #heard<N extends ToNode>(to: NodeId, name: N, body: Body<N>): void {
@@ -277,8 +285,9 @@ export class World {
       machine.unplaceActor(id, epoch, end.kind === "kill" ? { kill: end.reason } : { gently: end.why }, this.now);
       // A worker that is asked to end does so.
       const hold = node.placed.get(id);
-      if (hold?.epoch === epoch) this.#later(2, () => this.endWorker(node, hold.worker.processId, { cause: "exit", message: "asked to" }));
-    } else if (name === "actorOver") node.over.add(as("actorOver").actorId);
+      if (hold?.epoch === epoch) this.later(2, () => this.endWorker(node, hold.worker.processId, { cause: "exit", message: "asked to" }));
+    } else if (name === "jobShare") machine.jobShare(as("jobShare"), this.now);
+    else if (name === "actorOver") node.over.add(as("actorOver").actorId);
     else if (name === "actorGive") this.#told(node, as("actorGive").code, as("actorGive").body);
     else if (name === "fromControl") this.#told(node, as("fromControl").code, as("fromControl").body, as("fromControl").to);
     else if (name.startsWith("group") && name !== "groupsChanged") machine.groupMessage(name as "groupPrepare", body as never, this.now);
@@ -300,7 +309,7 @@ export class World {
       const { actorId: id, epoch } = body as Body<"actorStart">;
       if (node.started.has(`${id} ${epoch}`)) return;
       node.started.add(`${id} ${epoch}`);
-      this.#later(5, () => {
+      this.later(5, () => {
         if (!node.processes.has(to)) return;
         this.say(node, "toControl", { from: to, code: codeOf("actorStarted"), body: encodeBody("actorStarted", { actorId: id, epoch }) });
       });
@@ -309,7 +318,7 @@ export class World {
 
   // ── time ─────────────────────────────────────────────────────────────────────────────────────
 
-  #later(ms: number, run: () => void): void {
+  later(ms: number, run: () => void): void {
     this.#queue.push({ at: this.now + ms * (0.5 + this.#chance()), run });
   }
 
@@ -335,16 +344,22 @@ export class World {
       this.#queue.splice(this.#queue.indexOf(next), 1);
       this.now = Math.max(this.now, next.at);
       next.run();
+      this.watch();
     }
     this.now = until;
   }
 
   #clock(node: WorldNode): void {
-    this.#later(50, () => {
+    this.later(50, () => {
       if (!node.alive) return;
       const due = node.machine.nextDeadline();
       if (due !== undefined && due <= this.now) node.machine.tick(this.now);
-      this.say(node, "nodeStatus", { free: { ...node.machine.free }, queued: node.machine.queued(), pending: [] });
+      this.say(node, "nodeStatus", {
+        free: { ...node.machine.free },
+        queued: node.machine.queued(),
+        pending: [],
+        uses: node.machine.jobUses(),
+      });
       this.#clock(node);
     });
   }

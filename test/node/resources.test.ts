@@ -39,7 +39,7 @@ test("ten tenths are one: sums are exact", () => {
 
 test("whole GPUs are distinct, and fractions share one", () => {
   const ledger = new Ledger(amounts({ GPU: 3 }));
-  const indices = (demand: number) => ledger.take(amounts({ GPU: demand }))?.gpus.map((share) => share.index);
+  const indices = (demand: number) => ledger.take(amounts({ GPU: demand }), undefined)?.gpus.map((share) => share.index);
   assert.deepEqual(indices(0.5), [0]);
   assert.deepEqual(indices(2), [1, 2]);
   assert.deepEqual(indices(0.5), [0], "the second half of the same GPU");
@@ -48,8 +48,8 @@ test("whole GPUs are distinct, and fractions share one", () => {
 
 test("two halves on two GPUs are not one whole GPU", () => {
   const ledger = new Ledger(amounts({ GPU: 2 }));
-  const first = ledger.take(amounts({ GPU: 0.6 }))!;
-  ledger.take(amounts({ GPU: 0.6 }));
+  const first = ledger.take(amounts({ GPU: 0.6 }), undefined)!;
+  ledger.take(amounts({ GPU: 0.6 }), undefined);
   assert.ok(!ledger.fits(amounts({ GPU: 0.8 })), "0.4 and 0.4 are free");
   assert.ok(ledger.fits(amounts({ GPU: 0.4 })));
   ledger.give(first);
@@ -65,7 +65,7 @@ test("a ledger never gives more than it has, whatever is taken and given back", 
       for (const [what, partial, at] of steps) {
         if (at % 3 === 0 && held.length > 0) ledger.give(held.splice(at % held.length, 1)[0]!);
         else {
-          const allocation = partial ? ledger.takePartial(what) : ledger.take(what, at % 2 === 0);
+          const allocation = partial ? ledger.takePartial(what, undefined) : ledger.take(what, undefined, at % 2 === 0);
           if (allocation !== undefined) held.push(allocation);
         }
         ledger.check(held, "ledger");

@@ -47,6 +47,8 @@ export class World implements StorePort {
     this.machine = new StoreMachine(capacity, this);
   }
 
+  charged(): void {}
+
   // ── what processes do ──
 
   allocate(process: ProcessId, size: number, slab = 0, waitMs: number | undefined = 10): number {

@@ -10,8 +10,8 @@ import type { Body, Strategy } from "../../protocol/messages.ts";
 import type { NodeMachine } from "../node/node.ts";
 import { remember } from "../node/state.ts";
 import { fits, sumOf } from "../resources.ts";
-import { chooseNode } from "./policy.ts";
-import type { Demand } from "./policy.ts";
+import { chooseNode, nodesFor } from "./policy.ts";
+import type { Choice, Demand } from "./policy.ts";
 import type { ClusterView } from "./view.ts";
 
 export interface LeaseRouterPort {
@@ -48,12 +48,16 @@ const FORWARDED_MAX = 100_000;
 /** A request waits so long before it is looked at again. */
 const AGAIN_MS = 50;
 const LOOKED_AT_MAX = 64;
+/** Where nobody has room a request waits so long in one queue, then in another: each job is to be heard on all nodes. */
+const WANDER_MS = 300;
 
 export class LeaseRouter {
   readonly #node: NodeMachine;
   readonly #view: ClusterView;
   readonly #port: LeaseRouterPort;
   readonly #forwarded = new Map<LeaseRequestId, Forwarded>();
+  /** Of those: how many of each owner are where. */
+  readonly #asked = new Map<ProcessId, Map<NodeId, number>>();
   /** Requests that came from elsewhere and how far they have come. */
   readonly #hops = new Map<LeaseRequestId, number>();
 
@@ -78,7 +82,7 @@ export class LeaseRouter {
     const before = this.#forwarded.get(body.requestId);
     // A repeat; but one that has come further than it was sent has come back.
     if (before !== undefined && before.hops > hops) return this.#port.forward(before.to, from, before.hops, body);
-    this.#forwarded.delete(body.requestId);
+    this.#forget(body.requestId);
     const { strategy, resources } = body.shape;
     if (strategy.kind === "group") return this.#inGroup(from, body, strategy, hops, now);
     if (hops > 0) {
@@ -87,8 +91,10 @@ export class LeaseRouter {
       // Whoever sent it has chosen this node: it is chosen again only if there is no room after all.
       if (fits(sumOf([resources, this.#node.queued()]), this.#node.free)) return this.#node.leaseRequest(from, body, now);
     }
+    // Nowhere it can run, and here it is told.
+    if (this.#node.isBeyondLimits(body)) return this.#node.leaseRequest(from, body, now);
     if (hops >= HOPS_MAX) return this.#node.leaseRequest(from, body, now);
-    const choice = chooseNode(this.#view, demandOf(body), () => this.#port.chance());
+    const choice = this.#choose(from, body);
     switch (choice.kind) {
       case "never":
         return this.#port.reject(from, { requestId: body.requestId, failure: choice.failure });
@@ -109,7 +115,7 @@ export class LeaseRouter {
     if (this.#inGroups.delete(body.requestId)) return;
     const forwarded = this.#forwarded.get(body.requestId);
     if (forwarded === undefined) return this.#node.leaseCancel(from, body, now);
-    this.#forwarded.delete(body.requestId);
+    this.#forget(body.requestId);
     this.#port.relay(forwarded.to, from, "leaseCancel", body);
   }
 
@@ -128,14 +134,14 @@ export class LeaseRouter {
 
   /** A grant or a refusal went to its owner through here. */
   settled(requestId: LeaseRequestId): void {
-    this.#forwarded.delete(requestId);
+    this.#forget(requestId);
   }
 
   /** What had been sent to a node that is gone finds another. */
   nodeLost(id: NodeId, now: number): void {
     for (const [requestId, { from, body, hops, to }] of [...this.#forwarded]) {
       if (to !== id) continue;
-      this.#forwarded.delete(requestId);
+      this.#forget(requestId);
       this.leaseRequest(from, body, now, Math.max(0, hops - 1));
     }
   }
@@ -160,19 +166,20 @@ export class LeaseRouter {
   rebalance(now: number): void {
     this.#lookForGroups(now);
     let looked = 0;
-    for (const { owner, body, since } of this.#node.waitingLeases()) {
+    for (const { owner, body, since, mayWander } of this.#node.waitingLeases()) {
       if (now - since < AGAIN_MS) continue;
       if (++looked > LOOKED_AT_MAX) return;
       const hops = this.#hops.get(body.requestId) ?? 0;
-      if (hops >= HOPS_MAX) continue;
       const { strategy } = body.shape;
+      if (mayWander && now - since >= WANDER_MS && this.#wander(owner, body, hops, now)) continue;
+      if (hops >= HOPS_MAX) continue;
       if (strategy.kind === "group") {
         // The bundles here are full; whether others are is known where they are.
         const to = strategy.bundleIndex < 0 ? this.#nodeInGroup(strategy) : undefined;
         if (to !== undefined && this.#node.withdrawLease(body.requestId, now)) this.#forward(to, owner, hops + 1, body);
         continue;
       }
-      const choice = chooseNode(this.#view, demandOf(body), () => this.#port.chance());
+      const choice = this.#choose(owner, body);
       if (choice.kind !== "go" || choice.nodeId === this.#view.self) continue;
       if (this.#node.withdrawLease(body.requestId, now)) this.#forward(choice.nodeId, owner, hops + 1, body);
     }
@@ -234,8 +241,47 @@ export class LeaseRouter {
 
   #forward(to: NodeId, from: ProcessId, hops: number, body: Body<"leaseRequest">): void {
     this.#view.charge(to, body.shape.resources);
-    remember(this.#forwarded, body.requestId, { from, body, hops, to }, FORWARDED_MAX);
+    this.#forget(body.requestId);
+    if (this.#forwarded.size >= FORWARDED_MAX) this.#forget(this.#forwarded.keys().next().value as LeaseRequestId);
+    this.#forwarded.set(body.requestId, { from, body, hops, to });
+    const asked = this.#asked.get(from);
+    if (asked === undefined) this.#asked.set(from, new Map([[to, 1]]));
+    else asked.set(to, (asked.get(to) ?? 0) + 1);
     this.#port.forward(to, from, hops, body);
+  }
+
+  #forget(requestId: LeaseRequestId): void {
+    const forwarded = this.#forwarded.get(requestId);
+    if (forwarded === undefined) return;
+    this.#forwarded.delete(requestId);
+    const { from, to } = forwarded;
+    const asked = this.#asked.get(from)!;
+    const rest = asked.get(to)! - 1;
+    if (rest > 0) asked.set(to, rest);
+    else if (asked.size > 1) asked.delete(to);
+    else this.#asked.delete(from);
+  }
+
+  #choose(from: ProcessId, body: Body<"leaseRequest">): Choice {
+    const there = this.#asked.get(from);
+    const asked = (node: NodeId): number => (node === this.#view.self ? this.#node.waitingOf(from) : (there?.get(node) ?? 0));
+    return chooseNode(this.#view, { ...demandOf(body), asked }, () => this.#port.chance());
+  }
+
+  /** To another queue, where that is as good as this one. */
+  #wander(owner: ProcessId, body: Body<"leaseRequest">, hops: number, now: number): boolean {
+    if (body.shape.strategy.kind === "group" || body.shape.strategy.kind === "affinity") return false;
+    const others = nodesFor(this.#view, demandOf(body)).filter(({ view }) => view.nodeId !== this.#view.self);
+    const to = others[Math.floor(this.#port.chance() * others.length)]?.view.nodeId;
+    if (to === undefined || !this.#node.withdrawLease(body.requestId, now)) return false;
+    this.#forward(to, owner, Math.min(hops + 1, HOPS_MAX), body);
+    return true;
+  }
+
+  check(): void {
+    let counted = 0;
+    for (const asked of this.#asked.values()) for (const count of asked.values()) counted += count;
+    if (counted !== this.#forwarded.size) throw new Error(`${this.#forwarded.size} requests were sent on, ${counted} are counted`);
   }
 }
 

@@ -8,7 +8,7 @@ import type { NodeId } from "../../protocol/ids.ts";
 import type { Failure, ResourceAmounts, Strategy } from "../../protocol/messages.ts";
 import type { NodeView } from "../../protocol/cluster.ts";
 import { matches } from "../node/labels.ts";
-import { fits } from "../resources.ts";
+import { SCALE, fits } from "../resources.ts";
 import type { ClusterView, KnownNode } from "./view.ts";
 
 /** Below this utilisation nodes are alike. */
@@ -24,6 +24,8 @@ export interface Demand {
   readonly labelSelector: Readonly<Record<string, string>> | undefined;
   /** Where most of its data lies. */
   readonly near?: NodeId | undefined;
+  /** How many requests of the same owner wait at a node already. */
+  readonly asked?: (node: NodeId) => number;
 }
 
 /**
@@ -37,26 +39,14 @@ export type Choice =
 
 export function chooseNode(view: ClusterView, demand: Demand, chance: () => number): Choice {
   const { strategy } = demand;
-  const living = [...view.nodes].filter((node) => node.view.state === "alive");
-  if (strategy.kind === "affinity") {
-    const wanted = living.filter((node) => node.view.nodeId === strategy.nodeId);
-    if (wanted.length > 0 && (!strategy.soft || fits(demand.resources, wanted[0]!.view.total))) return among(view, wanted, demand, chance);
-    if (!strategy.soft) return { kind: "never", failure: noSuchNode(demand, strategy.nodeId) };
+  if (strategy.kind === "affinity" && !strategy.soft && !livingNodes(view).some(({ view: node }) => node.nodeId === strategy.nodeId)) {
+    return { kind: "never", failure: noSuchNode(demand, strategy.nodeId) };
   }
-  let fitting = living.filter(({ view: node }) => labelsFit(demand, node));
-  if (strategy.kind === "labels") {
-    const liked = fitting.filter(({ view: node }) => matches(strategy.soft, node.labels) && fits(demand.resources, node.total));
-    if (liked.length > 0) fitting = liked;
-  }
-  return among(view, fitting, demand, chance);
-}
-
-function among(view: ClusterView, nodes: readonly KnownNode[], demand: Demand, chance: () => number): Choice {
-  const possible = nodes.filter((node) => fits(demand.resources, node.view.total));
+  const possible = nodesFor(view, demand);
   if (possible.length === 0) return { kind: "nowhere" };
   const heard = possible.filter(({ unheard }) => !unheard);
   const open = heard.filter((node) => fits(demand.resources, view.freeOf(node)));
-  if (open.length === 0) return { kind: "queue", nodeId: leastQueued(view, heard.length > 0 ? heard : possible).view.nodeId };
+  if (open.length === 0) return { kind: "queue", nodeId: leastQueued(view, heard.length > 0 ? heard : possible, demand).view.nodeId };
   return { kind: "go", nodeId: best(view, open, demand, chance).view.nodeId };
 }
 
@@ -87,14 +77,32 @@ function scoreOf(view: ClusterView, node: KnownNode, demand: Readonly<ResourceAm
   return most <= SPREAD_THRESHOLD ? 0 : most;
 }
 
-/** Where the queue is shortest for what the node has; the own node among equals. */
-function leastQueued(view: ClusterView, nodes: readonly KnownNode[]): KnownNode {
-  const length = (node: KnownNode): number => {
-    const cpus = node.view.total["CPU"] ?? 1;
-    return ((node.view.queued["CPU"] ?? 0) + (node.debit["CPU"] ?? 0)) / Math.max(1, cpus);
-  };
+/** All that may serve it once they have room. */
+export function nodesFor(view: ClusterView, demand: Demand): KnownNode[] {
+  const { strategy, resources } = demand;
+  const possible = livingNodes(view).filter((node) => fits(resources, node.view.total));
+  if (strategy.kind === "affinity") {
+    const wanted = possible.filter((node) => node.view.nodeId === strategy.nodeId);
+    if (!strategy.soft || wanted.length > 0) return wanted;
+  }
+  const fitting = possible.filter(({ view: node }) => labelsFit(demand, node));
+  if (strategy.kind !== "labels") return fitting;
+  const liked = fitting.filter(({ view: node }) => matches(strategy.soft, node.labels));
+  return liked.length > 0 ? liked : fitting;
+}
+
+const livingNodes = (view: ClusterView): KnownNode[] => [...view.nodes].filter((node) => node.view.state === "alive");
+
+/**
+ * Where its owner waits least, so that a job is heard on all nodes, and then where the queue is shortest: for what the node has. The own
+ * node among equals.
+ */
+function leastQueued(view: ClusterView, nodes: readonly KnownNode[], { asked }: Demand): KnownNode {
+  const cpus = (node: KnownNode): number => Math.max(1, (node.view.total["CPU"] ?? SCALE) / SCALE);
+  const own = (node: KnownNode): number => (asked?.(node.view.nodeId) ?? 0) / cpus(node);
+  const length = (node: KnownNode): number => ((node.view.queued["CPU"] ?? 0) + (node.debit["CPU"] ?? 0)) / cpus(node);
   return nodes.reduce((a, b) => {
-    const difference = length(b) - length(a);
+    const difference = own(b) - own(a) || length(b) - length(a);
     return difference < 0 || (difference === 0 && b.view.nodeId === view.self) ? b : a;
   });
 }

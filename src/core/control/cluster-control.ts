@@ -8,10 +8,12 @@
 import { prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, JobId, NodeId, NodePrefix, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { JobDescription, NodeView, Submission } from "../../protocol/cluster.ts";
+import type { JobTerms, JobUse } from "../../protocol/parts.ts";
 import type { Between, Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
 import { ClusterView } from "../cluster/view.ts";
+import { isUsual, termsOf } from "../node/jobs.ts";
 import type { GroupQuestion } from "../node/node.ts";
 import { Groups } from "./groups.ts";
 import { Control } from "./control.ts";
@@ -19,6 +21,7 @@ import { Members } from "./members.ts";
 import { ActorPlacer } from "./placer.ts";
 import type { ActorEnd } from "./placer.ts";
 import { History } from "./history.ts";
+import { Quotas } from "./quotas.ts";
 import { Jobs } from "./jobs.ts";
 import { Submissions } from "./submissions.ts";
 import type { Keep, SavedTables, TableName } from "./tables.ts";
@@ -56,6 +59,7 @@ export class ClusterControl {
   readonly groups: Groups;
   readonly jobs: Jobs;
   readonly submissions: Submissions;
+  readonly quotas: Quotas;
   readonly history: History;
   readonly view = new ClusterView("" as NodeId);
   readonly #port: ClusterControlPort;
@@ -79,6 +83,7 @@ export class ClusterControl {
       event: (kind, jobId, message) => this.history.add({ at: port.clock(), kind, message, jobId }),
       clock: () => port.clock(),
     });
+    this.quotas = new Quotas({ share: (to, body) => port.send(to, "jobShare", body) });
     this.members = new Members(
       {
         joined: (to, body) => port.send(to, "joined", { ...body, groups: this.groups.views }),
@@ -93,6 +98,7 @@ export class ClusterControl {
       place: (to, request) =>
         port.send(to, "actorPlace", {
           ...request,
+          terms: this.#termsOf(request.jobId),
           resources: { ...request.resources },
           placementResources: { ...request.placementResources },
         }),
@@ -105,6 +111,7 @@ export class ClusterControl {
       this.view,
       {
         prepare: (to, body) => port.send(to, "groupPrepare", body),
+        termsOf: (jobId) => this.#termsOf(jobId),
         commit: (to, body) => port.send(to, "groupCommit", body),
         cancel: (to, body) => port.send(to, "groupCancel", body),
         remove: (to, body) => port.send(to, "groupRemove", body),
@@ -151,12 +158,14 @@ export class ClusterControl {
       this.actors.tick(now);
       this.groups.tick(now);
       this.placer.tick(now);
+      this.quotas.tick(now);
       this.#forgetNodes();
     });
   }
 
   nextDeadline(): number | undefined {
-    const at = Math.min(...[this.members, this.actors, this.groups, this.placer].map((machine) => machine.nextDeadline() ?? Infinity));
+    const machines = [this.members, this.actors, this.groups, this.placer, this.quotas];
+    const at = Math.min(...machines.map((machine) => machine.nextDeadline() ?? Infinity));
     return at === Infinity ? undefined : at;
   }
 
@@ -211,6 +220,7 @@ export class ClusterControl {
       this.groups.restore(tables);
       for (const { jobId, driver } of this.jobs.drivers) this.actors.driverJoined(driver, jobId);
       this.actors.restore(tables, now);
+      this.quotas.awaits(this.members.alive.map(({ nodeId }) => nodeId));
       this.#endWhatIsGone(now);
     });
   }
@@ -221,6 +231,7 @@ export class ClusterControl {
     this.placer.check();
     this.groups.check();
     this.jobs.check();
+    this.quotas.check();
     this.history.check();
   }
 
@@ -246,6 +257,7 @@ export class ClusterControl {
         return this.#join(from, as("nodeJoin"));
       case "nodeStatus":
         this.members.status(from, as("nodeStatus"), this.#now);
+        this.quotas.reported(from, this.#ofRunning(as("nodeStatus").uses), this.#now);
         return this.#seen(from);
       case "nodeLeave":
         return this.members.leave(from, as("nodeLeave").reason, this.#now);
@@ -277,7 +289,7 @@ export class ClusterControl {
     }
   }
 
-  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles, entries }: Body<"nodeJoin">): void {
+  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles, entries, uses }: Body<"nodeJoin">): void {
     if (view.nodeId !== from) throw new MalformedMessage("nodeJoin.view.nodeId", `the sender, ${from}`, view.nodeId);
     const now = this.#now;
     if (!this.members.join(view, now)) return;
@@ -286,6 +298,7 @@ export class ClusterControl {
       // Drivers of submitted jobs count only while these do.
       this.submissions.rejoined(from, entries ?? []);
       for (const job of jobs) this.#jobStarted(from, job);
+      this.quotas.joined(from, this.#ofRunning(uses), now);
       for (const { jobId } of jobs) if (!this.jobs.isRunning(jobId)) this.#port.send(from, "jobEnded", { jobId });
       this.actors.rejoined(node, actors, now);
       const living = new Set(processes);
@@ -309,7 +322,7 @@ export class ClusterControl {
     if (prefixOf(job.driver) !== prefixOf(from) || this.actors.isGone(job.driver)) return;
     const { submission } = job;
     if (submission !== undefined && !this.jobs.isOpen(submission)) return this.#port.send(from, "jobEnded", { jobId: job.jobId });
-    const known = submission === undefined ? job : { ...job, ...limitsOf(this.jobs.submittedJob(submission)!.submission) };
+    const known = submission === undefined ? job : ofSubmission(job, this.jobs.submittedJob(submission)!.submission);
     if (this.jobs.driverJoined(known, this.#port.clock())) this.actors.driverJoined(job.driver, job.jobId);
   }
 
@@ -327,6 +340,7 @@ export class ClusterControl {
 
   #jobEnded(jobId: JobId): void {
     this.jobs.driverGone(jobId, this.#port.clock());
+    this.quotas.jobEnded(jobId);
     this.groups.jobEnded(jobId, this.#now);
     for (const { nodeId } of this.members.alive) this.#port.send(nodeId, "jobEnded", { jobId });
   }
@@ -378,6 +392,7 @@ export class ClusterControl {
     this.#later.push(() => {
       this.submissions.nodeLost(id, reason.message);
       this.groups.nodeLost(id, this.#now);
+      this.quotas.nodeLost(id, this.#now);
       this.placer.nodeLost(id, this.#now);
     });
   }
@@ -392,6 +407,18 @@ export class ClusterControl {
       if (known.has(prefix)) continue;
       for (const jobId of this.actors.nodeLost(prefix, reason, now)) this.#jobEnded(jobId);
     }
+  }
+
+  /** What the driver of a job said that it was given; undefined for the usual. */
+  #termsOf(id: JobId): JobTerms | undefined {
+    const driver = this.jobs.all.get(id)?.driver;
+    if (driver === undefined) return undefined;
+    const { weight, priority, maxCpus, maxMemory, maxStore } = driver;
+    return isUsual(driver) ? undefined : { weight, priority, maxCpus, maxMemory, maxStore };
+  }
+
+  #ofRunning(uses: readonly JobUse[]): JobUse[] {
+    return uses.filter(({ jobId }) => this.jobs.isRunning(jobId));
   }
 
   #forgetNodes(): void {
@@ -426,8 +453,9 @@ export class ClusterControl {
 const isGroupQuestion = (question: Body<"ask">["question"]): question is GroupQuestion => question.kind.startsWith("group");
 
 /** What a driver's job has of the submitted job that has started it. */
-function limitsOf({ name, weight, priority, maxCpus, maxMemory, maxStore, metadata }: Submission): Partial<JobDescription> {
-  return { name, weight, priority, maxCpus, maxMemory, maxStore, metadata };
+function ofSubmission(job: JobDescription, submission: Submission): JobDescription {
+  const { name, metadata } = submission;
+  return { ...job, name, metadata, ...termsOf(submission, job) };
 }
 
 function endOf(end: ActorEnd): Body<"actorUnplace">["end"] {

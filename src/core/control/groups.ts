@@ -10,10 +10,11 @@
  */
 import type { JobId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { GroupView, ReservedBundle } from "../../protocol/cluster.ts";
-import type { Body, Failure, ResourceAmounts } from "../../protocol/messages.ts";
+import type { Body, Failure, JobTerms, ResourceAmounts } from "../../protocol/messages.ts";
 import type { Choice } from "../cluster/policy.ts";
 import type { ClusterView } from "../cluster/view.ts";
-import { groupLabel } from "../node/groups.ts";
+import { beyondLimits, groupLabel } from "../node/groups.ts";
+import { DEFAULT_TERMS } from "../node/jobs.ts";
 import type { GroupQuestion } from "../node/node.ts";
 import { fits } from "../resources.ts";
 import { chooseNodes, neverBecause, roomWithout } from "./bundles.ts";
@@ -30,6 +31,8 @@ export interface GroupsPort {
   /** To all nodes. */
   changed(groups: GroupView[]): void;
   answer(to: ProcessId, body: Body<"answer">): void;
+  /** What a job was given, where that is not the usual. */
+  termsOf(jobId: JobId): JobTerms | undefined;
 }
 
 /** Nodes that were asked for what is free answer at once. */
@@ -190,8 +193,8 @@ export class Groups {
   look(now: number): void {
     this.#retryAt = undefined;
     let patient = [...this.#queue].some(({ trying }) => trying?.patient === true);
-    for (const group of [...this.#queue]) if (group.trying === undefined) this.#try(group, false, now);
-    for (const group of [...this.#queue]) {
+    for (const group of this.#inTurn()) if (group.trying === undefined) this.#try(group, false, now);
+    for (const group of this.#inTurn()) {
       if (patient) break;
       if (group.trying === undefined) patient = this.#try(group, true, now);
     }
@@ -277,11 +280,9 @@ export class Groups {
       sent: new Map(),
     };
     this.#groups.set(id, group);
-    const why = neverBecause(
-      q.strategy,
-      q.bundles,
-      this.#rooms(([, total]) => total),
-    );
+    const rooms = this.#rooms(([, total]) => total);
+    const terms = this.#port.termsOf(of.jobId) ?? DEFAULT_TERMS;
+    const why = neverBecause(q.strategy, q.bundles, rooms) ?? beyondLimits(terms, q.bundles);
     if (why !== undefined) {
       group.failure = placementFailure(`${label(group)}: no set of nodes can ever serve it: ${why}`);
       this.#end(group, "failed");
@@ -292,6 +293,12 @@ export class Groups {
       this.look(now);
     }
     this.#answer(from, call, group);
+  }
+
+  /** Those that lack bundles, of the jobs with the highest priority first. */
+  #inTurn(): Group[] {
+    const priority = ({ of }: Group): number => this.#port.termsOf(of.jobId)?.priority ?? 0;
+    return [...this.#queue].sort((a, b) => priority(b) - priority(a));
   }
 
   /** Whether nodes were asked. */
@@ -317,6 +324,7 @@ export class Groups {
       this.#port.prepare(nodeId, {
         groupId: group.id,
         jobId,
+        terms: this.#port.termsOf(jobId),
         name,
         attempt: group.attempt,
         count: bundles.length,

@@ -99,13 +99,13 @@ export class Members {
   }
 
   /** It was heard; what it says of itself goes to the others if it differs. */
-  status(id: NodeId, body: Body<"nodeStatus">, now: number): void {
+  status(id: NodeId, { free, queued, pending }: Omit<Body<"nodeStatus">, "uses">, now: number): void {
     const member = this.#members.get(id);
     if (member === undefined || member.deadAt !== undefined) return;
     this.heard(id, now);
     const { view } = member;
-    const same = equal(view.free, body.free) && equal(view.queued, body.queued);
-    member.view = { ...view, ...body, version: view.version + (same ? 0 : 1) };
+    const same = equal(view.free, free) && equal(view.queued, queued);
+    member.view = { ...view, free, queued, pending, version: view.version + (same ? 0 : 1) };
     if (!same) this.#changed(id, now);
   }
 

@@ -3,7 +3,7 @@
  * let in: they wait, with a warning. What is refused could not be right later either.
  */
 import type { ProcessId } from "../../protocol/ids.ts";
-import type { Body, Failure, LeaseShape, ResourceAmounts } from "../../protocol/messages.ts";
+import type { Body, Failure, JobTerms, LeaseShape, ResourceAmounts } from "../../protocol/messages.ts";
 import { envKeyOf } from "./environments.ts";
 import { groupLabel } from "./groups.ts";
 import type { ActorId, JobId } from "../../protocol/ids.ts";
@@ -14,6 +14,8 @@ export interface ActorRequest {
   readonly actorId: ActorId;
   readonly epoch: number;
   readonly jobId: JobId;
+  /** Of its job, where they are not the usual ones. */
+  readonly terms?: JobTerms | undefined;
   /** Who made the actor: its turn in the queue. */
   readonly owner: ProcessId;
   readonly className: string;
@@ -22,13 +24,13 @@ export interface ActorRequest {
   readonly placementResources: Readonly<ResourceAmounts>;
 }
 
-export function leaseWant(owner: ProcessId, body: Body<"leaseRequest">, now: number): Want {
+export function leaseWant(s: NodeState, owner: ProcessId, body: Body<"leaseRequest">, now: number): Want {
   const { shape } = body;
   return {
-    ...fromShape("lease", shape),
+    ...fromShape("lease", body.jobId, shape),
     id: `lease ${body.requestId}`,
     owner,
-    jobId: body.jobId,
+    account: s.jobs.of(body.jobId),
     demand: withoutZeros(shape.resources),
     what: `task ${shape.name}`,
     since: now,
@@ -38,7 +40,7 @@ export function leaseWant(owner: ProcessId, body: Body<"leaseRequest">, now: num
 
 export const actorWantId = (actorId: ActorId, epoch: number): string => `actor ${actorId} ${epoch}`;
 
-export function actorWant(request: ActorRequest, now: number): Want {
+export function actorWant(s: NodeState, request: ActorRequest, now: number): Want {
   const demand: ResourceAmounts = withoutZeros(request.resources);
   for (const name in request.placementResources) {
     const amount = Math.max(demand[name] ?? 0, request.placementResources[name]!);
@@ -46,10 +48,10 @@ export function actorWant(request: ActorRequest, now: number): Want {
   }
   const shape = { ...request.shape, resources: demand };
   return {
-    ...fromShape("actor", shape),
+    ...fromShape("actor", request.jobId, shape),
     id: actorWantId(request.actorId, request.epoch),
     owner: request.owner,
-    jobId: request.jobId,
+    account: s.jobs.of(request.jobId),
     demand,
     what: `actor ${request.className}`,
     since: now,
@@ -79,10 +81,11 @@ export function refusal(s: NodeState, want: Want): Failure | undefined {
   };
 }
 
-function fromShape(kind: "lease" | "actor", shape: LeaseShape) {
+function fromShape(kind: "lease" | "actor", jobId: JobId, shape: LeaseShape) {
   const env = envKeyOf(shape.envVars, shape.environment);
   const { strategy, labelSelector, priority, name } = shape;
-  const classKey = JSON.stringify([kind, name, priority, env, strategy, sorted(labelSelector), sorted(withoutZeros(shape.resources))]);
+  const resources = sorted(withoutZeros(shape.resources));
+  const classKey = JSON.stringify([kind, jobId, name, priority, env, strategy, sorted(labelSelector), resources]);
   return { kind, classKey, priority, env, strategy, labelSelector };
 }
 

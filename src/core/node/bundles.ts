@@ -13,9 +13,10 @@ import type { Group, NodeState } from "./state.ts";
 const keyOf = (groupId: PlacementGroupId, attempt: number): string => `bundles ${groupId} ${attempt}`;
 
 export function prepareBundles(s: NodeState, body: Body<"groupPrepare">, now: number): void {
-  const { groupId, jobId, name, attempt, bundles, patient } = body;
+  const { groupId, jobId, name, attempt, bundles, patient, terms } = body;
   const key = keyOf(groupId, attempt);
   if (s.prepared.has(key)) return;
+  s.jobs.known(jobId, terms);
   const part: Group = {
     id: groupId,
     name,
@@ -36,7 +37,7 @@ export function prepareBundles(s: NodeState, body: Body<"groupPrepare">, now: nu
   s.prepared.set(key, part);
   if (patient && couldHold(s, part)) return wait(s, part, key, now);
   for (const bundle of part.bundles) {
-    const allocation = s.ledger.take(bundle, true);
+    const allocation = s.ledger.take(bundle, s.jobs.of(jobId), true);
     if (allocation === undefined) break;
     part.reserved.push(allocation);
   }
@@ -50,7 +51,8 @@ export function prepareBundles(s: NodeState, body: Body<"groupPrepare">, now: nu
 }
 
 function couldHold(s: NodeState, part: Group): boolean {
-  return s.ledger.couldNow(sumOf(part.bundles));
+  const sum = sumOf(part.bundles);
+  return s.ledger.couldNow(sum) && s.jobs.of(part.jobId).couldNow(sum);
 }
 
 function wait(s: NodeState, part: Group, key: string, now: number): void {
@@ -59,7 +61,7 @@ function wait(s: NodeState, part: Group, key: string, now: number): void {
     id: key,
     classKey: key,
     owner: key as never,
-    jobId: part.jobId,
+    account: s.jobs.of(part.jobId),
     priority: 0,
     demand: sumOf(part.bundles),
     env: "",

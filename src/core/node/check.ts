@@ -1,5 +1,8 @@
 /** The invariants of the node machine: what must hold after every event. */
-import { ledgersFor, resumeDemand } from "./dispatch.ts";
+import type { ResourceAmounts } from "../../protocol/messages.ts";
+import { equal, isEmpty, sumOf } from "../resources.ts";
+import { isLimited, ledgersFor, resumeDemand } from "./dispatch.ts";
+import type { JobAccount } from "./jobs.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
 import { TOMBSTONES_MAX } from "./state.ts";
 import type { NodeState } from "./state.ts";
@@ -8,6 +11,7 @@ export function checkNode(s: NodeState, now: number): void {
   s.queue.check();
   s.pool.check();
   s.environments.check(s.pool, s.queue);
+  s.jobs.check();
   checkLeases(s);
   checkResources(s);
   checkNothingWaitsThatCouldRun(s, now);
@@ -64,21 +68,45 @@ function checkResources(s: NodeState): void {
     if (worker.actor !== undefined) hold(worker.actor.ledger, worker.actor.allocation, `actor ${worker.actor.actorId}`);
   }
   for (const [ledger, allocations] of held) ledger.check(allocations, ledger === s.ledger ? "this node" : "a bundle");
+  checkJobs(s, held.get(s.ledger)!);
+}
+
+function checkJobs(s: NodeState, allocations: readonly Allocation[]): void {
+  const used = new Map<JobAccount, ResourceAmounts>();
+  for (const { account, amounts } of allocations) {
+    if (account === undefined) throw new Error("something of this node is held for no job");
+    const known = s.jobs.find(account.jobId) === account;
+    if (!known && !isEmpty(amounts)) throw new Error(`job ${account.jobId} has something here and is not known`);
+    used.set(account, sumOf([used.get(account) ?? {}, amounts]));
+  }
+  for (const account of s.jobs.all) {
+    const { objectStoreMemory: _store, ...counted } = account.used;
+    if (!equal(used.get(account) ?? {}, counted)) {
+      throw new Error(`job ${account.jobId} has ${JSON.stringify(used.get(account))} of this node, ${JSON.stringify(counted)} counted`);
+    }
+  }
 }
 
 function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
   for (const lease of s.resuming) {
-    if (s.pool.active(lease.worker) === undefined && lease.ledger.fits(resumeDemand(lease))) {
+    if (
+      s.pool.active(lease.worker) === undefined &&
+      lease.ledger.fits(resumeDemand(lease)) &&
+      lease.kept.account?.fits(resumeDemand(lease)) !== false
+    ) {
       throw new Error(`lease ${lease.id} waits to go on and could`);
     }
   }
   // While a process starts or soon may, or a class gathers, resources are kept for someone.
   if (s.pool.starting() > 0 || s.pool.holdsBack) return;
+  // What is over by now, such as a time of gathering, is seen to by the tick that is due.
+  if ((s.alarm.at ?? Infinity) <= now) return;
   for (const waiting of s.queue.classes) if (waiting.gatherUntil > now) return;
   if (s.resuming.size > 0) return;
   for (const waiting of s.queue.classes) {
     const want = waiting.head;
-    if (want.kind === "group" || !ledgersFor(s, want).some(({ ledger }) => ledger.fits(want.demand))) continue;
+    if (want.kind === "group" || isLimited(want)) continue;
+    if (!ledgersFor(s, want).some(({ ledger }) => ledger.fits(want.demand))) continue;
     if (s.pool.takeIdle(want.env, want.kind === "actor") !== undefined) throw new Error(`${want.what} waits, fits, and a worker is idle`);
     if (s.pool.taskWorkers < s.pool.softCap && !s.pool.paused(want.env, now) && s.environments.isMade(want.env))
       throw new Error(`${want.what} waits, fits, and no process is started for it`);

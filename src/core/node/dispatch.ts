@@ -9,6 +9,7 @@ import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { excessOf } from "../resources.ts";
 import { bundlesReserved } from "./bundles.ts";
 import { groupPlaced } from "./groups.ts";
+import type { JobAccount } from "./jobs.ts";
 import { matches } from "./labels.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
 import type { Turn, WaitingClass } from "./queue.ts";
@@ -35,18 +36,21 @@ interface Pass {
   /** How many of the promises need a process that is not starting yet. */
   planned: number;
   readonly blocked: WaitingClass[];
+  /** Classes that lack room in their job's limits. */
+  readonly limited: WaitingClass[];
   served: boolean;
 }
 
 export function dispatch(s: NodeState, now: number): void {
-  const pass: Pass = { now, held: [], promises: new Map(), heldBack: new Set(), planned: 0, blocked: [], served: false };
+  const pass: Pass = { now, held: [], promises: new Map(), heldBack: new Set(), planned: 0, blocked: [], limited: [], served: false };
+  s.jobs.advance(now);
   resumeTasks(s, pass);
   s.queue.serve((waiting, promised) => serveOne(s, pass, waiting, promised));
   for (const { ledger, allocation } of pass.held) ledger.give(allocation);
-  if (pass.served) for (const waiting of pass.blocked) passedOver(s, waiting, now);
+  if (pass.served) for (const waiting of [...pass.blocked, ...pass.limited]) passedOver(s, waiting, now);
   for (const [env, wanted] of pass.promises) startFor(s, env, wanted, now);
   s.pool.heldBack(pass.heldBack);
-  revoke(s, pass.blocked, now);
+  revoke(s, pass.blocked, pass.limited, now);
   s.environments.sweep(s.pool, s.queue);
 }
 
@@ -68,11 +72,12 @@ export function labelsFit(s: NodeState, want: Want): boolean {
   return want.labelSelector === undefined || matches(want.labelSelector, s.config.labels);
 }
 
-/** CPUs that a task which goes on takes: no more than can ever be free while the actors and groups that there are live. */
+/** CPUs that a task which goes on takes: no more than it can ever have while the actors and groups that there are live. */
 export function resumeDemand(lease: Lease): ResourceAmounts {
   const all = lease.grant.assigned.CPU ?? 0;
   const possible = (lease.ledger.total.CPU ?? 0) - (lease.ledger.life.CPU ?? 0);
-  const cpu = Math.min(all, possible);
+  const limit = lease.kept.account?.limits.CPU ?? Infinity;
+  const cpu = Math.min(all, possible, limit - (lease.kept.account?.lifeOf("CPU") ?? 0));
   return cpu > 0 ? { CPU: cpu } : {};
 }
 
@@ -80,7 +85,7 @@ function resumeTasks(s: NodeState, pass: Pass): void {
   const short: Lease[] = [];
   for (const lease of s.resuming) {
     if (s.pool.active(lease.worker) !== undefined) continue;
-    const cpu = lease.ledger.take(resumeDemand(lease));
+    const cpu = lease.ledger.take(resumeDemand(lease), lease.kept.account);
     if (cpu === undefined) {
       short.push(lease);
       continue;
@@ -99,7 +104,8 @@ function resumeTasks(s: NodeState, pass: Pass): void {
     let round = Math.floor((pass.now - lease.resumingSince) / GATHER_MS);
     if (pass.now >= end(round)) round++;
     s.alarm.set(end(round));
-    if (round % 2 === 0) pass.held.push({ ledger: lease.ledger, allocation: lease.ledger.takePartial(resumeDemand(lease)) });
+    if (round % 2 !== 0) continue;
+    pass.held.push({ ledger: lease.ledger, allocation: lease.ledger.takePartial(resumeDemand(lease), lease.kept.account) });
   }
 }
 
@@ -128,7 +134,7 @@ function serveOne(s: NodeState, pass: Pass, waiting: WaitingClass, promised: num
 
 function findPlace(s: NodeState, want: Want): Place | undefined {
   for (const { ledger, group } of ledgersFor(s, want)) {
-    const allocation = ledger.take(want.demand);
+    const allocation = ledger.take(want.demand, accountOf(want, group));
     if (allocation !== undefined) return { ledger, group, allocation };
   }
   return undefined;
@@ -138,7 +144,7 @@ function serveGroup(s: NodeState, pass: Pass, waiting: WaitingClass, want: Want)
   const group = want.group!;
   const reserved: Allocation[] = [];
   for (const bundle of group.bundles) {
-    const allocation = s.ledger.take(bundle, true);
+    const allocation = s.ledger.take(bundle, want.account, true);
     if (allocation === undefined) break;
     reserved.push(allocation);
   }
@@ -156,12 +162,21 @@ function serveGroup(s: NodeState, pass: Pass, waiting: WaitingClass, want: Want)
   return "served";
 }
 
-/** Nothing fits. A class that was passed over too often gathers what is free, for a while. */
+/** In a bundle it has what its group's job has already. */
+const accountOf = (want: Want, group: Group | undefined): JobAccount | undefined => (group === undefined ? want.account : undefined);
+
+/** Its job's limits do not let it run here and now. */
+export const isLimited = (want: Want): boolean => want.strategy.kind !== "group" && !want.account.fits(want.demand);
+
+/** Nothing fits. A class that was passed over too often gathers what is free, for a while: of what it lacks. */
 function block(s: NodeState, pass: Pass, waiting: WaitingClass, want: Want): Turn {
-  pass.blocked.push(waiting);
+  (isLimited(want) ? pass.limited : pass.blocked).push(waiting);
   if (waiting.gatherUntil <= pass.now) return "blocked";
-  for (const { ledger } of ledgersFor(s, want).slice(0, 1)) {
-    if (ledger.couldNow(want.demand)) pass.held.push({ ledger, allocation: ledger.takePartial(want.demand) });
+  for (const { ledger, group } of ledgersFor(s, want).slice(0, 1)) {
+    const account = accountOf(want, group);
+    if (ledger.couldNow(want.demand) && account?.couldNow(want.demand) !== false) {
+      pass.held.push({ ledger, allocation: ledger.takePartial(want.demand, account) });
+    }
   }
   return "blocked";
 }
@@ -219,7 +234,7 @@ function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now:
     id,
     requestId,
     owner: want.owner,
-    jobId: want.jobId,
+    account: want.account,
     classKey: want.classKey,
     grantedAt: now,
     worker,
@@ -233,13 +248,14 @@ function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now:
     },
     ledger: place.ledger,
     group: place.group,
-    kept: { amounts: excessOf(allocation.amounts, cpu), gpus: allocation.gpus, life: false },
-    cpu: { amounts: cpu, gpus: [], life: false },
+    kept: { amounts: excessOf(allocation.amounts, cpu), gpus: allocation.gpus, life: false, account: allocation.account },
+    cpu: { amounts: cpu, gpus: [], life: false, account: allocation.account },
     state: "active",
     turn: -1,
     resumingSince: 0,
     wanted: false,
   };
+  want.account.members++;
   worker.leases.add(lease);
   s.leases.set(id, lease);
   s.byRequest.set(requestId, lease);
@@ -250,7 +266,7 @@ function placeActor(s: NodeState, want: Want, place: Place, worker: Worker): voi
   const { actorId, epoch, life } = want.actor!;
   // What it needed only to be placed is free again: it had to be there, no more.
   place.ledger.give(place.allocation);
-  const allocation = place.ledger.take(life, true);
+  const allocation = place.ledger.take(life, place.allocation.account, true);
   if (allocation === undefined) throw new Error(`actor ${actorId} keeps more than it asked for`);
   worker.actor = { actorId, epoch, worker, ledger: place.ledger, group: place.group, allocation };
   s.actors.set(actorId, worker.actor);

@@ -3,8 +3,9 @@
  * a group wait in the queue like others; here is what happens to it before and after.
  */
 import type { JobId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
-import type { Body, Failure, ResourceAmounts } from "../../protocol/messages.ts";
+import type { Body, Failure, JobTerms, ResourceAmounts } from "../../protocol/messages.ts";
 import { describeResources, sumOf } from "../resources.ts";
+import { describeLimit, limitsOf } from "./jobs.ts";
 import { Ledger } from "./ledger.ts";
 import type { Allocation } from "./ledger.ts";
 import { remember, TOMBSTONES_MAX } from "./state.ts";
@@ -51,7 +52,7 @@ export function createGroup(s: NodeState, from: ProcessId, call: number, q: Ques
     id: group.id,
     classKey: `group ${group.id}`,
     owner: from,
-    jobId: q.jobId,
+    account: s.jobs.of(q.jobId),
     priority: 0,
     demand: sumOf(q.bundles),
     env: "",
@@ -77,7 +78,20 @@ function impossible(s: NodeState, q: Question<"groupCreate">): Failure | undefin
   const bundle = q.bundles.find((each) => !s.ledger.couldEver(each));
   if (bundle !== undefined) return never(`a bundle asks for ${whole(bundle)}`);
   const empty = new Ledger(s.ledger.total);
-  if (!q.bundles.every((each) => empty.take(each) !== undefined)) return never(`its bundles ask together for ${whole(sumOf(q.bundles))}`);
+  if (!q.bundles.every((each) => empty.take(each, undefined) !== undefined))
+    return never(`its bundles ask together for ${whole(sumOf(q.bundles))}`);
+  const limit = beyondLimits(s.jobs.of(q.jobId).terms, q.bundles);
+  return limit === undefined ? undefined : never(limit);
+}
+
+/** Whether bundles ask together for more than their job may ever have at a time: then how. */
+export function beyondLimits(terms: JobTerms, bundles: readonly Readonly<ResourceAmounts>[]): string | undefined {
+  const limits = limitsOf(terms);
+  const sum = sumOf(bundles);
+  for (const name in limits) {
+    if ((sum[name] ?? 0) <= limits[name]!) continue;
+    return `its bundles ask together for ${describeResources(sum)}, and its job may have ${describeLimit(name, limits[name]!)} at a time`;
+  }
   return undefined;
 }
 

@@ -4,6 +4,7 @@
  * It does not know who holds what for which reason.
  */
 import type { ResourceAmounts } from "../../protocol/messages.ts";
+import type { JobAccount } from "./jobs.ts";
 import { SCALE, addTo, copyOf, equal, excessOf, fits, subtractFrom } from "../resources.ts";
 
 export interface GpuShare {
@@ -16,6 +17,8 @@ export interface Allocation {
   readonly gpus: readonly GpuShare[];
   /** Held for as long as an actor or a placement group lives, not just for a task. */
   readonly life: boolean;
+  /** The job that has it, where it is of the node's own and not of a bundle, which its group's job has already. */
+  readonly account: JobAccount | undefined;
 }
 
 interface Unit {
@@ -66,22 +69,23 @@ export class Ledger {
     return fits(demand, this.#free) && pick(this.#units, demand.GPU ?? 0, (unit) => unit.free) !== undefined;
   }
 
-  take(demand: Readonly<ResourceAmounts>, life = false): Allocation | undefined {
-    if (!fits(demand, this.#free)) return undefined;
+  take(demand: Readonly<ResourceAmounts>, account: JobAccount | undefined, life = false): Allocation | undefined {
+    if (!fits(demand, this.#free) || account?.fits(demand) === false) return undefined;
     const gpus = pick(this.#units, demand.GPU ?? 0, (unit) => unit.free);
     if (gpus === undefined) return undefined;
-    const allocation = { amounts: copyOf(demand), gpus, life };
+    const allocation = { amounts: copyOf(demand), gpus, life, account };
     this.#apply(allocation);
     return allocation;
   }
 
   /** Takes of each resource what is free, up to the demand; of GPUs none unless all of them are there. */
-  takePartial(demand: Readonly<ResourceAmounts>): Allocation {
+  takePartial(demand: Readonly<ResourceAmounts>, account: JobAccount | undefined): Allocation {
     const amounts: ResourceAmounts = Object.create(null);
-    for (const name in demand) amounts[name] = Math.min(demand[name]!, this.#free[name] ?? 0);
+    const room = account?.room(demand) ?? demand;
+    for (const name in demand) amounts[name] = Math.min(room[name]!, this.#free[name] ?? 0);
     const gpus = pick(this.#units, amounts.GPU ?? 0, (unit) => unit.free);
     if (gpus === undefined) delete amounts.GPU;
-    const allocation = { amounts, gpus: gpus ?? [], life: false };
+    const allocation = { amounts, gpus: gpus ?? [], life: false, account };
     this.#apply(allocation);
     return allocation;
   }
@@ -89,6 +93,7 @@ export class Ledger {
   give(allocation: Allocation): void {
     addTo(this.#free, allocation.amounts);
     if (allocation.life) subtractFrom(this.#life, allocation.amounts);
+    allocation.account?.remove(allocation.amounts, allocation.life);
     for (const share of allocation.gpus) this.#unit(share.index).free += share.amount;
   }
 
@@ -112,6 +117,7 @@ export class Ledger {
   #apply(allocation: Allocation): void {
     subtractFrom(this.#free, allocation.amounts);
     if (allocation.life) addTo(this.#life, allocation.amounts);
+    allocation.account?.add(allocation.amounts, allocation.life);
     for (const share of allocation.gpus) this.#unit(share.index).free -= share.amount;
   }
 

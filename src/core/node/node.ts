@@ -6,19 +6,21 @@
 import { prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, JobId, LeaseId, LeaseRequestId, NodePrefix, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { ReservedBundle } from "../../protocol/cluster.ts";
-import type { Body, DeathReason, Failure, ResourceAmounts } from "../../protocol/messages.ts";
+import type { Body, DeathReason, Failure, JobTerms, JobUse, ResourceAmounts } from "../../protocol/messages.ts";
 import { actorWant, actorWantId, leaseWant, refusal } from "./admission.ts";
+import { JobAccounts } from "./jobs.ts";
+import type { JobAccount } from "./jobs.ts";
 import type { ActorRequest } from "./admission.ts";
 import { Alarm } from "./alarm.ts";
 import { EnvironmentTable, partsOfEnvKey } from "./environments.ts";
 import { checkNode } from "./check.ts";
-import { dispatch } from "./dispatch.ts";
+import { dispatch, isLimited, resumeDemand } from "./dispatch.ts";
 import { cancelBundles, commitBundles, prepareBundles, refuseGroup, removeBundles, reservedBundles } from "./bundles.ts";
 import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, removeGroupsOf } from "./groups.ts";
 import { Ledger } from "./ledger.ts";
 import { WorkerPool } from "./pool.ts";
 import { RequestQueue } from "./queue.ts";
-import { sumOf } from "../resources.ts";
+import { excessOf, isEmpty, subtractFrom } from "../resources.ts";
 import { GONE_MAX, remember, TOMBSTONES_MAX } from "./state.ts";
 import type { ActorHold, ActorPlacement, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
 import { pendingOf, warn, watch } from "./warnings.ts";
@@ -31,12 +33,14 @@ export class NodeMachine {
 
   constructor(config: NodeConfig, port: NodePort) {
     const alarm = new Alarm();
+    const jobs = new JobAccounts(config.total, config.limitsDivided === true);
     this.#s = {
       config,
       port,
       alarm,
       ledger: new Ledger(config.total),
-      queue: new RequestQueue(),
+      jobs,
+      queue: new RequestQueue(jobs),
       pool: new WorkerPool(config, port, alarm, (process) => this.#owns(process)),
       leases: new Map(),
       byRequest: new Map(),
@@ -64,9 +68,12 @@ export class NodeMachine {
     while (this.#s.pool.taskWorkers < most) this.#s.pool.start("{}", now);
   }
 
-  driverJoined(id: ProcessId, jobId: JobId): void {
-    this.#s.owners.add(id);
-    this.#s.drivers.set(id, jobId);
+  driverJoined(id: ProcessId, jobId: JobId, terms?: JobTerms): void {
+    const { owners, drivers, jobs } = this.#s;
+    owners.add(id);
+    drivers.set(id, jobId);
+    jobs.of(jobId).members++;
+    jobs.known(jobId, terms);
   }
 
   /** False for a process that was not started here or is gone already. */
@@ -106,7 +113,8 @@ export class NodeMachine {
     const worker = this.#s.pool.get(id);
     if (worker === undefined) return;
     const owners = new Set([...worker.leases].map((lease) => lease.owner));
-    for (const lease of [...worker.leases]) this.#release(lease);
+    this.#s.jobs.advance(now);
+    for (const lease of [...worker.leases]) this.#release(lease, now);
     if (worker.actor !== undefined) this.#dropActor(worker, worker.actor);
     if (this.#s.pool.lost(worker, reason, now)) this.#refuseEnvironment(worker.env, reason);
     for (const owner of owners) if (this.#s.owners.has(owner)) this.#s.port.send(owner, "processLost", { processId: id, reason });
@@ -118,7 +126,8 @@ export class NodeMachine {
     const s = this.#s;
     remember(s.gone, id, true, GONE_MAX);
     if (!s.owners.delete(id)) return;
-    s.drivers.delete(id);
+    const job = s.drivers.get(id);
+    if (s.drivers.delete(id)) s.jobs.left(s.jobs.of(job!));
     for (const want of [...s.queue.wants]) {
       // Actors and groups belong to their job, not to who asked for them.
       if (want.owner !== id || want.lease === undefined) continue;
@@ -143,10 +152,64 @@ export class NodeMachine {
   jobEnded(jobId: JobId, now: number): void {
     const s = this.#s;
     for (const lease of s.leases.values()) {
-      if (lease.jobId === jobId) s.pool.kill(lease.worker, { cause: "killed", message: `job ${jobId} has ended` });
+      if (lease.account.jobId === jobId) s.pool.kill(lease.worker, { cause: "killed", message: `job ${jobId} has ended` });
     }
     removeGroupsOf(s, jobId);
+    s.jobs.ended(jobId);
     dispatch(s, now);
+  }
+
+  // ── jobs ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** Work of a job comes here for which it was given these. */
+  jobKnown(jobId: JobId, terms: JobTerms | undefined): void {
+    this.#s.jobs.known(jobId, terms);
+  }
+
+  /** What it was given, for whoever gets work of it from here; undefined for the usual. */
+  termsOf(jobId: JobId): JobTerms | undefined {
+    return this.#s.jobs.termsOf(jobId);
+  }
+
+  /** Control has divided a job's limits anew. */
+  jobShare({ jobId, number, share, life }: Body<"jobShare">, now: number): void {
+    this.#s.jobs.shared(jobId, number, share, life);
+    dispatch(this.#s, now);
+  }
+
+  /** Another control counts its shares anew. */
+  controlChanged(): void {
+    this.#s.jobs.renumber();
+  }
+
+  /** For control, of jobs with limits. */
+  jobUses(): JobUse[] {
+    const { jobs, queue, ledger, resuming } = this.#s;
+    const waits = function* (account: JobAccount): Generator<ResourceAmounts> {
+      for (const lease of resuming) if (lease.kept.account === account) yield resumeDemand(lease);
+      for (const want of queue.wants) if (want.account === account && want.strategy.kind !== "group") yield want.demand;
+    };
+    const room = (account: JobAccount): ResourceAmounts => {
+      const all = excessOf(ledger.total, ledger.life);
+      subtractFrom(all, excessOf(account.used, account.life));
+      return all;
+    };
+    return jobs.uses(waits, room);
+  }
+
+  /** What a job has, for the store, which charges it. */
+  accountOf(jobId: JobId): JobAccount | undefined {
+    return this.#s.jobs.find(jobId);
+  }
+
+  /** Of a driver of this node. */
+  jobOf(driver: ProcessId): JobId | undefined {
+    return this.#s.drivers.get(driver);
+  }
+
+  /** Whether its job's limits can never let it run. */
+  isBeyondLimits({ jobId, shape }: Body<"leaseRequest">): boolean {
+    return this.#s.jobs.find(jobId)?.couldEver(shape.resources) === false;
   }
 
   /** Ends the worker, if the lease is still on it and is the asker's. Without a lease: if the asker has work on it. */
@@ -194,7 +257,7 @@ export class NodeMachine {
     if (lease !== undefined) return s.port.send(from, "leaseGrant", lease.grant);
     const over = s.tombstones.get(body.requestId);
     if (over !== undefined) return over === "over" ? undefined : s.port.send(from, "leaseReject", over);
-    const want = leaseWant(from, body, now);
+    const want = leaseWant(s, from, body, now);
     if (s.queue.get(want.id) !== undefined) return;
     this.#enqueue(want, now);
   }
@@ -224,6 +287,7 @@ export class NodeMachine {
     lease.turn = body.turn;
     this.#s.resuming.delete(lease);
     lease.state = "suspended";
+    this.#s.jobs.advance(now);
     if (lease.cpu !== undefined) lease.ledger.give(lease.cpu);
     lease.cpu = undefined;
     dispatch(this.#s, now);
@@ -247,15 +311,25 @@ export class NodeMachine {
   }
 
   /** Lease requests that wait, oldest first within their kind. */
-  *waitingLeases(): Iterable<{ owner: ProcessId; body: Body<"leaseRequest">; since: number }> {
-    for (const { owner, jobId, lease, since } of [...this.#s.queue.wants]) {
-      if (lease !== undefined) yield { owner, body: { ...lease, jobId, backlog: 1 }, since };
+  *waitingLeases(): Iterable<{ owner: ProcessId; body: Body<"leaseRequest">; since: number; mayWander: boolean }> {
+    for (const want of [...this.#s.queue.wants]) {
+      const { owner, account, lease, since } = want;
+      // What its job's limits keep back is not served elsewhere sooner: shares come to where requests are.
+      if (lease === undefined || isLimited(want)) continue;
+      // Who would have its turn here before long, or gathers what it needs, stays.
+      const mayWander = !isEmpty(account.used) && this.#s.queue.mayLeave(want);
+      yield { owner, body: { ...lease, jobId: account.jobId, backlog: 1 }, since, mayWander };
     }
+  }
+
+  /** Requests of a process that wait here. */
+  waitingOf(owner: ProcessId): number {
+    return this.#s.queue.waitingOf(owner);
   }
 
   /** The sum of what waits. */
   queued(): ResourceAmounts {
-    return sumOf([...this.#s.queue.wants].map(({ demand }) => demand));
+    return { ...this.#s.queue.demand };
   }
 
   /** Takes a waiting request away, for another node. False if it does not wait any more. */
@@ -269,7 +343,8 @@ export class NodeMachine {
 
   placeActor(request: ActorRequest, now: number): void {
     if (this.#s.actors.get(request.actorId)?.epoch === request.epoch) return;
-    const want = actorWant(request, now);
+    this.#s.jobs.known(request.jobId, request.terms);
+    const want = actorWant(this.#s, request, now);
     if (this.#s.queue.get(want.id) === undefined) this.#enqueue(want, now);
   }
 
@@ -305,6 +380,7 @@ export class NodeMachine {
 
   askGroup(from: ProcessId, call: number, question: GroupQuestion, now: number): void {
     const s = this.#s;
+    s.jobs.advance(now);
     switch (question.kind) {
       case "groupCreate":
         createGroup(s, from, call, question, now);
@@ -329,6 +405,7 @@ export class NodeMachine {
 
   /** Control spreads groups over nodes: this one's part of them. */
   groupMessage<N extends "groupPrepare" | "groupCommit" | "groupCancel" | "groupRemove">(name: N, body: Body<N>, now: number): void {
+    this.#s.jobs.advance(now);
     if (name === "groupPrepare") prepareBundles(this.#s, body as Body<"groupPrepare">, now);
     else if (name === "groupCommit") commitBundles(this.#s, body as Body<"groupCommit">);
     else if (name === "groupCancel") cancelBundles(this.#s, body as Body<"groupCancel">);
@@ -419,6 +496,7 @@ export class NodeMachine {
   #enqueue(want: Want, now: number): void {
     const s = this.#s;
     const failure = refusal(s, want);
+    s.jobs.advance(now);
     s.queue.add(want);
     if (failure !== undefined) refuse(s, want.id, failure);
     else {
@@ -428,19 +506,21 @@ export class NodeMachine {
   }
 
   #endLease(lease: Lease, now: number): void {
-    this.#release(lease);
+    this.#release(lease, now);
     if (lease.worker.leases.size === 0) this.#s.pool.idle(lease.worker, now);
   }
 
-  #release(lease: Lease): void {
+  #release(lease: Lease, now: number): void {
     const s = this.#s;
     s.leases.delete(lease.id);
     s.byRequest.delete(lease.requestId);
     remember(s.tombstones, lease.requestId, "over", TOMBSTONES_MAX);
     s.resuming.delete(lease);
     lease.worker.leases.delete(lease);
+    s.jobs.advance(now);
     lease.ledger.give(lease.kept);
     if (lease.cpu !== undefined) lease.ledger.give(lease.cpu);
+    s.jobs.left(lease.account);
     if (lease.group !== undefined) releaseGroup(s, lease.group);
   }
 

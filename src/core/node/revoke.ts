@@ -2,20 +2,31 @@
  * Which leases are asked back (`leaseWanted`). Owners keep leases warm; when others wait for the resources, as many are
  * asked for as those need, from whom holds most, and never sooner than a quantum after the grant, so that two kinds of
  * work that compete take turns of some length instead of one task each.
+ *
+ * Between jobs: one of higher priority gets whatever leases of lower ones it needs, and never the other way round. Among equals a job
+ * gets a lease of another whose clock would still be ahead without it (jobs.ts).
  */
 import type { ResourceAmounts } from "../../protocol/messages.ts";
-import { addTo, copyOf, fits, subtractFrom } from "../resources.ts";
+import { addTo, copyOf, excessOf, fits, isEmpty, subtractFrom, sumOf } from "../resources.ts";
 import { ledgersFor, resumeDemand } from "./dispatch.ts";
+import type { JobAccount } from "./jobs.ts";
 import type { Ledger } from "./ledger.ts";
 import type { WaitingClass } from "./queue.ts";
-import type { Lease, NodeState } from "./state.ts";
+import type { Lease, NodeState, Want } from "./state.ts";
 
 const QUANTUM_MS = 10;
+/** When a lease that another job is to get is looked at again, at the soonest. */
+const LOOK_MS = 2;
 
 /** What is free, and what leases that were asked for will give back. Claimed as needs are covered. */
 type Prospects = Map<Ledger, ResourceAmounts>;
 
-export function revoke(s: NodeState, blocked: readonly WaitingClass[], now: number): void {
+export function revoke(s: NodeState, blocked: readonly WaitingClass[], limited: readonly WaitingClass[], now: number): void {
+  for (const account of s.jobs.all) {
+    const excess = account.excess();
+    if (excess !== undefined) revokeExcess(s, account, excess, now);
+  }
+  if (limited.length > 0) revokeForLimits(s, limited, now);
   if (s.resuming.size === 0 && blocked.length === 0) return;
   const prospects: Prospects = new Map();
   for (const lease of s.resuming) revokeForTask(s, prospects, lease);
@@ -48,32 +59,139 @@ function revokeForTask(s: NodeState, prospects: Prospects, waiting: Lease): void
     if (!inTheWay.wanted) wantBack(s, inTheWay);
     return;
   }
-  const candidates = [...s.leases.values()].filter((lease) => !lease.wanted && lease.state === "active" && lease.ledger === waiting.ledger);
-  cover(s, prospectOf(s, prospects, waiting.ledger), resumeDemand(waiting), candidates);
+  const { account } = waiting.kept;
+  const demand = resumeDemand(waiting);
+  const limited = account?.fits(demand) === false;
+  const candidates = [...s.leases.values()].filter(
+    (lease) => !lease.wanted && lease.state === "active" && lease.ledger === waiting.ledger && (!limited || lease.kept.account === account),
+  );
+  if (limited) return void coverLimit(s, account!, demand, candidates);
+  candidates.sort((a, b) => a.account.terms.priority - b.account.terms.priority);
+  cover(s, prospectOf(s, prospects, waiting.ledger), demand, candidates);
 }
 
-function revokeForRequests(s: NodeState, prospects: Prospects, blocked: readonly WaitingClass[], now: number): void {
+function sharesOf(s: NodeState): Map<string, number> {
   const shares = new Map<string, number>();
   for (const lease of s.leases.values()) {
     if (lease.state === "active") shares.set(shareKey(lease), (shares.get(shareKey(lease)) ?? 0) + 1);
   }
+  return shares;
+}
+
+function revokeForRequests(s: NodeState, prospects: Prospects, blocked: readonly WaitingClass[], now: number): void {
+  const shares = sharesOf(s);
+  const going = goingOf(s);
   for (const waiting of blocked) {
     const want = waiting.head;
     for (const { ledger } of ledgersFor(s, want)) {
       if (!ledger.couldNow(want.demand)) continue;
-      const own = shares.get(shareKey(want)) ?? 0;
       const candidates: Lease[] = [];
       for (const lease of s.leases.values()) {
-        if (lease.ledger !== ledger || lease.wanted || lease.state !== "active" || shareKey(lease) === shareKey(want)) continue;
-        const share = shares.get(shareKey(lease))!;
-        // One that asks for more itself is busy: it gives up only what is beyond an equal share.
-        if (own > 0 && share <= own + 1 && s.queue.waiting(lease.classKey, lease.owner) > 0) continue;
+        if (lease.ledger !== ledger || lease.wanted || lease.state !== "active") continue;
+        const gives = lease.account === want.account ? givesWithin(s, shares, lease, want) : givesTo(s, going, lease, want, now);
+        if (!gives) continue;
         if (lease.grantedAt + QUANTUM_MS <= now) candidates.push(lease);
         else s.alarm.set(lease.grantedAt + QUANTUM_MS);
       }
-      candidates.sort((a, b) => shares.get(shareKey(b))! - shares.get(shareKey(a))! || a.grantedAt - b.grantedAt);
-      if (cover(s, prospectOf(s, prospects, ledger), want.demand, candidates)) break;
+      candidates.sort(
+        (a, b) =>
+          a.account.terms.priority - b.account.terms.priority ||
+          (a.account === b.account ? 0 : b.account.turn() - a.account.turn()) ||
+          shares.get(shareKey(b))! - shares.get(shareKey(a))! ||
+          a.grantedAt - b.grantedAt,
+      );
+      const prospect = prospectOf(s, prospects, ledger);
+      if (!cover(s, prospect, want.demand, candidates)) continue;
+      // Whatever else waits in its class gets what jobs of lower priority have, too.
+      const { priority } = want.account.terms;
+      const lower = candidates.filter(({ account }) => account.terms.priority < priority);
+      for (let more = waiting.size - 1; more > 0 && lower.length > 0; more--) {
+        const left = lower.filter((lease) => !lease.wanted);
+        if (!cover(s, prospect, want.demand, left)) break;
+      }
+      break;
     }
+  }
+}
+
+/** Within a job. One that asks for more itself is busy: it gives up only what is beyond an equal share. */
+function givesWithin(s: NodeState, shares: ReadonlyMap<string, number>, lease: Lease, want: Want): boolean {
+  if (shareKey(lease) === shareKey(want)) return false;
+  const own = shares.get(shareKey(want)) ?? 0;
+  return own === 0 || shares.get(shareKey(lease))! > own + 1 || s.queue.waiting(lease.classKey, lease.owner) === 0;
+}
+
+/** What each job will give back. */
+function goingOf(s: NodeState): Map<JobAccount, ResourceAmounts> {
+  const going = new Map<JobAccount, ResourceAmounts>();
+  for (const lease of s.leases.values()) {
+    if (!lease.wanted || lease.kept.account === undefined) continue;
+    const sum = going.get(lease.account);
+    if (sum === undefined) going.set(lease.account, heldBy(lease));
+    else addHeld(sum, lease);
+  }
+  return going;
+}
+
+function heldBy(lease: Lease): ResourceAmounts {
+  const held: ResourceAmounts = Object.create(null);
+  addHeld(held, lease);
+  return held;
+}
+
+/** From one job to another. What cannot be now and will be in a while is looked at then. */
+function givesTo(s: NodeState, going: ReadonlyMap<JobAccount, ResourceAmounts>, lease: Lease, want: Want, now: number): boolean {
+  const { account: from } = lease;
+  const { account: to } = want;
+  if (from.terms.priority !== to.terms.priority) return from.terms.priority < to.terms.priority;
+  const ahead = from.turn(undefined, going.get(from)) - to.turn(want.demand);
+  if (ahead >= 0) return true;
+  const nearing = from.speed - to.speed;
+  if (nearing > 0) s.alarm.set(now + Math.max(LOOK_MS, -ahead / nearing));
+  return false;
+}
+
+/** Control wants some of a job's share for other nodes. */
+function revokeExcess(s: NodeState, account: JobAccount, excess: ResourceAmounts, now: number): void {
+  const rest = excessOf(excess, goingOf(s).get(account) ?? {});
+  for (const lease of [...s.leases.values()].reverse()) {
+    if (isEmpty(rest)) return;
+    if (lease.kept.account !== account || lease.wanted || lease.state !== "active") continue;
+    const held = heldBy(lease);
+    if (!Object.keys(rest).some((name) => rest[name]! > 0 && (held[name] ?? 0) > 0)) continue;
+    if (lease.grantedAt + QUANTUM_MS > now) {
+      s.alarm.set(lease.grantedAt + QUANTUM_MS);
+      continue;
+    }
+    wantBack(s, lease);
+    for (const name in rest) rest[name] = Math.max(0, rest[name]! - (held[name] ?? 0));
+  }
+}
+
+/** What waits for its job's limits gets what other kinds of work of that job have, as within a job. */
+function revokeForLimits(s: NodeState, limited: readonly WaitingClass[], now: number): void {
+  const shares = sharesOf(s);
+  for (const { head: want } of limited) {
+    const candidates: Lease[] = [];
+    for (const lease of s.leases.values()) {
+      if (lease.kept.account !== want.account || lease.wanted || lease.state !== "active") continue;
+      if (!givesWithin(s, shares, lease, want)) continue;
+      if (lease.grantedAt + QUANTUM_MS <= now) candidates.push(lease);
+      else s.alarm.set(lease.grantedAt + QUANTUM_MS);
+    }
+    candidates.sort((a, b) => shares.get(shareKey(b))! - shares.get(shareKey(a))! || a.grantedAt - b.grantedAt);
+    coverLimit(s, want.account, want.demand, candidates);
+  }
+}
+
+/** As `cover`, for what the limits of a job leave. What is granted here may become more, so it need not cover all. */
+function coverLimit(s: NodeState, account: JobAccount, demand: Readonly<ResourceAmounts>, candidates: readonly Lease[]): void {
+  const reach = sumOf([account.room(account.limits), goingOf(s).get(account) ?? {}]);
+  const lacks = (): boolean => Object.keys(account.limits).some((name) => (demand[name] ?? 0) > (reach[name] ?? 0));
+  for (const lease of candidates) {
+    if (!lacks()) return;
+    wantBack(s, lease);
+    addHeld(reach, lease);
   }
 }
 

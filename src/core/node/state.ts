@@ -14,6 +14,7 @@ import type {
 } from "../../protocol/messages.ts";
 import type { Alarm } from "./alarm.ts";
 import type { EnvironmentPort, EnvironmentTable } from "./environments.ts";
+import type { JobAccount, JobAccounts } from "./jobs.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
 import type { WorkerPool } from "./pool.ts";
 import type { RequestQueue } from "./queue.ts";
@@ -22,6 +23,8 @@ export interface NodeConfig {
   readonly nodeId: NodeId;
   readonly total: ResourceAmounts;
   readonly labels: Readonly<Record<string, string>>;
+  /** Control divides the limits of jobs over several nodes; else this one has them whole. */
+  readonly limitsDivided?: boolean;
   /** Worker processes kept when idle, and the most that start at a time. */
   readonly workers: number;
   readonly idleTimeoutMs?: number;
@@ -79,7 +82,7 @@ export interface Lease {
   readonly id: LeaseId;
   readonly requestId: LeaseRequestId;
   readonly owner: ProcessId;
-  readonly jobId: JobId;
+  readonly account: JobAccount;
   readonly classKey: string;
   readonly grantedAt: number;
   readonly worker: Worker;
@@ -140,7 +143,8 @@ export interface Want {
   /** Requests of one class have the same demand, strategy and environment. */
   readonly classKey: string;
   readonly owner: ProcessId;
-  readonly jobId: JobId;
+  readonly account: JobAccount;
+  /** Among the requests of its job. */
   readonly priority: number;
   /** What must be free. */
   readonly demand: Readonly<ResourceAmounts>;
@@ -163,6 +167,7 @@ export interface NodeState {
   readonly config: NodeConfig;
   readonly port: NodePort;
   readonly ledger: Ledger;
+  readonly jobs: JobAccounts;
   readonly queue: RequestQueue;
   readonly pool: WorkerPool;
   readonly environments: EnvironmentTable;

@@ -5,8 +5,9 @@
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { describeResources } from "../resources.ts";
-import { labelsFit, ledgersFor } from "./dispatch.ts";
+import { isLimited, labelsFit, ledgersFor } from "./dispatch.ts";
 import { groupLabel } from "./groups.ts";
+import { describeLimit } from "./jobs.ts";
 import { remember } from "./state.ts";
 import type { NodeState, Want } from "./state.ts";
 
@@ -54,13 +55,13 @@ export function warn(s: NodeState, now: number): void {
 export function pendingOf(s: NodeState): { resources: ResourceAmounts; count: number; reason: string }[] {
   return [...s.queue.classes].slice(0, PENDING_MAX).map((waiting) => {
     const want = waiting.head;
-    const reason = obstacleOf(s, want)?.message ?? `${want.what} waits: what it needs is in use, or its worker is being started.`;
+    const reason = (obstacleOf(s, want) ?? limitOf(want))?.message ?? IN_USE(want);
     return { resources: { ...want.demand }, count: waiting.size, reason: reason.slice(0, 4096) };
   });
 }
 
 function driversOf(s: NodeState, want: Want): ProcessId[] {
-  return [...s.drivers].filter(([, jobId]) => jobId === want.jobId).map(([id]) => id);
+  return [...s.drivers].filter(([, jobId]) => jobId === want.account.jobId).map(([id]) => id);
 }
 
 function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
@@ -68,6 +69,7 @@ function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
     return { code: "RESOURCES_HELD", message: `${want.what} waits: its runtime environment is being made on this node.` };
   }
   const waits = `${want.what} waits: it needs`;
+  if (want.strategy.kind !== "group" && !want.account.couldEver(want.demand)) return beyondLimits(want);
   if (want.strategy.kind !== "group" && !labelsFit(s, want)) {
     const labels = want.strategy.kind === "labels" ? { ...want.strategy.hard, ...want.labelSelector } : want.labelSelector;
     return {
@@ -89,6 +91,7 @@ function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
       message: `${waits} ${demand}, ${where} has ${total}. It will wait until it has more; cancel it, or ask for less.`,
     };
   }
+  if (want.strategy.kind !== "group" && !want.account.couldNow(want.demand)) return limitHeld(want);
   if (want.kind !== "group" && ledgers.some((ledger) => ledger.couldNow(want.demand))) return undefined;
   if (want.kind === "group" && s.ledger.couldNow(want.demand)) return undefined;
   const life = ledgers.map((ledger) => describeResources(ledger.life)).join(", ");
@@ -104,4 +107,36 @@ function waitsForGroup(s: NodeState, want: Want): Obstacle | undefined {
   const group = want.strategy.kind === "group" ? s.groups.get(want.strategy.groupId) : undefined;
   if (group === undefined) return undefined;
   return { code: "RESOURCES_HELD", message: `${want.what} waits: ${groupLabel(group)}, in which it is to run, is not placed yet.` };
+}
+
+const IN_USE = (want: Want): string => `${want.what} waits: what it needs is in use, or its worker is being started.`;
+
+/** The first limit of its job that it does not fit into. */
+function limitBroken({ account, demand }: Want, room: (name: string) => number): string | undefined {
+  for (const name in account.limits) if ((demand[name] ?? 0) > room(name)) return describeLimit(name, account.limits[name]!);
+  return undefined;
+}
+
+function beyondLimits(want: Want): Obstacle {
+  const limit = limitBroken(want, (name) => want.account.limits[name]!)!;
+  return {
+    code: "INFEASIBLE",
+    message:
+      `${want.what} waits: it needs ${describeResources(want.demand)}, and its job may have ${limit} at a time. ` +
+      "It will never run; cancel it, ask for less, or start the job with a higher limit.",
+  };
+}
+
+function limitHeld(want: Want): Obstacle {
+  const limit = limitBroken(want, (name) => want.account.limits[name]! - want.account.lifeOf(name))!;
+  return {
+    code: "RESOURCES_HELD",
+    message: `${want.what} waits: its job's limit of ${limit} is used, by actors and placement groups for as long as they live.`,
+  };
+}
+
+function limitOf(want: Want): Obstacle | undefined {
+  if (!isLimited(want)) return undefined;
+  const limit = limitBroken(want, (name) => (want.account.granted[name] ?? 0) - (want.account.used[name] ?? 0))!;
+  return { code: "RESOURCES_HELD", message: `${want.what} waits: its job's limit of ${limit} is used.` };
 }

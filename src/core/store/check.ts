@@ -3,11 +3,13 @@ import type { ObjectId } from "../../protocol/ids.ts";
 import type { Arena, Segment } from "./arena.ts";
 import { GrantedSpace } from "./stored.ts";
 import type { Holder, StoredObject } from "./stored.ts";
-import type { ObjectKey } from "./types.ts";
+import type { LimitedRequest } from "./limited.ts";
+import type { ObjectKey, StoreAccount } from "./types.ts";
 
 export interface StoreState {
   readonly arena: Arena<Holder>;
   readonly grants: ReadonlyMap<number, GrantedSpace>;
+  readonly limited: readonly LimitedRequest[];
   readonly objects: ReadonlyMap<ObjectKey, StoredObject>;
   readonly byId: ReadonlyMap<ObjectId, StoredObject>;
   readonly idle: ReadonlyMap<ObjectKey, StoredObject>;
@@ -26,6 +28,7 @@ function insist(condition: boolean, story: () => string): void {
 export function checkStore(state: StoreState): void {
   state.arena.check();
   checkSegments(state);
+  checkAccounts(state);
   let spilling = 0;
   let spilled = 0;
   let spilledBytes = 0;
@@ -52,6 +55,20 @@ export function checkStore(state: StoreState): void {
       object.state === "restoring" && !object.segment && state.objects.get(object.key) === object,
       () => `${object.key} waits to be restored and is ${object.state}`,
     );
+  }
+}
+
+function checkAccounts({ grants, objects, limited }: StoreState): void {
+  const charged = new Map<StoreAccount, number>();
+  const add = (account: StoreAccount | undefined, bytes: number): void => {
+    if (account !== undefined) charged.set(account, (charged.get(account) ?? 0) + bytes);
+  };
+  for (const { account, segments } of grants.values()) for (const { size } of segments) add(account, size);
+  for (const { account, charged: bytes } of objects.values()) add(account, bytes);
+  for (const { account, request } of limited)
+    insist(account.storeLimit > 0, () => `request ${request} waits for a job that may have nothing`);
+  for (const [account, bytes] of charged) {
+    insist(account.storeUsed === bytes, () => `a job has ${bytes} bytes here, ${account.storeUsed} charged`);
   }
 }
 

@@ -9,14 +9,12 @@ import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { Arena, GRAIN, PAGE, alignmentOf, roundUp } from "./arena.ts";
 import type { Segment } from "./arena.ts";
 import { checkStore } from "./check.ts";
+import { LimitedRequests } from "./limited.ts";
+import type { LimitedRequest, WaitingRequest } from "./limited.ts";
 import { GrantedSpace, StoredObject } from "./stored.ts";
 import type { Holder, ObjectState, Waiter } from "./stored.ts";
 import { keyOf } from "./types.ts";
-import type { AllocateRequest, ObjectKey, Place, Refusal, SealRequest, StorePort, StoreStatistics } from "./types.ts";
-
-interface WaitingRequest extends AllocateRequest {
-  readonly deadline: number;
-}
+import type { AllocateRequest, ObjectKey, Place, Refusal, SealRequest, StoreAccount, StorePort, StoreStatistics } from "./types.ts";
 
 /**
  * How long a reader waits for the seal of an object that the store does not have yet: its maker has sealed it, and the news may be
@@ -42,6 +40,7 @@ export class StoreMachine {
   /** The last that were here and are not any more. */
   readonly #gone = new Set<ObjectId>();
   #queue: WaitingRequest[] = [];
+  readonly #limited: LimitedRequests;
   /** Objects that wait for space to be restored in, in order. They come before the queue: what they free, others wait for. */
   #restores: StoredObject[] = [];
   #serial = 0;
@@ -56,6 +55,10 @@ export class StoreMachine {
   constructor(capacity: number, port: StorePort) {
     this.#arena = new Arena(capacity);
     this.#port = port;
+    this.#limited = new LimitedRequests(
+      (size) => this.#sizeFor(size),
+      () => port.charged(),
+    );
   }
 
   get capacity(): number {
@@ -68,6 +71,7 @@ export class StoreMachine {
 
   allocate(request: AllocateRequest, now: number): void {
     if (this.#sizeFor(request.size) > this.capacity) return this.#port.refused(request.request, this.#refusal("too-large"));
+    if (this.#limited.holds(request)) return this.#limit(request);
     const nobodyWaits = this.#queue.length === 0 && this.#restores.length === 0;
     if (nobodyWaits && this.#grant(request)) return;
     if (request.deadline === undefined) return this.#port.refused(request.request, this.#refusal("full"));
@@ -76,9 +80,23 @@ export class StoreMachine {
     this.#pump(now);
   }
 
+  /** Beyond what its job may have: it waits until that has less, or may have more here. */
+  #limit(request: AllocateRequest & { readonly account: StoreAccount }): void {
+    const waits = request.deadline !== undefined && !this.#limited.never(request);
+    if (!waits) return this.#port.refused(request.request, jobRefusal(request.account));
+    this.#limited.add(request as LimitedRequest);
+    this.#port.wantSpace();
+  }
+
+  /** Jobs may have more here, or less. */
+  shareChanged(now: number): void {
+    this.#pump(now);
+  }
+
   /** Who asked does not wait for it any more. */
   withdraw(request: number, now: number): void {
     this.#queue = this.#queue.filter((other) => other.request !== request);
+    this.#limited.drop((other) => other.request === request);
     this.#pump(now);
   }
 
@@ -92,6 +110,8 @@ export class StoreMachine {
     const object = new StoredObject(request, place.segment);
     const { taken, left } = this.#arena.carve(place.segment, request.offset, place.length, object);
     object.segment = taken;
+    object.account = grant.account;
+    object.charged = taken.size;
     for (const rest of left) grant.segments.add(rest);
     if (grant.segments.size === 0) this.#grants.delete(grant.serial);
     this.#objects.set(object.key, object);
@@ -300,6 +320,7 @@ export class StoreMachine {
   /** A process is gone: its space, its pins, what it waits for, and what it sealed that nobody has heard of. */
   processLost(process: ProcessId, now: number): void {
     this.#queue = this.#queue.filter((request) => request.process !== process);
+    this.#limited.drop((request) => request.process === process);
     this.#leaveEarly((waiter) => waiter.process === process);
     for (const grant of this.#grants.values()) if (grant.process === process) this.#dropGrant(grant);
     for (const object of this.#objects.values()) {
@@ -319,6 +340,7 @@ export class StoreMachine {
   /** To be called when the time of `nextDeadline` has come. */
   tick(now: number): void {
     if (now >= this.#restUntil) this.#restUntil = -Infinity;
+    for (const { request, account } of this.#limited.drop((each) => each.deadline <= now)) this.#port.refused(request, jobRefusal(account));
     const late = this.#queue.filter((request) => request.deadline <= now);
     if (late.length > 0) {
       this.#queue = this.#queue.filter((request) => request.deadline > now);
@@ -336,7 +358,7 @@ export class StoreMachine {
 
   nextDeadline(): number | undefined {
     let next = Infinity;
-    for (const request of this.#queue) next = Math.min(next, request.deadline);
+    for (const request of [...this.#queue, ...this.#limited.all]) next = Math.min(next, request.deadline);
     for (const object of this.#restores) for (const waiter of object.waiters) next = Math.min(next, waiter.deadline);
     for (const waiters of this.#early.values()) for (const waiter of waiters) next = Math.min(next, waiter.deadline);
     if (next !== Infinity && this.#restUntil > -Infinity) next = Math.min(next, this.#restUntil);
@@ -361,7 +383,7 @@ export class StoreMachine {
       spilled: this.#spilled,
       spilledBytes: this.#spilledBytes,
       pinned: this.#pinnedBytes(),
-      waiting: this.#queue.length + this.#restores.length,
+      waiting: this.#queue.length + this.#limited.all.length + this.#restores.length,
     };
   }
 
@@ -369,6 +391,7 @@ export class StoreMachine {
     checkStore({
       arena: this.#arena,
       grants: this.#grants,
+      limited: this.#limited.all,
       objects: this.#objects,
       byId: this.#byId,
       idle: this.#idle,
@@ -386,15 +409,18 @@ export class StoreMachine {
   }
 
   #grant(request: AllocateRequest): boolean {
-    const space = new GrantedSpace(this.#serial + 1, request.process, request.slab > 0);
-    let segment = request.slab > 0 ? this.#arena.allocate(this.#sizeFor(request.slab), PAGE, space) : undefined;
+    const { account } = request;
+    const slab = request.slab > 0 && account === undefined;
+    const space = new GrantedSpace(this.#serial + 1, request.process, slab);
+    let segment = slab ? this.#arena.allocate(this.#sizeFor(request.slab), PAGE, space) : undefined;
     let granted = space;
     if (!segment) {
-      granted = new GrantedSpace(space.serial, request.process, false);
+      granted = new GrantedSpace(space.serial, request.process, false, account);
       segment = this.#arena.allocate(this.#sizeFor(request.size), PAGE, granted);
     }
     if (!segment) return false;
     this.#serial = granted.serial;
+    this.#charge(account, segment.size);
     granted.segments.add(segment);
     this.#grants.set(granted.serial, granted);
     this.#port.granted(request.request, { serial: granted.serial, offset: segment.offset, size: segment.size, slab: granted.slab });
@@ -415,7 +441,10 @@ export class StoreMachine {
   }
 
   #dropGrant(grant: GrantedSpace): void {
-    for (const segment of grant.segments) this.#arena.release(segment);
+    for (const segment of grant.segments) {
+      this.#charge(grant.account, -segment.size);
+      this.#arena.release(segment);
+    }
     this.#grants.delete(grant.serial);
   }
 
@@ -460,6 +489,7 @@ export class StoreMachine {
       return;
     }
     this.#objects.delete(object.key);
+    this.#charge(object.account, -object.charged);
     if (object.state !== "resident") {
       this.#spilled--;
       this.#spilledBytes -= object.size;
@@ -470,6 +500,12 @@ export class StoreMachine {
       object.segment = undefined;
     }
     if (object.onDisk) this.#port.deleteFile(object.key);
+  }
+
+  #charge(account: StoreAccount | undefined, bytes: number): void {
+    if (account === undefined || bytes === 0) return;
+    account.storeCharge(bytes);
+    this.#port.charged();
   }
 
   #leaveRestores(object: StoredObject): void {
@@ -500,8 +536,15 @@ export class StoreMachine {
       if (this.#startRestore(object)) continue;
       if (!this.#makeSpace(this.#sizeFor(object.size), now)) return;
     }
+    this.#queue.push(...this.#limited.admit());
     while (this.#queue.length > 0) {
       const request = this.#queue[0]!;
+      // One before it took what its job may have.
+      if (this.#limited.holds(request)) {
+        this.#queue.shift();
+        this.#limit(request);
+        continue;
+      }
       if (this.#grant(request)) this.#queue.shift();
       else if (!this.#makeSpace(this.#sizeFor(request.size), now)) return;
     }
@@ -556,4 +599,8 @@ export class StoreMachine {
     const { capacity, used, pinned } = this.stats();
     return { reason, capacity, used, pinned, detail: this.#spillFailure };
   }
+}
+
+function jobRefusal({ storeLimit, storeUsed }: StoreAccount): Refusal {
+  return { reason: "job-limit", capacity: storeLimit, used: storeUsed, pinned: 0, detail: undefined };
 }

@@ -2,7 +2,7 @@
 import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Segment } from "./arena.ts";
 import { keyOf } from "./types.ts";
-import type { ObjectKey, SealRequest } from "./types.ts";
+import type { ObjectKey, SealRequest, StoreAccount } from "./types.ts";
 
 export type ObjectState = "resident" | "spilling" | "spilled" | "restoring";
 
@@ -32,6 +32,9 @@ export class StoredObject {
   /** The process that sealed it, until its holders are known. */
   unannouncedBy: ProcessId | undefined;
   readonly pins = new Map<ProcessId, number>();
+  /** The job that has it, and how much it counts there, wherever its bytes lie. */
+  account: StoreAccount | undefined;
+  charged = 0;
   /** Calls that wait for it to be restored. */
   waiters: Waiter[] = [];
   constructor(request: SealRequest, segment: Segment<Holder>) {
@@ -51,8 +54,10 @@ export class GrantedSpace {
   readonly serial: number;
   readonly process: ProcessId;
   readonly slab: boolean;
+  readonly account: StoreAccount | undefined;
   readonly segments = new Set<Segment<Holder>>();
-  constructor(serial: number, process: ProcessId, slab: boolean) {
+  constructor(serial: number, process: ProcessId, slab: boolean, account?: StoreAccount) {
+    this.account = account;
     this.serial = serial;
     this.process = process;
     this.slab = slab;

@@ -20,9 +20,9 @@ export interface Grant extends Place {
 export type ObjectKey = string;
 export const keyOf = (serial: number, offset: number): ObjectKey => `${serial}-${offset}`;
 
-/** Why there is no space. `detail` is the reason of the disk, if spilling failed. */
+/** Why there is no space. `detail` is the reason of the disk, if spilling failed. job-limit: `capacity` and `used` are of the job. */
 export interface Refusal {
-  readonly reason: "too-large" | "full" | "spill-failed";
+  readonly reason: "too-large" | "full" | "spill-failed" | "job-limit";
   readonly capacity: number;
   readonly used: number;
   readonly pinned: number;
@@ -38,6 +38,20 @@ export interface AllocateRequest {
   readonly slab: number;
   /** Until when it may wait; undefined: not at all, and nothing is moved for it. */
   readonly deadline: number | undefined;
+  /** Where what it gets is charged: of a job that may have only so much in the store. It gets no slab. */
+  readonly account?: StoreAccount | undefined;
+}
+
+/** The job of a process, as far as the store concerns it. Amounts in bytes. */
+export interface StoreAccount {
+  /** What its processes may have in all stores of the cluster. */
+  readonly storeLimit: number;
+  readonly storeUsed: number;
+  storeFits(bytes: number): boolean;
+  /** Changes by so much; what it no longer has is negative. */
+  storeCharge(bytes: number): void;
+  /** What its processes wait for because of the limit. */
+  storeWaits(bytes: number): void;
 }
 
 export interface SealRequest {
@@ -79,6 +93,8 @@ export interface StorePort {
   missing(id: ObjectId): void;
   /** Nobody waits for it any more, whether it came or not. */
   unwanted(id: ObjectId): void;
+  /** What jobs have, or wait for, has changed. */
+  charged(): void;
   /** Space is short: everyone should drop garbage and give idle slabs back. */
   wantSpace(): void;
 }

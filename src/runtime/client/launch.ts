@@ -10,6 +10,7 @@ import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConnectionError, explain, MobulaError, NodeDiedError } from "../../errors/index.ts";
 import { prepareCapture } from "../../functions/index.ts";
+import { termsOf } from "../../core/node/jobs.ts";
 import { defaultCapacity } from "../../memory/capacity.ts";
 import { driverId } from "../../protocol/ids.ts";
 import type { JobId, NodeId } from "../../protocol/ids.ts";
@@ -107,8 +108,9 @@ class LocalCluster {
         socket,
         (send) => {
           const { process: processId, jobId, namespace } = identity;
-          const { logToDriver } = this.#options;
-          send("driverHello", { processId, jobId, pid: process.pid, namespace, logToDriver, submission: this.#submitted.jobId });
+          const { logToDriver, job } = this.#options;
+          const hello = { processId, jobId, pid: process.pid, namespace, logToDriver };
+          send("driverHello", { ...hello, submission: this.#submitted.jobId, terms: termsOf(this.#submitted.terms, job) });
         },
         () => {},
       );

@@ -273,6 +273,11 @@ export class Member {
       groupsChanged: (groups) => this.leases.groupsChanged(groups, host.now()),
       jobEnded: (jobId) => host.control.jobEnded(jobId),
       jobOrder: (body) => host.control.jobOrder(body),
+      jobShare: (body) => {
+        host.node.jobShare(body, host.now());
+        host.store.shareChanged();
+      },
+      controlChanged: () => host.node.controlChanged(),
       drain: (timeoutMs) => host.control.drain(timeoutMs),
       controlAt: (addresses) => host.control.controlAt(addresses),
       viewChanged: () => {

@@ -185,11 +185,13 @@ export class Membership {
         actors: node.livingActors(),
         bundles: node.reservedBundles(),
         entries: this.#head?.jobs.entries ?? [],
+        uses: node.jobUses(),
       }),
       status: () => ({
         free: { ...node.free },
         queued: node.queued(),
         pending: node.pending(),
+        uses: node.jobUses(),
         dashboardUrl: this.#keeper?.leads === true ? this.#head?.url : undefined,
       }),
       control: {

@@ -86,7 +86,7 @@ export class Router {
 
   forward(to: NodePrefix, from: ProcessId, hops: number, body: Body<"leaseRequest">): void {
     this.#tells(from, to);
-    this.tell(to, "leaseForward", { from, hops, ...encoded("leaseRequest", body) });
+    this.tell(to, "leaseForward", { from, hops, terms: this.#host.node.termsOf(body.jobId), ...encoded("leaseRequest", body) });
   }
 
   /** An actor of this home, to a process that asked control for it. */
@@ -147,8 +147,9 @@ export class Router {
 
   readonly #handlers: { readonly [N in NodeMessage]: (body: Body<N>, from: NodePrefix) => void } = {
     relay: (body, from) => this.#relayed(from, body),
-    leaseForward: ({ from, hops, code, body }) => {
+    leaseForward: ({ from, hops, terms, code, body }) => {
       const request = expect(code, body, "leaseRequest");
+      this.#host.node.jobKnown(request.jobId, terms);
       this.#host.leases.leaseRequest(from, request, this.#host.now(), hops);
     },
     processGone: ({ processId }) => this.#processGone(processId),

@@ -16,7 +16,7 @@ import { explain, NodeDiedError } from "../../errors/index.ts";
 import { prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, JobId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { GroupView, JobDescription, LivingActor, NodeView, ReservedBundle } from "../../protocol/cluster.ts";
-import type { Between, Body, DeathReason, Failure, MessageName } from "../../protocol/messages.ts";
+import type { Between, Body, DeathReason, Failure, JobUse, MessageName } from "../../protocol/messages.ts";
 import { isToProcess } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
@@ -57,6 +57,10 @@ export interface ControlLinkEvents {
   jobEnded(jobId: JobId): void;
   /** Of submitted jobs, whose entry points run here. */
   jobOrder(body: Body<"jobOrder">): void;
+  /** To the node machine: what a job may use here. */
+  jobShare(body: Body<"jobShare">): void;
+  /** Another control counts what it says of jobs anew. */
+  controlChanged(): void;
   drain(timeoutMs: number): void;
   /** Where control is or may be has changed: `host:port`. */
   controlAt(addresses: readonly string[]): void;
@@ -78,12 +82,13 @@ export interface ControlLinkOptions {
   readonly events: ControlLinkEvents;
   /** How this node is now, for joining. */
   self(): OwnView;
-  /** Its living processes, the actors that have a worker, and the bundles that are reserved here. */
+  /** Its living processes, the actors that have a worker, the bundles that are reserved here, and what jobs with limits use. */
   living(): {
     readonly processes: ProcessId[];
     readonly actors: LivingActor[];
     readonly bundles: ReservedBundle[];
     readonly entries?: JobId[];
+    readonly uses: JobUse[];
   };
   status(): Body<"nodeStatus">;
   /** Control may be away for so long. */
@@ -207,6 +212,8 @@ export class ControlLink {
         return events.jobEnded(as("jobEnded").jobId);
       case "jobOrder":
         return events.jobOrder(as("jobOrder"));
+      case "jobShare":
+        return events.jobShare(as("jobShare"));
       case "drain":
         return events.drain(as("drain").timeoutMs);
       default:
@@ -218,6 +225,7 @@ export class ControlLink {
   peerRestarted(): void {
     if (this.#state === "over") return;
     this.#state = "joining";
+    this.#events.controlChanged();
     this.#join();
     for (const { from, body } of this.#open.values()) this.#toControl(from, "ask", body);
   }

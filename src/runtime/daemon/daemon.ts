@@ -4,7 +4,9 @@
  */
 import type { Server, Socket } from "node:net";
 import { totalmem } from "node:os";
+import { DEFAULT_TERMS } from "../../core/node/jobs.ts";
 import { parseResources } from "../../core/resources.ts";
+import type { StoreAccount } from "../../core/store/types.ts";
 import { StoreService } from "../../memory/service.ts";
 import { homeOf, prefixOf } from "../../protocol/ids.ts";
 import type { JobId, NodeId, ProcessId } from "../../protocol/ids.ts";
@@ -107,6 +109,8 @@ export class Daemon {
       send: (to, name, body) => this.#send(to, name, body),
       onSealed: (id, holder, size, contains) => this.#event(() => this.#machines.refs.sealed(id, holder, size, contains)),
       onLost: (id, reason) => this.#event(() => this.#machines.refs.objectLost(id, reason)),
+      accountOf: (process) => this.#storeAccount(process),
+      onCharged: () => this.#event(() => {}),
     });
     this.#environments = new NodeEnvironments(config, {
       made: (environment) => this.#event(() => this.#machines.node.environmentMade(environment, this.#machines.now())),
@@ -173,6 +177,14 @@ export class Daemon {
     });
   }
 
+  /** Of a process whose job may have only so much in the store. */
+  #storeAccount(id: ProcessId): StoreAccount | undefined {
+    const { node } = this.#machines;
+    const jobId = node.jobOf(id) ?? this.#children.get(id)?.process.job?.jobId ?? this.#config.jobId;
+    const account = node.accountOf(jobId);
+    return account?.limits["objectStoreMemory"] === undefined ? undefined : account;
+  }
+
   /** To a process of this node. */
   #deliver(to: ProcessId, name: MessageName, body: never): boolean {
     const peer = this.#peers.get(to);
@@ -190,6 +202,7 @@ export class Daemon {
       nodeId: this.#nodeId,
       total: totalOf(this.#config),
       labels,
+      limitsDivided: this.#config.cluster !== undefined,
       workers: workersFor(this.#config),
       idleTimeoutMs,
       registerTimeoutMs,
@@ -267,10 +280,11 @@ export class Daemon {
         if (!node.workerJoined(body as Body<"workerHello">, this.#machines.now())) peer.connection.destroy();
         return;
       }
-      node.driverJoined(body.processId, jobId);
+      const terms = (body as Body<"driverHello">).terms ?? DEFAULT_TERMS;
+      node.driverJoined(body.processId, jobId, terms);
       ownControl?.driverJoined(body.processId, jobId);
       const { submission } = name === "driverHello" ? (body as Body<"driverHello">) : {};
-      const driver = { jobId, driver: body.processId, namespace, execArgv: [], envVars: {}, weight: 1, priority: 0 };
+      const driver = { jobId, driver: body.processId, namespace, execArgv: [], envVars: {}, ...terms };
       this.#member?.control.jobStart({ ...driver, submission });
     });
     return true;

@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { realpathSync } from "node:fs";
 import type { JobEnd, Submission } from "../../core/control/jobs.ts";
 import type { JobId } from "../../protocol/ids.ts";
-import type { Body } from "../../protocol/messages.ts";
+import type { Body, JobTerms } from "../../protocol/messages.ts";
 import { isLiving, parseMark } from "../environments/process-marks.ts";
 import type { PreparedEnvironment } from "../environments/index.ts";
 import { jobToken, readTokenFile } from "../network/index.ts";
@@ -117,15 +117,17 @@ export class JobRunner {
   }
 
   /** Puts into the job's folder what its run needs, and gives where it runs. */
-  async #furnish(jobId: JobId, { envVars }: Submission, prepared: PreparedEnvironment | undefined): Promise<string> {
+  async #furnish(jobId: JobId, submission: Submission, prepared: PreparedEnvironment | undefined): Promise<string> {
     const { home, tokenFile, address } = this.#host;
+    const { envVars, weight, priority, maxCpus, maxMemory, maxStore } = submission;
+    const terms = { weight, priority, maxCpus, maxMemory, maxStore };
     const places = placesOf(home, jobId);
     await mkdir(places.folder, { recursive: true, mode: 0o700 });
     await removeTraces(places);
     const token = jobToken(readTokenFile(tokenFile), jobId).expose();
     await writeFile(places.token, `${token}\n`, { mode: 0o600, flag: "wx" });
     const environment = prepared === undefined ? undefined : asHere(prepared);
-    const file: JobFile = { jobId, address: address(), environment, envVars: envVars ?? {} };
+    const file: JobFile = { jobId, address: address(), environment, envVars: envVars ?? {}, terms };
     await writeFile(places.file, JSON.stringify(file), { mode: 0o600 });
     if (prepared?.workDir !== undefined) return prepared.workDir;
     // Without a working directory of its own it has an empty one, from which `import "mobula"` works all the same.
@@ -192,6 +194,7 @@ export interface JobFile {
   /** The description of the environment that its work has. */
   readonly environment: string | undefined;
   readonly envVars: Readonly<Record<string, string>>;
+  readonly terms: JobTerms;
 }
 
 /** The description, with the place that the job's program calls its files by. */
