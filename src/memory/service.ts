@@ -178,7 +178,7 @@ export class StoreService {
 
   /** Control has divided the limits of jobs anew. */
   shareChanged(): void {
-    this.#run((now) => this.#machine.shareChanged(now));
+    this.#run((now) => this.#machine.tick(now));
   }
 
   // ── copies between nodes ──

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { StoreMachine } from "../../src/core/store/machine.ts";
 import { alignmentOf, roundUp } from "../../src/core/store/arena.ts";
-import type { Grant, ObjectKey, Place, Refusal, StorePort } from "../../src/core/store/types.ts";
+import type { Grant, ObjectKey, Place, Refusal, StorePort, StoreAccount } from "../../src/core/store/types.ts";
 import type { ObjectId, ProcessId } from "../../src/protocol/ids.ts";
 
 export const PROCESSES = ["aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"] as ProcessId[];
@@ -51,10 +51,11 @@ export class World implements StorePort {
 
   // ── what processes do ──
 
-  allocate(process: ProcessId, size: number, slab = 0, waitMs: number | undefined = 10): number {
+  allocate(process: ProcessId, size: number, slab = 0, waitMs: number | undefined = 10, account?: StoreAccount): number {
     const request = ++this.#number;
     this.asked.set(request, process);
-    this.machine.allocate({ request, process, size, slab, deadline: waitMs === undefined ? undefined : this.now + waitMs }, this.now);
+    const deadline = waitMs === undefined ? undefined : this.now + waitMs;
+    this.machine.allocate({ request, process, size, slab, deadline, account }, this.now);
     return request;
   }
 

@@ -14,6 +14,7 @@ import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
 import { ClusterView } from "../cluster/view.ts";
 import { isUsual, termsOf } from "../node/jobs.ts";
+import type { ActorRequest } from "../node/admission.ts";
 import type { GroupQuestion } from "../node/node.ts";
 import { Groups } from "./groups.ts";
 import { Control } from "./control.ts";
@@ -95,13 +96,7 @@ export class ClusterControl {
       epoch,
     );
     this.placer = new ActorPlacer(this.view, {
-      place: (to, request) =>
-        port.send(to, "actorPlace", {
-          ...request,
-          terms: this.#termsOf(request.jobId),
-          resources: { ...request.resources },
-          placementResources: { ...request.placementResources },
-        }),
+      place: (to, request) => this.#placeActor(to, request),
       unplace: (to, actorId, epochOf, end) => port.send(to, "actorUnplace", { actorId, epoch: epochOf, end: endOf(end) }),
       refused: (actorId, epochOf, failure) => later(() => this.actors.unplaced(actorId, epochOf, failure, undefined)),
       chance: () => port.chance(),
@@ -407,6 +402,12 @@ export class ClusterControl {
       if (known.has(prefix)) continue;
       for (const jobId of this.actors.nodeLost(prefix, reason, now)) this.#jobEnded(jobId);
     }
+  }
+
+  #placeActor(to: NodeId, request: ActorRequest): void {
+    const { jobId, resources, placementResources } = request;
+    const copies = { resources: { ...resources }, placementResources: { ...placementResources } };
+    this.#port.send(to, "actorPlace", { ...request, terms: this.#termsOf(jobId), ...copies });
   }
 
   /** What the driver of a job said that it was given; undefined for the usual. */

@@ -11,7 +11,7 @@
 import type { JobId } from "../../protocol/ids.ts";
 import type { JobTerms, JobUse, ResourceAmounts } from "../../protocol/messages.ts";
 import type { StoreAccount } from "../store/types.ts";
-import { SCALE, addTo, copyOf, equal, excessOf, fits, isEmpty, subtractFrom, sumOf } from "../resources.ts";
+import { SCALE, addTo, copyOf, excessOf, fits, isEmpty, subtractFrom, sumOf } from "../resources.ts";
 
 /** What a job that holds the whole node for so long is ahead of one with nothing: how much a turn is worth. Milliseconds. */
 const SLICE_MS = 100;

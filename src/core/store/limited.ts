@@ -1,5 +1,5 @@
 /** Requests for space that wait for their jobs to have less in the store, or for a larger share: in order, and in nobody's way. */
-import type { AllocateRequest, StoreAccount } from "./types.ts";
+import type { AllocateRequest, Refusal, StoreAccount } from "./types.ts";
 
 export interface WaitingRequest extends AllocateRequest {
   readonly deadline: number;
@@ -53,4 +53,8 @@ export class LimitedRequests {
     this.#changed();
     return gone;
   }
+}
+
+export function jobRefusal({ storeLimit, storeUsed }: StoreAccount): Refusal {
+  return { reason: "job-limit", capacity: storeLimit, used: storeUsed, pinned: 0, detail: undefined };
 }

@@ -9,7 +9,7 @@ import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { Arena, GRAIN, PAGE, alignmentOf, roundUp } from "./arena.ts";
 import type { Segment } from "./arena.ts";
 import { checkStore } from "./check.ts";
-import { LimitedRequests } from "./limited.ts";
+import { jobRefusal, LimitedRequests } from "./limited.ts";
 import type { LimitedRequest, WaitingRequest } from "./limited.ts";
 import { GrantedSpace, StoredObject } from "./stored.ts";
 import type { Holder, ObjectState, Waiter } from "./stored.ts";
@@ -86,11 +86,6 @@ export class StoreMachine {
     if (!waits) return this.#port.refused(request.request, jobRefusal(request.account));
     this.#limited.add(request as LimitedRequest);
     this.#port.wantSpace();
-  }
-
-  /** Jobs may have more here, or less. */
-  shareChanged(now: number): void {
-    this.#pump(now);
   }
 
   /** Who asked does not wait for it any more. */
@@ -337,7 +332,7 @@ export class StoreMachine {
     this.#pump(now);
   }
 
-  /** To be called when the time of `nextDeadline` has come. */
+  /** To be called when the time of `nextDeadline` has come, and when jobs may have more here. */
   tick(now: number): void {
     if (now >= this.#restUntil) this.#restUntil = -Infinity;
     for (const { request, account } of this.#limited.drop((each) => each.deadline <= now)) this.#port.refused(request, jobRefusal(account));
@@ -599,8 +594,4 @@ export class StoreMachine {
     const { capacity, used, pinned } = this.stats();
     return { reason, capacity, used, pinned, detail: this.#spillFailure };
   }
-}
-
-function jobRefusal({ storeLimit, storeUsed }: StoreAccount): Refusal {
-  return { reason: "job-limit", capacity: storeLimit, used: storeUsed, pinned: 0, detail: undefined };
 }
