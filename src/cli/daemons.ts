@@ -53,7 +53,7 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
     const { child, report } = startProcess<Exclude<DaemonReport, { readonly error: string }>>({
       file: daemonMain,
       flags,
-      env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config), MOBULA_TOKEN: undefined, MOBULA_TOKEN_FILE: undefined },
+      env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) },
       stdin: "ignore",
       stderr: file,
       startMs: START_MS,

@@ -20,6 +20,9 @@ export interface StartOptions<R> {
   readonly onMore?: (said: R | Failed) => void;
 }
 
+/** A daemon or control has its token from a file; what it starts, workers, hooks and npm, has its environment and is to have none. */
+const NO_TOKEN = { MOBULA_TOKEN: undefined, MOBULA_TOKEN_FILE: undefined };
+
 export interface Failed {
   readonly error: string;
 }
@@ -33,7 +36,7 @@ export interface StartedProcess<R> {
 export function startProcess<R extends object>(options: StartOptions<R>): StartedProcess<R> {
   const { file, flags, env, cwd, stdin, stderr, startMs, onMore } = options;
   const child = spawn(process.execPath, [...flags, file], {
-    env,
+    env: { ...env, ...NO_TOKEN },
     stdio: [stdin, "pipe", stderr],
     // No Ctrl-C of the terminal reaches it.
     detached: true,

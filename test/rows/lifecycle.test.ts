@@ -141,6 +141,20 @@ test("a task sees the GPUs that it was given, by the names that the program sees
   assert.equal(await ray.get(seen.remote()), "4,GPU-7");
 });
 
+test("no token is in the environment of workers, or of what makes environments", async (t) => {
+  const names = ["MOBULA_TOKEN", "MOBULA_TOKEN_FILE"];
+  for (const name of names) process.env[name] = `a-secret-in-${name}`;
+  t.after(() => names.forEach((name) => delete process.env[name]));
+  await ray.init({ numCpus: 1 });
+  // The daemon is what runs npm; a setup hook runs in a worker.
+  const seen = ray.remote(() => {
+    const daemon = fs.readFileSync(`/proc/${process.ppid}/environ`, "latin1");
+    return [Object.keys(process.env).filter((name) => name.startsWith("MOBULA_TOKEN")), process.env["FROM_HOOK"], daemon.includes("a-secret")];
+  });
+  const setup = (): void => void (process.env["FROM_HOOK"] = process.env["MOBULA_TOKEN"] ?? "none");
+  assert.deepEqual(await ray.get(seen.options({ runtimeEnv: { setup } }).remote()), [[], "none", false]);
+});
+
 test("a start removes what a killed daemon left in shared memory, and nothing of a live one", async (t) => {
   const parent = "/dev/shm";
   const namespace = fs.readlinkSync("/proc/self/ns/pid").replace(/\D/g, "");
