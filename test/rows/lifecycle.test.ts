@@ -149,7 +149,11 @@ test("no token is in the environment of workers, or of what makes environments",
   // The daemon is what runs npm; a setup hook runs in a worker.
   const seen = ray.remote(() => {
     const daemon = fs.readFileSync(`/proc/${process.ppid}/environ`, "latin1");
-    return [Object.keys(process.env).filter((name) => name.startsWith("MOBULA_TOKEN")), process.env["FROM_HOOK"], daemon.includes("a-secret")];
+    return [
+      Object.keys(process.env).filter((name) => name.startsWith("MOBULA_TOKEN")),
+      process.env["FROM_HOOK"],
+      daemon.includes("a-secret"),
+    ];
   });
   const setup = (): void => void (process.env["FROM_HOOK"] = process.env["MOBULA_TOKEN"] ?? "none");
   assert.deepEqual(await ray.get(seen.options({ runtimeEnv: { setup } }).remote()), [[], "none", false]);

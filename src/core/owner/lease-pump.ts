@@ -15,6 +15,8 @@ export const IDLE_LEASE_MS = 200;
 const REQUESTS_MAX = 16;
 /** A queue that had no backlog for so long takes its requests back. */
 const REQUEST_LINGER_MS = 20;
+/** Workers of which that is remembered. */
+const SILENT_MAX = 1000;
 /** Expected work on one lease above which an idle one takes a share of it. */
 const SHARE_US = 300;
 
@@ -25,6 +27,8 @@ export class LeasePump {
   readonly #queues = new Map<string, ShapeQueue>();
   readonly #leases = new Map<LeaseId, Lease>();
   readonly #requests = new Map<LeaseRequestId, ShapeQueue>();
+  /** How long workers had something to begin, and did not, since they last answered. Few or none. */
+  readonly #silent = new Map<ProcessId, number>();
   #requestCount = 0;
   now = 0;
 
@@ -141,6 +145,8 @@ export class LeasePump {
     callable.meanUs = callable.meanUs === undefined ? runUs : callable.meanUs * 0.8 + runUs * 0.2;
     lease.progressAt = this.now;
     lease.held = false;
+    lease.queue.silences = 0;
+    if (this.#silent.size > 0) this.#silent.delete(lease.processId);
     if (lease.channel.count === 0) {
       lease.loadUs = 0;
       lease.idleSince = this.now;
@@ -178,6 +184,7 @@ export class LeasePump {
   /** A worker is gone. Returns what it had begun or may have; the rest is queued again, in front and in order. */
   lost(processId: ProcessId): Task[] {
     const begun: Task[] = [];
+    this.#silent.delete(processId);
     for (const lease of [...this.#leases.values()]) {
       if (lease.processId !== processId) continue;
       const { queue } = lease;
@@ -201,10 +208,9 @@ export class LeasePump {
   tick(): void {
     for (const lease of this.#leases.values()) {
       const { count } = lease.channel;
-      if (count > 1 && !lease.held && this.now - lease.progressAt > STALL_MS) {
-        lease.held = true;
-        if (this.#takeBack(lease, 0) > 0) this.pump(lease.queue);
-      } else if (count === 0 && !lease.opening && this.now - lease.idleSince > IDLE_LEASE_MS) this.#return(lease, false);
+      if (count === 0) {
+        if (!lease.opening && this.now - lease.idleSince > IDLE_LEASE_MS) this.#return(lease, false);
+      } else if (!lease.held && this.now - lease.progressAt > (count > 1 ? STALL_MS : lease.queue.patienceMs)) this.#stalled(lease);
     }
     for (const queue of this.#queues.values()) {
       if (queue.backlog > 0) queue.busyAt = this.now;
@@ -217,8 +223,9 @@ export class LeasePump {
   dueIn(): number | undefined {
     let due: number | undefined;
     for (const lease of this.#leases.values()) {
-      if (lease.channel.count > 1 && !lease.held) return STALL_MS;
-      if (lease.channel.count === 0 && !lease.opening) due = IDLE_LEASE_MS / 4;
+      const { count } = lease.channel;
+      if (count > 1 && !lease.held) return STALL_MS;
+      if (count === 0 ? !lease.opening : !lease.held) due = IDLE_LEASE_MS / 4;
     }
     for (const queue of this.#queues.values()) if (queue.requests.size > 0 && queue.backlog === 0) return REQUEST_LINGER_MS;
     return due;
@@ -308,6 +315,24 @@ export class LeasePump {
       task.lease = undefined;
       queue.tasks.unshift(task);
     }
+  }
+
+  /** It has not answered for too long: what it has not begun goes elsewhere. If that is all, and again, its worker is not used any more. */
+  #stalled(lease: Lease): void {
+    const { queue, processId } = lease;
+    lease.held = true;
+    const taken = this.#takeBack(lease, 0);
+    if (lease.channel.count === 0) {
+      const silentMs = (this.#silent.get(processId) ?? 0) + this.now - lease.progressAt;
+      if (silentMs < queue.patienceMs) {
+        if (this.#silent.size < SILENT_MAX) this.#silent.set(processId, silentMs);
+      } else {
+        this.#silent.delete(processId);
+        queue.silences++;
+        this.#return(lease, true);
+      }
+    }
+    if (taken > 0) this.pump(queue);
   }
 
   /** An idle lease takes half of what waits at the one with most. */

@@ -18,6 +18,9 @@ const DEPTH_MAX = 512;
 /** No answer for so long with tasks waiting behind: they are taken back. */
 export const STALL_MS = 5;
 
+/** A worker that begins nothing of what it was given for so long is stopped, or hears nobody: its work goes to another. */
+export const SILENT_MS = 3000;
+
 /** Whether pushed calls can be taken back by claim words; known once the node has answered. */
 export interface Claims {
   available: boolean;
@@ -94,6 +97,8 @@ export class ShapeQueue {
   opening = 0;
   /** When it last had more work than leases. */
   busyAt = 0;
+  /** Workers given up since one has answered. */
+  silences = 0;
   readonly #open: Lease[] = [];
 
   constructor(key: string, shape: LeaseShape, maxCalls: number, claims: Claims) {
@@ -106,6 +111,11 @@ export class ShapeQueue {
   /** Tasks that another lease could begin at once. */
   get backlog(): number {
     return Math.max(0, this.tasks.size - this.opening) + Math.max(0, this.inFlight - this.leases.length);
+  }
+
+  /** More and more, as it may be the machine that is slow. */
+  get patienceMs(): number {
+    return SILENT_MS * 2 ** Math.min(this.silences, 4);
   }
 
   /** Puts a lease among those with room, if it has. */
