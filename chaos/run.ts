@@ -10,12 +10,14 @@
  */
 import { parseArgs } from "node:util";
 import { kills } from "./kills.ts";
+import { network } from "./network.ts";
 import { objects } from "./objects.ts";
 import type { Figures, RunOptions } from "./report.ts";
 
 const RUNS: Readonly<Record<string, { readonly run: (options: RunOptions) => Promise<Figures>; readonly count: number }>> = {
   kills: { run: kills, count: 1000 },
   objects: { run: objects, count: 100_000 },
+  network: { run: network, count: 200 },
 };
 
 const { values: flags, positionals } = parseArgs({

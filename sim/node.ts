@@ -109,11 +109,11 @@ export class SimNode {
         this.journals.over(id);
         this.refs.actorOver(id);
       },
-      give: (id, to, name, body) => {
-        this.refs.give(id, to);
+      give: (id, given, to, name, body) => {
+        this.refs.give(id, given, to);
         send(to, name, body);
       },
-      alias: (id, alias) => this.refs.alias(alias, id),
+      alias: (id, given, alias) => this.refs.alias(alias, id, given),
     });
     this.node = world.plant.node(config, {
       send,

@@ -96,6 +96,8 @@ export const nodeView = obj({
   queued: resources,
   /** Demands that wait, by kind, and why; for listings. */
   pending: list(obj({ resources, count: uint(), reason: str(4096) }), 1000),
+  /** Why it is dead. */
+  reason: optional(str(4096)),
   /** Counts changes of this entry, at control; an older one is not taken. */
   version: uint(),
 });
@@ -244,6 +246,8 @@ export const clusterDefinitions = {
     }),
   }),
 
+  /** The answer to `hearAll`, behind all that its processes had said when that came. */
+  heardAll: def(58, "node", "control", { round: uint() }),
   /** The answer to `groupPrepare`: whether these bundles are reserved now. */
   groupPrepared: def(65, "node", "control", { groupId, attempt: uint(), ok: bool }),
 
@@ -257,6 +261,8 @@ export const clusterDefinitions = {
   ),
   /** Where control may be found when it is not here any more, besides where it is. */
   controlsKnown: def(110, "control", "node", { addresses: list(obj({ host: str(256), port: uint(0xffff) }), 16) }),
+  /** Somebody asks for what nobody has declared, as far as control knows: is it on its way? */
+  hearAll: def(52, "control", "node", { round: uint() }),
   nodesChanged: def(109, "control", "node", { nodes: list(nodeView, 10_000) }, { limit: 64 * MIB }),
   fromControl: def(112, "control", "node", { to: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
   actorPlace: def(
@@ -281,10 +287,21 @@ export const clusterDefinitions = {
     epoch: uint(),
     end: oneOf({ kill: { reason: deathReason }, gently: { why: str(1024) } }),
   }),
-  /** To an actor's home: a process gets it, by this message, which the home passes on once it has counted the hold. */
-  actorGive: def(115, "control", "node", { actorId, to: processId, code: uint(127), body: bytes() }, { limit: MIB }),
+  /**
+   * To an actor's home: a process gets it, by this message, which the home passes on once it has counted the hold. `given` numbers these
+   * and `actorAlias`, by actor; what comes again changes nothing.
+   */
+  actorGive: def(115, "control", "node", { actorId, given: uint(), to: processId, code: uint(127), body: bytes() }, { limit: MIB }),
   /** To an actor's home: `alias` was declared, and means it. */
-  actorAlias: def(123, "control", "node", { actorId, alias: actorId }),
+  actorAlias: def(123, "control", "node", { actorId, given: uint(), alias: actorId }),
+  /** To the home of these actors, from a new control: what the one before had counted and may not have said. */
+  actorsGiven: def(
+    28,
+    "control",
+    "node",
+    { actors: list(obj({ actorId, given: uint(), aliases: list(obj({ alias: actorId, given: uint() })) }), 1_000_000) },
+    { limit: 64 * MIB },
+  ),
   jobEnded: def(116, "control", "node", { jobId }),
   /** To the node that runs the entry point of a submitted job. `forget`: nobody will ask for its log any more. */
   jobOrder: def(111, "control", "node", { jobId, order: oneOf({ run: { submission }, stop: {}, forget: {} }) }, { limit: 4 * MIB }),

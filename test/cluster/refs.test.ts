@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Borrows } from "../../src/core/refs/borrows.ts";
+import { RefTable } from "../../src/core/refs/refs.ts";
+import type { NodePrefix, ObjectId, ProcessId } from "../../src/protocol/ids.ts";
+import type { MessageName } from "../../src/protocol/messages.ts";
 import { RefsWorld } from "./refs-world.ts";
 import { chanceFrom } from "./nodes.ts";
 
@@ -54,4 +57,38 @@ test("the net holds: a node that lets go before its holds are confirmed is found
   assert.throws(() => {
     for (let seed = 1; seed <= 3000; seed++) story(seed, { processes: 0, nodes: 0 });
   }, /was freed and is held/);
+});
+
+test("where an object is may be asked before its owner's word of it has come: the answer waits, and is right", () => {
+  const told: unknown[] = [];
+  const port = {
+    send: assert.fail,
+    freeStored: () => {},
+    actorUnheld: assert.fail,
+    relayCame: assert.fail,
+    tell: (to: NodePrefix, name: MessageName, body: object) => {
+      if (name === "objectLocated") told.push([to, body]);
+    },
+  };
+  const [here, there, asker] = ["aaaaaa", "bbbbbb", "cccccc"] as [NodePrefix, NodePrefix, NodePrefix];
+  const owner = "aaaaaa800000" as ProcessId;
+  const [id, never] = [`${owner}-1-0`, `${owner}-2-0`] as [ObjectId, ObjectId];
+  const table = new RefTable(port as never, here);
+  table.locate(asker, id);
+  table.locate(asker, never);
+  table.check();
+  assert.deepEqual(told, []);
+  table.add(id, owner);
+  table.holdFor(there, { seq: 0, ids: [id] });
+  table.sealedAt(there, { id, size: 7, contains: [] });
+  assert.deepEqual(told, [[asker, { id, size: 7, nodes: [there], failure: undefined }]]);
+  // Once it has been freed, that is the answer; and what its owner never made does not come when that is gone.
+  table.dropFor(there, { refs: [{ id, count: 1 }] });
+  table.drop(owner, { id, count: 1 });
+  table.locate(asker, id);
+  table.processLost(owner);
+  const failures = told.slice(1).map((each) => (each as [string, { failure: { code: string } }])[1].failure.code);
+  assert.deepEqual(failures, ["OBJECT_LOST", "OWNER_DIED"]);
+  table.check();
+  assert.equal(table.size, 0);
 });

@@ -7,7 +7,9 @@ import { saved, SavedTables } from "../../src/core/control/tables.ts";
 import type { TableName } from "../../src/core/control/tables.ts";
 import type { JobId } from "../../src/protocol/ids.ts";
 import { shape } from "../node/node-harness.ts";
+import { prefixOf } from "../../src/protocol/ids.ts";
 import { World } from "./world.ts";
+import type { WorldNode } from "./world.ts";
 
 const CRASH = { cause: "signal", message: "killed by SIGKILL", signal: "SIGKILL" } as const;
 
@@ -37,6 +39,55 @@ test("control ends at any moment: each actor is where control and its maker thin
     const call = world.ask(b!, { kind: "actorByName", name: "n1", namespace: "n" });
     world.run(100);
     assert.equal(JSON.parse((b!.answers.get(call) ?? a!.answers.get(call))!.body!).actorId, ids[1], `seed ${seed}`);
+  }
+});
+
+test("control ends between what it decides and what it says: each home still knows how often its actors were given to others", () => {
+  let unsaid = 0;
+  for (let seed = 1; seed <= 60; seed++) {
+    const world = new World(seed, [{ CPU: 2 }, { CPU: 2 }]);
+    const [a, b] = world.nodes as [WorldNode, WorldNode];
+    for (const node of [a, b]) world.startJob(node);
+    const id = world.actor(a, { name: "held" });
+    world.run(200);
+    for (let i = 0; i < 5; i++) {
+      const asker = i % 2 === 0 ? a : b;
+      if (i < 3) world.ask(asker, { kind: "actorByName", name: "held", namespace: "n" });
+      else world.actor(asker, { name: "held", getIfExists: true });
+      world.run(world.chance() * 4);
+      const before = a.given.get(id) ?? 0;
+      world.restart();
+      const { given } = world.control.actors.givenAt(prefixOf(a.id))[0] ?? { given: 0 };
+      if (given > before) unsaid++;
+    }
+    world.run(3000);
+    assert.ok(a.given.get(id)! >= 5, `seed ${seed}`);
+    world.say(a, "actorUnheld", { actorId: id, given: a.given.get(id)! - 1 });
+    world.run(100);
+    assert.notEqual(a.states.get(id)?.kind, "dead", `seed ${seed}: somebody holds it`);
+    world.say(a, "actorUnheld", { actorId: id, given: a.given.get(id)! });
+    world.run(100);
+    assert.equal(a.states.get(id)?.kind, "dead", `seed ${seed}`);
+  }
+  assert.ok(unsaid > 20, `${unsaid} were decided and not said`);
+});
+
+test("what nobody has declared is said not to be there once every node has said what it had heard before", () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const world = new World(seed, [{ CPU: 2 }, { CPU: 2 }, { CPU: 2 }]);
+    const [a, b, c] = world.nodes as [WorldNode, WorldNode, WorldNode];
+    world.startJob(a);
+    world.run(100);
+    // The name comes to another node by a way that is faster than that to control.
+    const later = a.outbox.length;
+    const id = world.actor(a, { name: "early" });
+    assert.ok(a.outbox.length > later);
+    const found = world.ask(b, { kind: "actorByName", name: "early", namespace: "n" });
+    const missing = world.ask(c, { kind: "actorByName", name: "never", namespace: "n" });
+    if (seed % 4 === 0) world.kill(c);
+    world.run(seed % 4 === 0 ? 1_500 : 20);
+    assert.equal(JSON.parse(b.answers.get(found)?.body ?? "{}").actorId, id, `seed ${seed}: ${JSON.stringify(b.answers.get(found))}`);
+    if (seed % 4 !== 0) assert.equal(c.answers.get(missing)?.failure?.code, "ACTOR_NOT_FOUND", `seed ${seed}`);
   }
 });
 
@@ -112,7 +163,7 @@ test("ended jobs and events are bounded, the oldest go, and a new control has th
 });
 
 test("a store of a later version, or with a damaged record, is refused by name", () => {
-  const value = saved("alias", { actorId: "a" as never });
+  const value = saved("alias", { actorId: "a" as never, given: 1 });
   assert.throws(() => new SavedTables([{ table: "later", key: "x", value }]), /table "later"/);
   const later = Uint8Array.from(value);
   later[0] = 9;

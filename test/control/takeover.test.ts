@@ -49,6 +49,10 @@ test(
     t.diagnostic(`took over in ${tookMs.toFixed(0)} ms`);
     assert.ok(tookMs < 3500, `${tookMs} ms`);
     await waitUntil(() => node.joins === 2, "the node has joined again");
+    const joinedMs = performance.now() - at;
+    t.diagnostic(`the node left the frozen one after ${joinedMs.toFixed(0)} ms`);
+    // Silence is noticed after three seconds. A handshake with who is frozen would be waited for five seconds more.
+    assert.ok(joinedMs < 7_000, `${joinedMs} ms`);
     assert.equal(
       (JSON.parse((await node.ask({ kind: "actorByName", name: "before", namespace: "n" })).body!) as { actorId: string }).actorId,
       before,

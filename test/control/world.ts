@@ -33,6 +33,8 @@ export class WorldNode {
   readonly over = new Set<ActorId>();
   readonly groups = new Map<PlacementGroupId, GroupView>();
   readonly gone: NodeId[] = [];
+  /** As a home counts: how often each of its actors was given to somebody. */
+  readonly given = new Map<ActorId, number>();
   /** As ControlLink keeps them. */
   readonly watches = new Map<ActorId, ProcessId>();
   readonly open = new Map<number, Body<"ask">>();
@@ -288,15 +290,31 @@ export class World {
       if (hold?.epoch === epoch) this.later(2, () => this.endWorker(node, hold.worker.processId, { cause: "exit", message: "asked to" }));
     } else if (name === "jobShare") machine.jobShare(as("jobShare"), this.now);
     else if (name === "actorOver") node.over.add(as("actorOver").actorId);
-    else if (name === "actorGive") this.#told(node, as("actorGive").code, as("actorGive").body);
+    else if (name === "actorGive") {
+      const { actorId: id, given, to: asker, code, body: bytes } = as("actorGive");
+      if (this.#counts(node, id, given))
+        this.#told(
+          this.nodes.find(({ driver }) => driver === asker)!,
+          code,
+          bytes,
+        );
+    } else if (name === "actorAlias") this.#counts(node, as("actorAlias").actorId, as("actorAlias").given);
+    else if (name === "actorsGiven") for (const { actorId: id, given } of as("actorsGiven").actors) this.#counts(node, id, given);
     else if (name === "fromControl") this.#told(node, as("fromControl").code, as("fromControl").body, as("fromControl").to);
     else if (name.startsWith("group") && name !== "groupsChanged") machine.groupMessage(name as "groupPrepare", body as never, this.now);
     else if (name === "groupsChanged") for (const group of as("groupsChanged").groups) node.groups.set(group.groupId, group);
     else if (name === "joined") for (const group of as("joined").groups) node.groups.set(group.groupId, group);
+    else if (name === "hearAll") this.say(node, "heardAll", as("hearAll"));
     else if (name === "nodesChanged") {
       for (const { nodeId, state } of as("nodesChanged").nodes) if (state === "dead") node.gone.push(nodeId);
     }
     machine.check(this.now);
+  }
+
+  #counts(node: WorldNode, id: ActorId, given: number): boolean {
+    if (given <= (node.given.get(id) ?? 0)) return false;
+    node.given.set(id, given);
+    return true;
   }
 
   #told(node: WorldNode, code: number, bytes: Uint8Array, to: ProcessId = node.driver): void {

@@ -26,11 +26,11 @@ class Harness {
     place: (request) => void this.places.push(request),
     unplace: (actorId, epoch, end) => void this.unplaced.push({ actorId, epoch, end }),
     over: (id) => void this.over.push(id),
-    give: (id, to, name, body) => {
+    give: (id, _given, to, name, body) => {
       this.given.push(`${id} to ${to}`);
       this.sent.push({ to, name, body });
     },
-    alias: (id, alias) => void this.aliases.push(`${alias} is ${id}`),
+    alias: (id, _given, alias) => void this.aliases.push(`${alias} is ${id}`),
   });
 
   declare(name: string, options: Partial<ActorOptions> = {}, from = A): ActorId {

@@ -196,15 +196,33 @@ test("an alias holds what it means, and that it was given to somebody is counted
   h.table.declared(a, A, false);
   h.table.declared(alias, B, true);
   h.table.created(alias, [object("1")]);
-  h.table.alias(alias, a);
+  h.table.alias(alias, a, 1);
   h.table.created(alias, [object("2")]);
   h.drop(A, a);
   assert.equal(h.table.size, 2, "nothing that the alias was to be made from is held");
-  h.table.give(a, C);
+  h.table.give(a, 2, C);
   h.drop(B, alias);
   assert.deepEqual(h.unheld, [alias]);
   h.drop(C, a);
   assert.deepEqual(h.unheld, [alias, a]);
+});
+
+test("what control says again of an actor that was given changes nothing, and what it could not say counts", () => {
+  const h = new Harness();
+  const a = actor("1");
+  h.table.declared(a, A, false);
+  assert.equal(h.table.give(a, 1, B), true);
+  assert.equal(h.table.give(a, 1, B), false);
+  h.drop(B, a);
+  h.drop(A, a);
+  assert.deepEqual(h.unheld, [a]);
+  h.table.givenInAll(a, 1);
+  assert.equal(h.unheld.length, 1);
+  // Another control knows of a giving that nobody heard of.
+  h.table.givenInAll(a, 2);
+  assert.deepEqual(h.unheld, [a, a]);
+  h.table.alias(actor("2"), a, 2);
+  assert.equal(h.table.size, 0);
 });
 
 test("a chain of containers is freed to its end, stored bytes and actors included", () => {

@@ -40,7 +40,7 @@ export type Choice =
 export function chooseNode(view: ClusterView, demand: Demand, chance: () => number): Choice {
   const { strategy } = demand;
   if (strategy.kind === "affinity" && !strategy.soft && !livingNodes(view).some(({ view: node }) => node.nodeId === strategy.nodeId)) {
-    return { kind: "never", failure: noSuchNode(demand, strategy.nodeId) };
+    return { kind: "never", failure: noSuchNode(demand, strategy.nodeId, view.get(strategy.nodeId)) };
   }
   const possible = nodesFor(view, demand);
   if (possible.length === 0) return { kind: "nowhere" };
@@ -112,7 +112,11 @@ export function labelsFit(demand: Demand, node: NodeView): boolean {
   return demand.labelSelector === undefined || matches(demand.labelSelector, node.labels);
 }
 
-const noSuchNode = (demand: Demand, nodeId: NodeId): Failure => ({
+const noSuchNode = (demand: Demand, nodeId: NodeId, known: NodeView | undefined): Failure => ({
   code: "NODE_DIED",
-  message: `${demand.what} may only run on node ${nodeId}, which is not part of this cluster (any more)`,
+  message:
+    `${demand.what} may only run on node ${nodeId}, which ` +
+    (known?.state === "draining"
+      ? "finishes its work to leave the cluster"
+      : `is not part of this cluster (any more): ${known?.reason ?? "it is not known"}`),
 });

@@ -127,3 +127,8 @@ export function statusOf(actor: ActorRecord): ActorStatus {
       return reason === undefined ? { kind: "pending", epoch } : { kind: "restarting", epoch, reason };
   }
 }
+
+export const nameKey = (name: string, namespace: string): string => `${namespace}\0${name}`;
+
+/** The number in an actor's id; those of one process are declared in order. NaN, which comes after nothing, for what is no such id. */
+export const numberOf = (id: ActorId): number => Number.parseInt(/^[0-9a-f]{12}-([0-9a-z]+)-a$/.exec(id)?.[1] ?? "", 36);

@@ -25,6 +25,7 @@ import { History } from "./history.ts";
 import { Quotas } from "./quotas.ts";
 import { Jobs } from "./jobs.ts";
 import { Submissions } from "./submissions.ts";
+import { Rounds } from "./rounds.ts";
 import type { Keep, SavedTables, TableName } from "./tables.ts";
 
 export type FromNode = Between<"node", "control">;
@@ -62,6 +63,7 @@ export class ClusterControl {
   readonly submissions: Submissions;
   readonly quotas: Quotas;
   readonly history: History;
+  readonly #rounds: Rounds;
   readonly view = new ClusterView("" as NodeId);
   readonly #port: ClusterControlPort;
   readonly #later: (() => void)[] = [];
@@ -85,6 +87,10 @@ export class ClusterControl {
       clock: () => port.clock(),
     });
     this.quotas = new Quotas({ share: (to, body) => port.send(to, "jobShare", body) });
+    this.#rounds = new Rounds({
+      ask: (to, round) => port.send(to, "hearAll", { round }),
+      alive: () => this.members.alive.map(({ nodeId }) => nodeId),
+    });
     this.members = new Members(
       {
         joined: (to, body) => port.send(to, "joined", { ...body, groups: this.groups.views }),
@@ -118,21 +124,25 @@ export class ClusterControl {
       },
       keep,
     );
-    this.actors = new Control(
+    this.actors = this.#makeActors(later);
+  }
+
+  #makeActors(later: (event: () => void) => void): Control {
+    return new Control(
       {
         send: (to, name, body) => this.#toProcess(to, name, body),
         place: (request) => later(() => this.placer.place(request, this.#now)),
         unplace: (id, epochOf, end, worker) =>
           later(() => this.placer.unplace(id, epochOf, end, worker === undefined ? undefined : this.view.nodeOf(worker))),
         over: (id) => void this.#toHome(id, "actorOver", { actorId: id }),
-        give: (id, to, name, body) => {
-          const given = { actorId: id, to, code: codeOf(name), body: encodeBody(name, body) };
+        give: (id, given, to, name, body) => {
+          const message = { actorId: id, given, to, code: codeOf(name), body: encodeBody(name, body) };
           // Of one whose home is gone nobody counts who holds it: it is detached.
-          if (!this.#toHome(id, "actorGive", given)) this.#toProcess(to, name, body);
+          if (!this.#toHome(id, "actorGive", message)) this.#toProcess(to, name, body);
         },
-        alias: (id, alias) => void this.#toHome(id, "actorAlias", { actorId: id, alias }),
+        alias: (id, given, alias) => void this.#toHome(id, "actorAlias", { actorId: id, given, alias }),
       },
-      { keep, mayLive: (process) => this.#mayLive(process) },
+      { keep: this.#port.keep, mayLive: (process) => this.#mayLive(process) },
     );
   }
 
@@ -154,12 +164,13 @@ export class ClusterControl {
       this.groups.tick(now);
       this.placer.tick(now);
       this.quotas.tick(now);
+      this.#rounds.tick(now);
       this.#forgetNodes();
     });
   }
 
   nextDeadline(): number | undefined {
-    const machines = [this.members, this.actors, this.groups, this.placer, this.quotas];
+    const machines = [this.members, this.actors, this.groups, this.placer, this.quotas, this.#rounds];
     const at = Math.min(...machines.map((machine) => machine.nextDeadline() ?? Infinity));
     return at === Infinity ? undefined : at;
   }
@@ -277,6 +288,8 @@ export class ClusterControl {
         return this.submissions.news(from, as("jobNews"));
       case "groupPrepared":
         return this.groups.prepared(from, as("groupPrepared"), this.#now);
+      case "heardAll":
+        return this.#rounds.heardAll(from, as("heardAll").round, this.#now);
       case "actorUnheld":
         return this.actors.unheld(as("actorUnheld").actorId, as("actorUnheld").given);
       default:
@@ -296,6 +309,8 @@ export class ClusterControl {
       this.quotas.joined(from, this.#ofRunning(uses), now);
       for (const { jobId } of jobs) if (!this.jobs.isRunning(jobId)) this.#port.send(from, "jobEnded", { jobId });
       this.actors.rejoined(node, actors, now);
+      const given = this.actors.givenAt(node);
+      if (given.length > 0) this.#port.send(from, "actorsGiven", { actors: given });
       const living = new Set(processes);
       for (const process of this.actors.processesOf(node)) if (!living.has(process)) this.#processGone(process);
       for (const { from: watcher, actorId } of watches) this.actors.watch(watcher, { actorId });
@@ -372,14 +387,27 @@ export class ClusterControl {
   }
 
   #ask(from: ProcessId, { call, question }: Body<"ask">): void {
-    if (question.kind === "actorByName") return this.actors.byName(from, call, question.name, question.namespace);
-    if (isGroupQuestion(question)) return this.groups.ask(from, call, question, this.#now);
+    if (question.kind === "actorByName") {
+      const { name, namespace } = question;
+      return this.#found(this.actors.isNamed(name, namespace), () => this.actors.byName(from, call, name, namespace));
+    }
+    if (isGroupQuestion(question)) {
+      const there = question.kind !== "groupByName" || this.groups.isNamed(question.name);
+      return this.#found(there, () => this.groups.ask(from, call, question, this.#now));
+    }
     const message = `control has no answer to the question ${question.kind}`;
     this.#toProcess(from, "answer", { call, failure: { code: "INVALID_OPTION", message } });
   }
 
+  /** Answers; if it would be in the negative, once all nodes have been heard. */
+  #found(there: boolean, answer: () => void): void {
+    if (there) answer();
+    else this.#rounds.wait(() => this.#later.push(answer), this.#now);
+  }
+
   #nodeGone(id: NodeId, reason: DeathReason): void {
     this.#port.fence(id);
+    this.#rounds.nodeLost(id, this.#now);
     const view = this.members.get(id);
     if (view !== undefined) this.view.update(view);
     const jobs = this.actors.nodeLost(prefixOf(id), reason, this.#now);

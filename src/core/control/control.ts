@@ -9,7 +9,8 @@ import type { Body, DeathReason, Failure, MessageName } from "../../protocol/mes
 import { childStrategy } from "../children.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
-import { fromRecord, newActor, recordOf, statusOf } from "./actor.ts";
+import { Aliases } from "./aliases.ts";
+import { fromRecord, nameKey, newActor, numberOf, recordOf, statusOf } from "./actor.ts";
 import type { ActorRecord } from "./actor.ts";
 import { Remembered } from "./remembered.ts";
 import { saved } from "./tables.ts";
@@ -24,9 +25,9 @@ export interface ControlPort {
   /** It does not start again: what it was made from is not needed any more. */
   over(id: ActorId): void;
   /** A process that asked for it by name holds it from now on, and gets this message. */
-  give<N extends MessageName>(id: ActorId, to: ProcessId, name: N, body: Body<N>): void;
-  /** `alias` was declared and means it: who holds the one holds the other. */
-  alias(id: ActorId, alias: ActorId): void;
+  give<N extends MessageName>(id: ActorId, given: number, to: ProcessId, name: N, body: Body<N>): void;
+  /** `alias` was declared and means it: who holds the one holds the other. `given` numbers both of these, by actor. */
+  alias(id: ActorId, given: number, alias: ActorId): void;
 }
 
 export interface ControlOptions {
@@ -48,10 +49,7 @@ const ended = (message: string): DeathReason => ({ cause: "exit", message });
 export class Control {
   readonly #port: ControlPort;
   readonly #actors = new Map<ActorId, ActorRecord>();
-  /** Declared ids that mean an actor declared before under the same name. */
-  readonly #aliases = new Map<ActorId, ActorId>();
-  /** Aliases that nobody holds any more: a late repeat of their declaration must not make an actor (sim seed 46). */
-  readonly #pastAliases = new Remembered<ActorId>(DEAD_MAX, (id) => this.#keep("pastAlias", id));
+  readonly #aliases = new Aliases((table, key) => this.#keep(table, key));
   /** Actors that somebody has a handle to and whose declaration is still under way, and who asked for them (sim seed 911). */
   readonly #awaited = new Map<ActorId, Set<ProcessId>>();
   /** The number of the last actor that each process has declared. */
@@ -122,7 +120,7 @@ export class Control {
   }
 
   #declare(from: ProcessId, body: Body<"actorDeclare">): void {
-    if (this.#actors.has(body.actorId) || this.#aliases.has(body.actorId) || this.#pastAliases.has(body.actorId)) return;
+    if (this.#actors.has(body.actorId) || this.#aliases.has(body.actorId) || this.#aliases.isPast(body.actorId)) return;
     const actor = newActor(from, body);
     const { name, namespace } = body.options;
     const key = name === undefined ? undefined : nameKey(name, namespace);
@@ -190,6 +188,10 @@ export class Control {
     if (actor.worker !== undefined) this.#port.unplace(actor.id, actor.epoch, { kill: reason }, actor.worker.processId);
   }
 
+  isNamed(name: string, namespace: string): boolean {
+    return this.#names.has(nameKey(name, namespace));
+  }
+
   /** The actor's id and what a handle needs, as JSON. */
   byName(from: ProcessId, call: number, name: string, namespace: string): void {
     const actor = this.#actors.get(this.#names.get(nameKey(name, namespace))!);
@@ -200,7 +202,7 @@ export class Control {
     actor.given++;
     this.#keep("actor", actor.id);
     const { id: actorId, className, options } = actor;
-    this.#port.give(actorId, from, "answer", { call, body: JSON.stringify({ actorId, className, options }) });
+    this.#port.give(actorId, actor.given, from, "answer", { call, body: JSON.stringify({ actorId, className, options }) });
   }
 
   // ── from workers ─────────────────────────────────────────────────────────────────────────────
@@ -272,10 +274,7 @@ export class Control {
   unheld(id: ActorId, given: number): void {
     const aliased = this.#aliases.get(id);
     if (aliased !== undefined) {
-      this.#aliases.delete(id);
-      this.#pastAliases.add(id);
-      this.#keep("alias", id);
-      this.#keep("pastAlias", id);
+      this.#aliases.end(id);
       this.#actors.get(aliased)?.aliases.delete(id);
       return;
     }
@@ -305,6 +304,18 @@ export class Control {
       this.workerLost(worker, { cause: "killed", message: "it was gone when its node joined again" }, now);
     }
     for (const actor of this.#actors.values()) if (actor.phase === "dead" && homeOf(actor.id) === node) this.#port.over(actor.id);
+  }
+
+  /**
+   * What a home may not have heard of when control ended: how often each of its living actors was given to somebody, and as which
+   * aliases. Of what it has heard it takes no notice.
+   */
+  givenAt(home: NodePrefix): Body<"actorsGiven">["actors"] {
+    const living = [...this.#actors.values()].filter(({ id, phase, given }) => phase !== "dead" && given > 0 && homeOf(id) === home);
+    return living.map(({ id: actorId, given, aliases }) => {
+      const numbered = [...aliases.keys()].map((alias) => ({ alias, given: this.#aliases.givenOf(alias) }));
+      return { actorId, given, aliases: numbered.sort((a, b) => a.given - b.given) };
+    });
   }
 
   /** A node is gone with all its processes. Returns the jobs that ended with them. */
@@ -361,20 +372,20 @@ export class Control {
     const id = key as ActorId;
     const actor = this.#actors.get(id);
     const process = key as ProcessId;
-    const numbered = (of: "pastAlias" | "gone", number: number | undefined) => (number === undefined ? undefined : saved(of, { number }));
     switch (table) {
       case "actor":
         return actor && saved("actor", recordOf(actor, this.#dead.numberOf(id) ?? 0));
       case "creation":
         return actor?.creation && saved("creation", actor.creation);
       case "alias":
-        return this.#aliases.has(id) ? saved("alias", { actorId: this.#aliases.get(id)! }) : undefined;
+      case "pastAlias":
+        return this.#aliases.saved(table, id);
       case "declared":
         return this.#lastDeclared.has(process) ? saved("declared", { last: this.#lastDeclared.get(process)! }) : undefined;
-      case "pastAlias":
-        return numbered("pastAlias", this.#pastAliases.numberOf(id));
-      case "gone":
-        return numbered("gone", this.#lost.numberOf(process));
+      case "gone": {
+        const number = this.#lost.numberOf(process);
+        return number === undefined ? undefined : saved("gone", { number });
+      }
       default:
         throw new Error(`control keeps no table ${table}`);
     }
@@ -394,13 +405,10 @@ export class Control {
       if (actor.phase === "pausing") this.#pausing.add(actor);
     }
     this.#dead.restore(dead);
-    this.#pastAliases.restore([...tables.read("pastAlias")].map(([key, { number }]) => [key as ActorId, number]));
     this.#lost.restore([...tables.read("gone")].map(([key, { number }]) => [key as ProcessId, number]));
     for (const [key, { last }] of tables.read("declared")) this.#lastDeclared.set(key as ProcessId, last);
-    for (const [key, { actorId }] of tables.read("alias")) {
-      this.#aliases.set(key as ActorId, actorId);
-      this.#actors.get(actorId)?.aliases.set(key as ActorId, new Set());
-    }
+    this.#aliases.restore(tables);
+    for (const [id, actorId] of this.#aliases) this.#actors.get(actorId)?.aliases.set(id, new Set());
     for (const actor of this.#actors.values()) if (actor.phase === "placing") this.#place(actor);
   }
 
@@ -497,12 +505,11 @@ export class Control {
   }
 
   #alias(from: ProcessId, id: ActorId, actor: ActorRecord): void {
-    this.#aliases.set(id, actor.id);
-    this.#keep("alias", id);
+    const given = ++actor.given;
+    this.#aliases.add(id, { actorId: actor.id, given });
     actor.aliases.set(id, new Set([from]));
-    actor.given++;
     this.#keep("actor", actor.id);
-    this.#port.alias(actor.id, id);
+    this.#port.alias(actor.id, given, id);
     this.#tell(from, id, actor);
   }
 
@@ -591,8 +598,3 @@ export class Control {
     this.#port.send(to, "actorState", { actorId: id, status: statusOf(actor), className: actor.className, actualId });
   }
 }
-
-const nameKey = (name: string, namespace: string): string => `${namespace}\0${name}`;
-
-/** The number in an actor's id; those of one process are declared in order. NaN, which comes after nothing, for what is no such id. */
-const numberOf = (id: ActorId): number => Number.parseInt(/^[0-9a-f]{12}-([0-9a-z]+)-a$/.exec(id)?.[1] ?? "", 36);

@@ -106,6 +106,10 @@ export class Groups {
     return new Set([...this.#groups.values()].flatMap(({ nodes }) => nodes.filter((node) => node !== undefined)));
   }
 
+  isNamed(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   // ── from processes ───────────────────────────────────────────────────────────────────────────
 
   ask(from: ProcessId, call: number, question: GroupQuestion, now: number): void {

@@ -190,7 +190,8 @@ export class Members {
     const member = this.#members.get(id);
     if (member === undefined || member.deadAt !== undefined) return;
     member.deadAt = now;
-    member.view = { ...member.view, state: "dead", free: {}, queued: {}, pending: [], version: member.view.version + 1 };
+    const { version } = member.view;
+    member.view = { ...member.view, state: "dead", reason: reason.message, free: {}, queued: {}, pending: [], version: version + 1 };
     this.#port.kept(id);
     this.#changed(id, now);
     this.#port.event(kind, id, reason.message);

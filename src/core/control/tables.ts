@@ -48,7 +48,7 @@ const schemas = {
   /** By node: the number of its next message whose effect is not in the store. */
   heard: obj({ incarnation: uint(), next: uint() }),
   /** By the id that was declared: the actor that it means. */
-  alias: obj({ actorId }),
+  alias: obj({ actorId, given: uint() }),
   /** Aliases that are over, oldest first by number. */
   pastAlias: obj({ number: uint() }),
   /** By process: the number of the last actor that it declared. */

@@ -51,6 +51,11 @@ export class RefRecord {
     return this.holders.size > 0 || this.containers > 0 || this.parcels > 0;
   }
 
+  /** Whether somebody waits for what it is, or where. */
+  get awaited(): boolean {
+    return (this.fetchers?.size ?? 0) > 0 || (this.locators?.size ?? 0) > 0;
+  }
+
   /** Whether the store of any node has its bytes. */
   get somewhere(): boolean {
     return this.stored || (this.locations?.size ?? 0) > 0;

@@ -28,7 +28,7 @@ export class Records {
   /** Objects that their maker has yet to settle. */
   readonly pendingOf = new Holdings();
   readonly borrows: Borrows;
-  /** How often control has given an actor of this home to somebody. */
+  /** How often control has given an actor of this home to somebody, as far as is known here. */
   readonly given = new Map<ActorId, number>();
 
   constructor(port: RefPort, self: NodePrefix | undefined) {
@@ -230,7 +230,7 @@ export class Records {
         candidates.push(...this.#letGo(record));
         continue;
       }
-      if (!record.escaped && !record.somewhere && record.fetchers?.size) continue;
+      if (!record.escaped && !record.somewhere && record.awaited) continue;
       this.records.delete(id);
       // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
       // What was stored and is lost is known as well: a fetch that comes later would wait for ever (sim seed 20788).
@@ -293,8 +293,7 @@ export class Records {
 
   #checkRecord(record: RefRecord, counts: { holds: number; fetches: number; pending: number }): void {
     const { id } = record;
-    if (!record.held && !record.primary && (record.fetchers?.size ?? 0) === 0)
-      throw new Error(`object ${id} is held by nobody and not freed`);
+    if (!record.held && !record.primary && !record.awaited) throw new Error(`object ${id} is held by nobody and not freed`);
     const wanted = record.held || (record.fetchers?.size ?? 0) > 0;
     if (record.borrowed && wanted !== record.credits > 0 && !this.goneNodes.has(homeOf(id))) {
       throw new Error(`object ${id} is ${record.held ? "" : "not "}held here, and ${record.credits} times at its home`);

@@ -188,10 +188,15 @@ export class RefTable {
     return record?.holder === process ? (this.#r.given.get(id) ?? 0) : undefined;
   }
 
-  /** Control gives an actor of this home to a process that asked for it. One of another node's `adopts` it when it hears of that. */
-  give(id: ActorId, to: ProcessId): void {
+  /**
+   * Control gives an actor of this home to a process that asked for it; false for what has been heard before. One of another node's
+   * `adopts` it when it hears of that.
+   */
+  give(id: ActorId, given: number, to: ProcessId): boolean {
+    if (!this.#isNext(id, given)) return false;
     this.#giveTo(id, this.#r.isHere(to) ? to : holderOf(prefixOf(to)));
     this.#r.done([]);
+    return true;
   }
 
   /** A process of this node is given an id, which its home has counted as held by this node. */
@@ -202,7 +207,8 @@ export class RefTable {
   }
 
   /** `alias` was declared and means an actor of this home: who holds the one holds the other. */
-  alias(alias: ActorId, actual: ActorId): void {
+  alias(alias: ActorId, actual: ActorId, given: number): void {
+    if (!this.#isNext(actual, given)) return;
     const home = homeOf(alias);
     if (this.#r.self !== undefined && home !== this.#r.self) {
       this.#giveTo(actual, holderOf(home));
@@ -215,6 +221,17 @@ export class RefTable {
     }
   }
 
+  /** Control has given the actor so often, and what has not been heard of here reached nobody. */
+  givenInAll(id: ActorId, given: number): void {
+    if (this.#isNext(id, given) && !this.#r.records.has(id)) this.#port.actorUnheld(id, given);
+  }
+
+  #isNext(id: ActorId, given: number): boolean {
+    if (given <= (this.#r.given.get(id) ?? 0)) return false;
+    this.#r.given.set(id, given);
+    return true;
+  }
+
   /** The same, of an actor of another home. */
   aliasOf({ alias, actorId }: Body<"refAlias">): void {
     const record = this.#adopted(actorId);
@@ -223,7 +240,6 @@ export class RefTable {
   }
 
   #giveTo(id: ActorId, holder: ProcessId): RefRecord {
-    this.#r.given.set(id, (this.#r.given.get(id) ?? 0) + 1);
     const record = this.#r.revived(id);
     record.escaped = true;
     this.#r.credit(record, holder, 1);
@@ -325,10 +341,15 @@ export class RefTable {
     if (!this.#r.lost.has(maker)) this.#port.send(maker, "taskCancel", body);
   }
 
-  /** Where are its bytes? Told to that node, which may be this one, by `objectLocated`: at once, or as soon as they are somewhere. */
+  /**
+   * Where are its bytes? Told to that node, which may be this one, by `objectLocated`: at once, or as soon as they are somewhere. A task
+   * that takes it may ask from another node before its owner, whose own word goes first by a slower way, has been heard here.
+   */
   locate(from: NodePrefix, id: ObjectId): void {
-    const record = this.#r.records.get(id);
-    if (record === undefined) return this.#port.tell(from, "objectLocated", { id, size: 0, nodes: [], failure: freedFailure(id) });
+    if (this.#r.freed.has(id) && !this.#r.records.has(id)) {
+      return this.#port.tell(from, "objectLocated", { id, size: 0, nodes: [], failure: freedFailure(id) });
+    }
+    const record = this.#r.record(id);
     (record.locators ??= new Set()).add(from);
     this.#r.tellLocators(record);
   }

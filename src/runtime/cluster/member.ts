@@ -171,7 +171,7 @@ export class Member {
           const known = nodes.map((prefix) => view.nodeWith(prefix)).filter((node) => node !== undefined);
           this.#transfer.located(id, size, known, failure);
         },
-        questionAnswered: (to, call) => void this.control.answered(to, call),
+        questionAnswered: (to, call) => this.control.answered(to, call),
         ask: (question, answer) => host.ask(question, answer),
         answered: (from, body) => this.#survey.answered(from, body),
         packages: this.packages,
@@ -268,7 +268,13 @@ export class Member {
       unplace: (id, epoch, end) => host.control.unplace(id, epoch, end),
       over: (id) => host.refs.actorOver(id),
       give: (body) => this.router.give(body),
-      alias: (id, alias) => host.refs.alias(alias, id),
+      alias: ({ actorId, given, alias }) => host.refs.alias(alias, actorId, given),
+      givenInAll: ({ actors }) => {
+        for (const { actorId, given, aliases } of actors) {
+          for (const each of aliases) host.refs.alias(each.alias, actorId, each.given);
+          host.refs.givenInAll(actorId, given);
+        }
+      },
       group: (name, body) => host.node.groupMessage(name, body, host.now()),
       groupsChanged: (groups) => this.leases.groupsChanged(groups, host.now()),
       jobEnded: (jobId) => host.control.jobEnded(jobId),
@@ -284,10 +290,8 @@ export class Member {
         this.router.viewChanged();
         this.leases.rebalance(host.now());
       },
-      nodeGone: ({ nodeId }) =>
-        event(() =>
-          this.#nodeLost(prefixOf(nodeId), { cause: "node-died", message: `node ${nodeId} is not part of the cluster any more` }),
-        ),
+      nodeGone: ({ nodeId, reason: message = `node ${nodeId} is not part of the cluster any more` }) =>
+        event(() => this.#nodeLost(prefixOf(nodeId), { cause: "node-died", message })),
       joined: () => {
         this.#everJoined = true;
         this.#settle.resolve();

@@ -35,8 +35,8 @@ export interface RouterHost {
   deliver(to: ProcessId, name: MessageName, body: never): boolean;
   lives(process: ProcessId): boolean;
   located(body: Body<"objectLocated">): void;
-  /** A process's question to control was answered by way of an actor's home. */
-  questionAnswered(to: ProcessId, call: number): void;
+  /** A process's question to control was answered by way of an actor's home; false when it had been answered before. */
+  questionAnswered(to: ProcessId, call: number): boolean;
   /** Calls back with JSON. */
   ask(question: Body<"nodeAsk">["question"], answer: (body: string) => void): void;
   answered(from: NodePrefix, body: Body<"nodeAnswer">): void;
@@ -90,12 +90,12 @@ export class Router {
   }
 
   /** An actor of this home, to a process that asked control for it. */
-  give({ actorId, to, code, body }: Body<"actorGive">): void {
+  give({ actorId, given, to, code, body }: Body<"actorGive">): void {
     const message = decodeBody(code, body);
     if (!isToProcess(message.name)) throw new MalformedMessage("actorGive.code", "one that a node says to a process", message.name);
-    this.#host.refs.give(actorId, to);
+    if (!this.#host.refs.give(actorId, given, to)) return;
     if (prefixOf(to) !== this.#host.self) return this.#relay(prefixOf(to), { from: to, to, code, body, gives: actorId });
-    if (message.name === "answer") this.#host.questionAnswered(to, (message.body as Body<"answer">).call);
+    if (this.#answersAgain(to, message.name, message.body)) return this.#host.refs.drop(to, { id: actorId, count: 1 });
     this.#host.deliver(to, message.name, message.body);
   }
 
@@ -199,8 +199,10 @@ export class Router {
   /** Another node says something to a process of this one. */
   #toProcess(node: NodePrefix, to: ProcessId, name: MessageName, body: never, gives: ActorId | undefined): void {
     if (!isToProcess(name)) throw new MalformedMessage("relay.code", "one that a node says to a process", name);
-    if (gives !== undefined) this.#host.refs.adopt(gives, to);
-    if (name === "answer") this.#host.questionAnswered(to, (body as Body<"answer">).call);
+    if (gives !== undefined) {
+      this.#host.refs.adopt(gives, to);
+      if (this.#answersAgain(to, name, body)) return this.#host.refs.drop(to, { id: gives, count: 1 });
+    }
     if (name === "leaseGrant" || name === "leaseReject") this.#host.leases.settled((body as Body<"leaseGrant">).requestId);
     // It is gone as a receiver of what was sent to it as well.
     if (name === "processLost") this.#host.refs.processLost((body as Body<"processLost">).processId);
@@ -208,6 +210,11 @@ export class Router {
     if (this.#host.deliver(to, name, body)) return;
     this.#told.delete(to);
     this.tell(node, "processGone", { processId: to, reason: { cause: "exit", message: "it had ended" } });
+  }
+
+  /** Two controls have answered the same question: the process takes one, and would never let go of the other. */
+  #answersAgain(to: ProcessId, name: MessageName, body: never): boolean {
+    return name === "answer" && !this.#host.questionAnswered(to, (body as Body<"answer">).call);
   }
 
   #processGone(process: ProcessId): void {

@@ -49,7 +49,8 @@ export interface ControlLinkEvents {
   // To this node as the home of an actor (src/core/refs).
   over(actorId: ActorId): void;
   give(body: Body<"actorGive">): void;
-  alias(actorId: ActorId, alias: ActorId): void;
+  alias(body: Body<"actorAlias">): void;
+  givenInAll(body: Body<"actorsGiven">): void;
   /** To the node machine: what control asks of its part of placement groups. */
   group<N extends GroupMessage>(name: N, body: Body<N>): void;
   /** Where the bundles of placement groups are: to the lease router. Those that are over, to the node machine as well. */
@@ -184,6 +185,10 @@ export class ControlLink {
         return this.#joined(as("joined"));
       case "controlsKnown":
         return this.#alsoAt(as("controlsKnown").addresses);
+      case "hearAll":
+        // What processes had sent by now is read in the next turn of the event loop, and goes first.
+        setImmediate(() => setImmediate(() => this.#send("heardAll", { round: as("hearAll").round })));
+        return;
       case "nodesChanged":
         return this.#news(as("nodesChanged").nodes);
       case "fromControl":
@@ -199,7 +204,9 @@ export class ControlLink {
       case "actorGive":
         return events.give(as("actorGive"));
       case "actorAlias":
-        return events.alias(as("actorAlias").actorId, as("actorAlias").alias);
+        return events.alias(as("actorAlias"));
+      case "actorsGiven":
+        return events.givenInAll(as("actorsGiven"));
       case "groupPrepare":
       case "groupCommit":
       case "groupCancel":
@@ -448,6 +455,8 @@ export class ControlLink {
     if (this.#state === "over") return;
     this.stop();
     const { nodeId } = this.#options;
-    this.#events.lost(new NodeDiedError(explain(`Node ${nodeId} is not part of its cluster any more`, why, todo), { nodeId }));
+    this.#events.lost(new NodeDiedError(explain(`Node ${nodeId} is not part of its cluster any more`, sentence(why), todo), { nodeId }));
   }
 }
+
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -2,7 +2,7 @@
  * One way to a peer: the sending machine of a link with its connections and its timer. The receiving side is incoming.ts,
  * all links of a process are in hub.ts.
  */
-import { LinkSender } from "../../core/link/sender.ts";
+import { LinkSender, senderLimits } from "../../core/link/sender.ts";
 import type { LinkEnd, SenderLimits } from "../../core/link/sender.ts";
 import {
   LINK_ACK,
@@ -18,9 +18,11 @@ import type { Body, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, encodeBody, HEADER_BYTES } from "../../protocol/wire.ts";
 import { Connection } from "../transport/connection.ts";
+import { formatAddress } from "./address.ts";
 import type { Address } from "./address.ts";
 import { Alarm } from "./alarm.ts";
 import type { Authenticated } from "./dial.ts";
+import { timedOut } from "./failures.ts";
 
 interface Encoded {
   readonly code: number;
@@ -54,6 +56,9 @@ export class Link {
   #number = 0;
   #dialling: AbortController | undefined;
   #sent = 0;
+  readonly #silenceMs: number;
+  /** What is cut now is cut because time has passed. */
+  #ticking = false;
   #connections = 0;
   /** The last time of use, for who is to rest first. */
   usedAt = 0;
@@ -62,8 +67,9 @@ export class Link {
     this.id = id;
     this.#address = address;
     this.#events = events;
+    this.#silenceMs = limits.silenceMs ?? senderLimits.silenceMs;
     this.#alarm = new Alarm(
-      (now) => this.#sender.tick(now),
+      (now) => this.#tick(now),
       () => this.#sender.dueAt,
     );
     this.#sender = new LinkSender<Encoded>(
@@ -173,8 +179,16 @@ export class Link {
     else throw new MalformedMessage("code", "counts of a link", code);
   }
 
+  #tick(now: number): void {
+    this.#ticking = this.#sender.keptMessages > 0;
+    this.#sender.tick(now);
+    this.#ticking = false;
+  }
+
   #cut(number: number): void {
     if (number !== this.#number) return;
+    // Nothing came back in time: whoever knows another address tries that.
+    if (this.#ticking) this.#events.trouble(timedOut(formatAddress(this.#address), "it took nothing of what was sent", this.#silenceMs));
     this.#dialling?.abort(new Error("the connection is given up"));
     this.#dialling = undefined;
     const connection = this.#connection;
