@@ -6,6 +6,11 @@ import type { Pool } from "./pools.ts";
 const WARM_CALLS = 100;
 const CLOSE_MS = 3000;
 
+/** poolifier's threads do not always say that they have ended; the driver's own end takes them along. */
+async function close(pool: Pool): Promise<void> {
+  await Promise.race([pool.close(), setTimeout(CLOSE_MS, undefined, { ref: true })]);
+}
+
 export function poolLoops(make: () => Pool): Loops {
   let shared: Pool | undefined;
   const pool = (): Pool => (shared ??= make());
@@ -15,8 +20,7 @@ export function poolLoops(make: () => Pool): Loops {
   const closeShared = async (): Promise<void> => {
     const closing = shared;
     shared = undefined;
-    // poolifier's threads do not always say that they have ended; the driver's own end takes them along.
-    await Promise.race([closing?.close(), setTimeout(CLOSE_MS, undefined, { ref: true })]);
+    if (closing !== undefined) await close(closing);
   };
   const batch = (count: number): Promise<unknown> => Promise.all(Array.from({ length: count }, () => pool().run("smallValue")));
 
@@ -53,7 +57,7 @@ export function poolLoops(make: () => Pool): Loops {
       const fresh = make();
       await fresh.run("smallValue");
       const elapsed = performance.now() - startedAt;
-      await fresh.close();
+      await close(fresh);
       return elapsed;
     },
   });
