@@ -8,10 +8,10 @@ import { defaultCapacity } from "../memory/capacity.ts";
 import type { JobId, NodeId } from "../protocol/ids.ts";
 import { startOf } from "../runtime/environments/process-marks.ts";
 import type { NodeHere } from "../runtime/client/nodes-here.ts";
-import { DAEMON_CONFIG, newSessionDir } from "../runtime/daemon/config.ts";
+import { DAEMON_CONFIG } from "../runtime/daemon/config.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "../runtime/daemon/config.ts";
 import { countGpus } from "../runtime/gpus.ts";
-import { startProcess } from "../runtime/start-process.ts";
+import { newSessionDir, startProcess } from "../runtime/start-process.ts";
 import { CommandError } from "./command.ts";
 
 const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";

@@ -111,16 +111,21 @@ const ADVICE: Readonly<Record<number, string>> = {
 function unreachable(url: URL, error: unknown, { jobId }: Pick<Asked, "jobId">): JobError {
   const { cause, message } = error as Error & { cause?: { message?: string; code?: string } };
   const why = cause?.message || cause?.code || message;
-  return new JobError(
-    explain(
-      `${url.origin} cannot be reached`,
-      why,
-      typeof document === "undefined"
-        ? "Check the address, and whether the head of the cluster runs there (mobula status)"
-        : "Check the address, and that the head allows pages of this origin: mobula start --head --allow-origin",
-    ),
-    { address: url.origin, reason: "UNREACHABLE", jobId, cause: error },
-  );
+  return new JobError(explain(`${url.origin} cannot be reached`, why, adviceFor(cause?.code ?? "")), {
+    address: url.origin,
+    reason: "UNREACHABLE",
+    jobId,
+    cause: error,
+  });
+}
+
+function adviceFor(code: string): string {
+  if (/CERT|SELF_SIGNED|UNABLE_TO/.test(code)) {
+    return "Its certificate has an authority that is not known here: commands take it by --tls-dir, a JobClient by a `fetch` that knows it";
+  }
+  return typeof document === "undefined"
+    ? "Check the address, and whether the head of the cluster runs there (mobula status)"
+    : "Check the address, and that the head allows pages of this origin: mobula start --head --allow-origin";
 }
 
 function timedOut(url: URL, ms: number, { jobId }: Asked): JobError {

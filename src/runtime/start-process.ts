@@ -4,6 +4,11 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
+
+/** A folder that is not there yet, for a daemon to make. Short: sockets in it have paths of at most 107 bytes. */
+export const newSessionDir = (): string => `${tmpdir()}/mobula-${randomBytes(4).toString("hex")}`;
 
 export interface StartOptions<R> {
   readonly file: string;

@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { cliPage, PAGE } from "../../scripts/cli-docs.ts";
 import { nearest } from "../../src/cli/parse.ts";
+import { writeNodeFile } from "../../src/runtime/client/nodes-here.ts";
+import { startOf } from "../../src/runtime/environments/process-marks.ts";
 import { leakChecked } from "../harness/index.ts";
 import { Home } from "./home.ts";
 
@@ -94,4 +96,26 @@ test("help has an example for every command, the doctor looks, and completion is
   for (const shell of ["bash", "zsh", "fish"]) assert.match(home.run(["completion", shell]).stdout, /mobula/);
   assert.equal(readFileSync(PAGE, "utf8"), cliPage(), "npm run cli:docs writes the page");
   assert.equal(nearest("statsu", ["start", "status", "stop"]), "status");
+});
+
+test("a program whose node hangs up before it has said a word is told so", async (t) => {
+  const home = new Home(t);
+  const socket = path.join(home.dir, "node.sock");
+  const server = createServer((connection) => connection.destroy());
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  const control = ["127.0.0.1:1"];
+  const node = { nodeId: "0123456789ab" as never, pid: process.pid, started: startOf(process.pid)!, socket, sessionDir: home.dir };
+  const file = writeNodeFile(home.dir, { ...node, clusterId: "c", control, address: "127.0.0.1:1", head: true });
+  try {
+    const { code, stdout, stderr } = await home.program(
+      `await ray.init().catch((error) => console.log(error.name, error.message)); console.log("over");`,
+      control[0]!,
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^ConnectionError The connection to the node is lost\. .*\nover\n$/);
+  } finally {
+    // The test's own process is named in it, and would be ended.
+    rmSync(file);
+    server.close();
+  }
 });

@@ -15,7 +15,7 @@ import { defaultCapacity } from "../../memory/capacity.ts";
 import { driverId } from "../../protocol/ids.ts";
 import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Body, MessageName } from "../../protocol/messages.ts";
-import { DAEMON_CONFIG, newSessionDir, packagesOf } from "../daemon/config.ts";
+import { DAEMON_CONFIG, packagesOf } from "../daemon/config.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "../daemon/config.ts";
 import { daemonFlags, workerFlags } from "../flags.ts";
 import { countGpus } from "../gpus.ts";
@@ -23,7 +23,7 @@ import type { ApiHooks, ClusterInfo, Engine, EngineOptions } from "../engine.ts"
 import { Client } from "./client.ts";
 import { ClientEngine, notAnActor } from "./engine.ts";
 import { LogPrinter } from "./log-printer.ts";
-import { startProcess } from "../start-process.ts";
+import { newSessionDir, startProcess } from "../start-process.ts";
 import { nodeOf } from "./nodes-here.ts";
 import type { NodeHere } from "./nodes-here.ts";
 import { submittedBy } from "./submitted.ts";
@@ -78,7 +78,7 @@ class LocalCluster {
       { process: process_, jobId, namespace },
       hooks,
       (name, body) => this.#message(name, body),
-      () => this.#lost(),
+      (error) => this.#lost(error),
       { packages: () => packagesOf(this.#here?.sessionDir ?? this.#sessionDir!), environment: submitted.environment },
     );
     if (this.#address !== undefined) {
@@ -115,7 +115,7 @@ class LocalCluster {
         () => {},
       );
       this.#client.node.hold();
-      await this.#welcomed;
+      await this.#welcome.promise;
       await this.#makeEnvironment();
       this.#client.node.letGo();
       return { address: this.#address ?? socket, nodeId: this.#client.nodeId, jobId: identity.jobId, namespace: identity.namespace };
@@ -136,8 +136,8 @@ class LocalCluster {
     if (environment !== undefined) await this.#client.node.ask({ kind: "environmentWarm", environment });
   }
 
-  #welcome: (() => void) | undefined;
-  readonly #welcomed = new Promise<void>((resolve) => (this.#welcome = resolve));
+  /** Of the node; rejects when that hangs up instead. */
+  readonly #welcome = settlable();
 
   async #startDaemon(): Promise<string> {
     const { cluster, token } = this.#address === undefined ? {} : await joining(this.#address, this.#options.token);
@@ -213,7 +213,7 @@ class LocalCluster {
     switch (name) {
       case "welcome":
         this.#client.ready(body);
-        this.#welcome?.();
+        this.#welcome.resolve();
         return true;
       case "log":
         this.#printer.print(body);
@@ -226,7 +226,8 @@ class LocalCluster {
     }
   }
 
-  #lost(): void {
+  #lost(error: Error): void {
+    this.#welcome.reject(error);
     this.#abort.abort(new ConnectionError("The cluster is gone."));
   }
 
@@ -335,6 +336,15 @@ function nodeDied(pid: number | undefined, code: number | null, signal: NodeJS.S
       "Call init() again",
     ),
   );
+}
+
+/** A promise that is settled from outside; nobody need look whether it was rejected. */
+function settlable(): { readonly promise: Promise<void>; readonly resolve: () => void; readonly reject: (error: Error) => void } {
+  let resolve!: () => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<void>((yes, no) => ([resolve, reject] = [yes, no]));
+  promise.catch(() => {});
+  return { promise, resolve, reject };
 }
 
 /** The value of a promise, or undefined after `ms`. It holds the program open until then, and not a moment longer. */

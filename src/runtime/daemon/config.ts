@@ -1,6 +1,4 @@
-/** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. */
-import { randomBytes } from "node:crypto";
-import { tmpdir } from "node:os";
+/** What a daemon is started with: JSON in the environment variable MOBULA_DAEMON_CONFIG. Workers load it: it imports types only. */
 import type { ControlConfig } from "../control/config.ts";
 import type { DashboardChoice } from "../dashboard/config.ts";
 import type { Preload } from "../flags.ts";
@@ -104,9 +102,6 @@ export interface WorkerConfig {
   readonly environment?: PreparedEnvironment;
   readonly reach?: WorkerReach;
 }
-
-/** A folder that is not there yet, for a daemon to make. Short: sockets in it have paths of at most 107 bytes. */
-export const newSessionDir = (): string => `${tmpdir()}/mobula-${randomBytes(4).toString("hex")}`;
 
 /** Where packages of environments lie that processes of this machine hand to their node. */
 export const packagesOf = (sessionDir: string): string => `${sessionDir}/packages`;
