@@ -99,13 +99,13 @@ export class Members {
   }
 
   /** It was heard; what it says of itself goes to the others if it differs. */
-  status(id: NodeId, { free, queued, pending }: Omit<Body<"nodeStatus">, "uses">, now: number): void {
+  status(id: NodeId, { free, queued, pending, dashboardUrl }: Omit<Body<"nodeStatus">, "uses">, now: number): void {
     const member = this.#members.get(id);
     if (member === undefined || member.deadAt !== undefined) return;
     this.heard(id, now);
     const { view } = member;
     const same = equal(view.free, free) && equal(view.queued, queued);
-    member.view = { ...view, free, queued, pending, version: view.version + (same ? 0 : 1) };
+    member.view = { ...view, free, queued, pending, dashboardUrl, version: view.version + (same ? 0 : 1) };
     if (!same) this.#changed(id, now);
   }
 
