@@ -9,169 +9,37 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { after, before, test } from "node:test";
 import { ClusterControl } from "../../src/core/control/cluster-control.ts";
-import type { NodeId, NodePrefix, ProcessId } from "../../src/protocol/ids.ts";
-import { PUSH, REPLY, STREAM_ITEM } from "../../src/protocol/direct.ts";
-import { LINK_ACK, LINK_OPEN, LINK_REFUSE, LINK_RESUME } from "../../src/protocol/link.ts";
+import type { NodePrefix, ProcessId } from "../../src/protocol/ids.ts";
 import { definitions, isToProcess } from "../../src/protocol/messages.ts";
-import type { MessageName } from "../../src/protocol/messages.ts";
 import { MalformedMessage } from "../../src/protocol/schema.ts";
-import { codeOf, encodeBody, HEADER_BYTES } from "../../src/protocol/wire.ts";
-import { Member } from "../../src/runtime/cluster/member.ts";
-import type { MemberHost } from "../../src/runtime/cluster/member.ts";
-import { ControlServer } from "../../src/runtime/control/server.ts";
+import { codeOf } from "../../src/protocol/wire.ts";
 import { bindingOf } from "../../src/runtime/network/frames.ts";
 import { encodeFrame, encodeHello, FRAME, FrameReader, newNonce, proofOf, roles } from "../../src/runtime/network/handshake.ts";
-import type { Role } from "../../src/runtime/network/handshake.ts";
-import { CONTROL_ID, createToken, dial, Secret, ticketCredential, tokenCredential } from "../../src/runtime/network/index.ts";
+import { dial, Secret, tokenCredential } from "../../src/runtime/network/index.ts";
 import type { Credential } from "../../src/runtime/network/index.ts";
-import { createControlStore, MemoryPlace } from "../../src/runtime/stores/index.ts";
-import { OwnerLink } from "../../src/runtime/worker/owner-link.ts";
-import { reachable } from "../../src/runtime/worker/reachable.ts";
-import { freshFolder, leakChecked, waitUntil } from "../harness/index.ts";
+import { leakChecked, waitUntil } from "../harness/index.ts";
+import {
+  all,
+  bodies,
+  closePorts,
+  CLUSTER,
+  direct,
+  frameOf,
+  names,
+  NODE,
+  openMember,
+  openPorts,
+  ports,
+  token,
+  WORKER,
+} from "./cluster-ports.ts";
+import type { Port } from "./cluster-ports.ts";
 import { exampleOf } from "./examples.ts";
 
 leakChecked();
 
-const CLUSTER = "c1";
-const WORKER = "aaaaaa000001" as ProcessId;
-const NODE = "aaaaaa000000" as NodeId;
-const names = Object.keys(definitions) as MessageName[];
-
-function framed(code: number, body: Uint8Array): Buffer {
-  const frame = Buffer.alloc(HEADER_BYTES + body.byteLength);
-  frame.writeUInt32LE(body.byteLength + 1);
-  frame[4] = code;
-  frame.set(body, HEADER_BYTES);
-  return frame;
-}
-const bodies = new Map(names.map((name) => [name, encodeBody(name, exampleOf(definitions[name].shape) as never)]));
-const frameOf = (name: MessageName): Buffer => framed(codeOf(name), bodies.get(name)!);
-let attempts = 0;
-/** The beginning of a connection of a link: each has a number of its own. */
-function opens(): Buffer[] {
-  const counts = Buffer.alloc(16);
-  counts.writeDoubleLE(++attempts);
-  return [framed(LINK_OPEN, counts)];
-}
-/** What has a layout of its own: calls, and the counts of links. */
-const direct = new Map(
-  [PUSH, REPLY, STREAM_ITEM, LINK_OPEN, LINK_RESUME, LINK_ACK, LINK_REFUSE].map((code) => [code, framed(code, Buffer.alloc(16))]),
-);
-const all: readonly Buffer[] = [...names.map(frameOf), ...direct.values()];
-
-interface Port {
-  readonly name: "control" | "node" | "worker";
-  readonly port: number;
-  readonly right: Credential;
-  /** Who has business here, for what, and what is said first. */
-  readonly callers: readonly { readonly role: Role; readonly id: string; readonly purpose: string; readonly first: () => Buffer[] }[];
-  readonly lines: string[];
-  /** What a caller had done here. */
-  readonly acted: string[];
-}
-
-const ports: Port[] = [];
-const ends: (() => unknown)[] = [];
-const folder = freshFolder({ after: (end: () => unknown) => void ends.push(end) } as never);
-const { token, from: tokenFile } = createToken(folder);
-const cluster = tokenCredential(token);
-
-async function control(): Promise<void> {
-  const [lines, acted]: [string[], string[]] = [[], []];
-  const server = await ControlServer.start({
-    store: createControlStore({ kind: "memory", memory: new MemoryPlace() }),
-    clusterId: CLUSTER,
-    credentials: cluster,
-    host: "127.0.0.1",
-    port: 0,
-    log: (line) => void lines.push(line),
-    onLost: (error) => assert.fail(error),
-  });
-  server.machine.receive = (_from, name) => void acted.push(name);
-  const callers = [{ role: "node", id: NODE, purpose: "link", first: opens }] as const;
-  ports.push({ name: "control", port: server.address.port, right: cluster, callers, lines, acted });
-  ends.push(() => server.close());
-}
-
-/** A node of which only the port and what reads it are there. */
-async function openMember(acted: string[], lines: string[]): Promise<Member> {
-  const odd: Record<symbol, unknown> = { [Symbol.iterator]: () => [].values(), [Symbol.toPrimitive]: () => 1 };
-  const nothing: unknown = new Proxy(() => nothing, { get: (_target, key) => odd[key as symbol] ?? nothing });
-  const host: Partial<MemberHost> = {
-    nodeId: NODE,
-    config: { tokenFile, control: ["127.0.0.1:1"], clusterId: CLUSTER, host: "127.0.0.1", port: 0 },
-    node: nothing as MemberHost["node"],
-    refs: nothing as MemberHost["refs"],
-    store: nothing as MemberHost["store"],
-    event: (run) => run(),
-    now: () => 0,
-    answer: ({ kind }) => Promise.resolve(acted.push(kind)),
-    deliver: (_to, name) => acted.push(name) > 0,
-    log: (line) => void lines.push(line),
-  };
-  const member = await Member.open(host as MemberHost);
-  member.leases.rebalance = () => {};
-  return member;
-}
-
-async function node(): Promise<void> {
-  const [lines, acted]: [string[], string[]] = [[], []];
-  const member = await openMember(acted, lines);
-  member.router.receive = (_from, name) => void acted.push(name);
-  member.control.receive = (name) => void acted.push(name);
-  const callers = [
-    { role: "node", id: "bbbbbb000000", purpose: "link", first: opens },
-    { role: "control", id: CONTROL_ID, purpose: "link", first: opens },
-  ] as const;
-  const { port } = new URL(`tcp://${member.address}`);
-  ports.push({ name: "node", port: Number(port), right: cluster, callers, lines, acted });
-  ends.push(() => member.close());
-}
-
-async function worker(): Promise<void> {
-  const [lines, acted]: [string[], string[]] = [[], []];
-  const links = new Set<OwnerLink>();
-  const { reach, listener } = await reachable(
-    WORKER,
-    { host: "127.0.0.1", clusterId: CLUSTER, tls: false },
-    ({ socket, refuse }) => {
-      const link: OwnerLink = new OwnerLink(socket, {
-        blocks: () => undefined as never,
-        openWay: () => ({ came: () => acted.push("refs"), tell: () => {}, end: () => {} }) as never,
-        flushNode: () => {},
-        keep: (ids) => (acted.push("kept"), ids.map((id) => ({ id }))),
-        shared: () => acted.push("shared"),
-        actorHolds: () => ({ assigned: {}, gpuIds: [] }),
-        arrived: () => acted.push("push"),
-        drain: () => {
-          // What an honest owner says is what is seen here.
-          if (link.way !== undefined) acted.push("heard");
-        },
-        refused: refuse,
-        linkClosed: () => {
-          links.delete(link);
-          if (link.way === undefined && link.channels.size + link.definitions.size > 0) acted.push("kept by a stranger");
-        },
-      });
-      links.add(link);
-    },
-    (line) => void lines.push(line),
-  );
-  const right = ticketCredential(new Secret(reach.ticket), WORKER);
-  const hello = frameOf("directHello");
-  const callers = [{ role: "owner", id: "bbbbbb000001", purpose: "owner", first: () => [hello] }] as const;
-  ports.push({ name: "worker", port: reach.port, right, callers, lines, acted });
-  ends.push(() => listener.close());
-}
-
-before(async () => {
-  await control();
-  await node();
-  await worker();
-});
-after(async () => {
-  for (const end of ends.reverse()) await end();
-});
+before(() => openPorts(false));
+after(() => closePorts());
 
 /** Resolves when the other side has ended it. */
 async function ended(socket: Socket): Promise<void> {
