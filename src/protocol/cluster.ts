@@ -178,6 +178,8 @@ export const clusterDefinitions = {
   objectSealed: def(88, "node", "node", { id: objectId, size: uint(), contains: list(refId) }, { key: "id", limit: 64 * MIB }),
   /** The sender has a copy of its bytes, or no longer any. */
   objectCopy: def(89, "node", "node", { id: objectId, there: bool, reason: optional(str(4096)) }),
+  /** From an object's home: whoever had its primary is gone, and the receiver's copy is the primary from now on. */
+  objectPromote: def(26, "node", "node", { id: objectId }),
   /** From an object's home: nobody holds it any more. */
   objectFree: def(120, "node", "node", { ids: list(objectId) }, { limit: 4 * MIB }),
   /** To an object's home: where are its bytes? Answered once they are somewhere, or never will be. */

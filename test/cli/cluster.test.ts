@@ -147,18 +147,21 @@ test("a node is killed: its tasks run elsewhere, its actors are over or start ag
     const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
     const hold = ray.remote(async () => { await pause(1_500); return ray.getRuntimeContext().nodeId; });
     console.log(await ray.get([restarts.node.remote(), dies.node.remote()]));
+    const kept = ray.remote(() => new Uint8Array(2_000_000).fill(9)).options({ ...away, maxRetries: 0 }).remote();
+    await ray.get(ray.remote((bytes) => bytes[5]).options({ resources: { a: 0.01 } }).remote(kept));
     const task = hold.options(away).remote();
     await new Promise((resolve) => setTimeout(resolve, 500));
     process.kill(pid, "SIGKILL");
     console.log(await ray.get(task, { timeoutMs: 30_000 }));
     console.log(await ray.get(restarts.node.remote(), { timeoutMs: 30_000 }));
     console.log(await ray.get(dies.add.remote(), { timeoutMs: 30_000 }).catch((error) => error.name));
+    console.log((await ray.get(kept, { timeoutMs: 30_000 }))[5]);
     `,
     head.address,
   );
   const { code, stdout, stderr } = await running;
   assert.equal(code, 0, stderr);
-  assert.equal(stdout, `[ '${other.nodeId}', '${other.nodeId}' ]\n${head.nodeId}\n${head.nodeId}\nActorDiedError\n`);
+  assert.equal(stdout, `[ '${other.nodeId}', '${other.nodeId}' ]\n${head.nodeId}\n${head.nodeId}\nActorDiedError\n9\n`);
   const { nodes } = home.json<Status>("status");
   assert.deepEqual(
     nodes.map(({ nodeId, alive }) => [nodeId, alive]),

@@ -293,6 +293,7 @@ export class RefsWorld {
       table.sealedAt(from, body);
       this.#known.add((body as { id: ObjectId }).id);
     } else if (name === "objectCopy") table.copiedAt(from, body);
+    else if (name === "objectPromote") assert.fail("no node has copies here");
     else if (name === "objectFree") table.freedAtHome(body);
     else throw new Error(name);
   }

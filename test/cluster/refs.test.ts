@@ -59,6 +59,63 @@ test("the net holds: a node that lets go before its holds are confirmed is found
   }, /was freed and is held/);
 });
 
+test("the node with the primary dies: a copy becomes the primary, and stays when its last reader there lets go", () => {
+  const nodes = new Map<NodePrefix, RefTable>();
+  const copies = new Map<NodePrefix, boolean>();
+  const freed: NodePrefix[] = [];
+  const wire: (() => void)[] = [];
+  const [home, maker, reader, other] = ["aaaaaa", "bbbbbb", "cccccc", "dddddd"] as [NodePrefix, NodePrefix, NodePrefix, NodePrefix];
+  const says = (from: NodePrefix, to: NodePrefix, name: MessageName, body: never): void => {
+    const table = nodes.get(to)!;
+    const does: Partial<Record<MessageName, () => void>> = {
+      refsHold: () => table.holdFor(from, body),
+      refsHeld: () => table.holdConfirmed(from, body),
+      refsDrop: () => table.dropFor(from, body),
+      objectSealed: () => table.sealedAt(from, body),
+      objectCopy: () => table.copiedAt(from, body),
+      objectFree: () => table.freedAtHome(body),
+      objectPromote: () => {
+        if (copies.get(to) === true) table.promoted((body as { id: ObjectId }).id);
+      },
+    };
+    wire.push(does[name]!);
+  };
+  for (const self of [home, maker, reader, other]) {
+    const tell = (to: NodePrefix, name: MessageName, body: never): void => says(self, to, name, body);
+    nodes.set(self, new RefTable({ freeStored: () => freed.push(self), tell } as never, self));
+  }
+  const deliver = (): void => {
+    for (let next = wire.shift(); next !== undefined; next = wire.shift()) next();
+    for (const [prefix, table] of nodes) if (prefix !== maker) table.check();
+  };
+  const [driver, worker, far] = ["aaaaaa800000", "bbbbbb000001", "cccccc000001"] as [ProcessId, ProcessId, ProcessId];
+  const id = `${driver}-1-0` as ObjectId;
+  nodes.get(home)!.add(id, driver);
+  nodes.get(maker)!.sealed(id, worker, 7, []);
+  nodes.get(reader)!.add(id, far);
+  deliver();
+  // Two have copies; the first to be asked has just dropped its own.
+  for (const node of [other, reader]) says(node, home, "objectCopy", { id, there: true } as never);
+  copies.set(reader, true);
+  deliver();
+  nodes.get(home)!.nodeLost(maker);
+  says(other, home, "objectCopy", { id, there: false } as never);
+  deliver();
+  nodes.get(reader)!.drop(far, { id, count: 1 });
+  deliver();
+  const told: unknown[] = [];
+  nodes.get(home)!.locate(home, id);
+  wire.splice(0).forEach((each) => told.push(each));
+  assert.equal(told.length, 1);
+  assert.deepEqual(freed, []);
+  assert.equal(nodes.get(reader)!.size, 1, "the primary is known there");
+  nodes.get(home)!.nodeForgotten(maker);
+  nodes.get(home)!.drop(driver, { id, count: 1 });
+  deliver();
+  assert.deepEqual(freed, [reader], "it is freed once nobody holds it");
+  assert.deepEqual([nodes.get(home)!.size, nodes.get(reader)!.size], [0, 0]);
+});
+
 test("where an object is may be asked before its owner's word of it has come: the answer waits, and is right", () => {
   const told: unknown[] = [];
   const port = {

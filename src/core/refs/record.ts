@@ -27,6 +27,8 @@ export class RefRecord {
   stored = false;
   /** Other nodes that have its bytes. */
   locations: Set<NodePrefix> | undefined;
+  /** The node among them whose bytes must stay; the others have copies. */
+  primaryAt: NodePrefix | undefined;
   /** Where its owner says that it was made and stored. */
   madeAt: NodePrefix | undefined;
   /** Nodes that want to know where its bytes are, once they are somewhere. */

@@ -126,6 +126,16 @@ export class Records {
     this.become(record, undefined, { code: "OBJECT_LOST", message: `object ${record.id} is lost: node ${node}, which had it, is gone` });
   }
 
+  /** The primary is gone, and a copy is somewhere: it is the primary now, which its node does not drop for want of space. */
+  promoteOther(record: RefRecord): void {
+    record.primaryAt = undefined;
+    if (record.stored) return;
+    for (const node of record.locations ?? []) {
+      record.primaryAt = node;
+      return this.port.tell(node, "objectPromote", { id: record.id as ObjectId });
+    }
+  }
+
   /** Nobody has its bytes. Gives what may be held by nothing else now. */
   lose(record: RefRecord, why: string): RefRecord[] {
     if (record.payload?.kind !== "stored" || record.payload.id !== record.id) return [];

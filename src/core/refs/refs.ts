@@ -42,6 +42,7 @@ export type RefNews = Extract<
   | "refState"
   | "objectSealed"
   | "objectCopy"
+  | "objectPromote"
   | "objectFree"
   | "objectLocated"
   | "refAlias"
@@ -148,7 +149,17 @@ export class RefTable {
       record.primary = false;
       this.#port.tell(homeOf(id), "objectCopy", { id, there: false, reason: why });
       this.#r.done([record]);
-    } else if (!record.somewhere) this.#r.done(this.#r.lose(record, why));
+    } else if (record.somewhere) this.#r.promoteOther(record);
+    else this.#r.done(this.#r.lose(record, why));
+  }
+
+  /** Its home says so, and this node's store has made its copy the primary. */
+  promoted(id: ObjectId): void {
+    const record = this.#r.record(id);
+    record.stored = true;
+    if (record.borrowed) record.primary = true;
+    else record.locations?.delete(this.#r.self!);
+    this.#r.done([record]);
   }
 
   // ── actors ───────────────────────────────────────────────────────────────────────────────────
@@ -390,6 +401,7 @@ export class RefTable {
     if (this.#r.goneNodes.has(from)) return;
     const record = this.#r.revived(id);
     (record.locations ??= new Set()).add(from);
+    record.primaryAt = from;
     this.#r.isStored(record, size, contains);
     this.#r.done([record]);
   }
@@ -401,6 +413,7 @@ export class RefTable {
       else (record.locations ??= new Set()).add(from);
     } else if (record?.locations?.delete(from)) {
       if (!record.somewhere) return this.#r.done(this.#r.lose(record, reason ?? `node ${from} does not have its bytes any more`));
+      if (record.primaryAt === from) this.#r.promoteOther(record);
     }
     this.#r.borrows.flush();
   }
@@ -432,6 +445,7 @@ export class RefTable {
         touched.push(record);
       }
       if (record.locations?.delete(node) && !record.somewhere) touched.push(...this.#r.lose(record, `node ${node}, which had it, is gone`));
+      else if (record.primaryAt === node) this.#r.promoteOther(record);
       if (!record.borrowed || homeOf(record.id) !== node) continue;
       record.credits = 0;
       if (record.primary) this.#r.freeBytes(record);

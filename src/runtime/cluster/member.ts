@@ -171,6 +171,7 @@ export class Member {
           const known = nodes.map((prefix) => view.nodeWith(prefix)).filter((node) => node !== undefined);
           this.#transfer.located(id, size, known, failure);
         },
+        promote: (id) => host.store.promote(id),
         questionAnswered: (to, call) => this.control.answered(to, call),
         ask: (question, answer) => host.ask(question, answer),
         answered: (from, body) => this.#survey.answered(from, body),

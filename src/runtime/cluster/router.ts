@@ -9,7 +9,7 @@ import type { LeaseRouter } from "../../core/cluster/lease-router.ts";
 import type { ClusterView } from "../../core/cluster/view.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
-import type { ActorId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { nodeOfHolder, prefixOf } from "../../protocol/ids.ts";
 import type { Between, Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 import { isToProcess } from "../../protocol/messages.ts";
@@ -35,6 +35,8 @@ export interface RouterHost {
   deliver(to: ProcessId, name: MessageName, body: never): boolean;
   lives(process: ProcessId): boolean;
   located(body: Body<"objectLocated">): void;
+  /** This node's copy is the primary from now on. False: it has none any more, and has said so. */
+  promote(id: ObjectId): boolean;
   /** A process's question to control was answered by way of an actor's home; false when it had been answered before. */
   questionAnswered(to: ProcessId, call: number): boolean;
   /** Calls back with JSON. */
@@ -165,6 +167,9 @@ export class Router {
     refAlias: (body) => this.#host.refs.aliasOf(body),
     objectSealed: (body, from) => this.#host.refs.sealedAt(from, body),
     objectCopy: (body, from) => this.#host.refs.copiedAt(from, body),
+    objectPromote: ({ id }) => {
+      if (this.#host.promote(id)) this.#host.refs.promoted(id);
+    },
     objectFree: (body) => this.#host.refs.freedAtHome(body),
     objectLocate: ({ id }, from) => this.#host.refs.locate(from, id),
     objectLocated: (body) => this.#host.located(body),
