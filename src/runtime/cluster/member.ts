@@ -117,7 +117,7 @@ export class Member {
     this.#host = host;
     this.#listener = listener;
     this.clusterId = proof.clusterId;
-    const { nodeId, config, node, refs } = host;
+    const { nodeId, config, node } = host;
     this.#hub = new LinkHub({
       self: proof.self,
       clusterId: proof.clusterId,
@@ -157,7 +157,17 @@ export class Member {
       others: () => this.#others(),
       read: (hash, offset, length) => host.readPackage(hash, offset, length),
     });
-    this.router = new Router(
+    this.router = this.#makeRouter();
+    this.#transfer = this.#makeTransfer(proof);
+    this.#timer = setInterval(() => host.event(() => this.leases.rebalance(host.now())), REBALANCE_MS);
+    this.#timer.unref();
+  }
+
+  #makeRouter(): Router {
+    const host = this.#host;
+    const { nodeId, node, refs } = host;
+    const { view } = this.control;
+    return new Router(
       {
         self: prefixOf(nodeId),
         view,
@@ -180,9 +190,6 @@ export class Member {
       },
       (prefix) => host.event(() => this.#nodeLost(prefix, { cause: "node-died", message: `node ${prefix} is not known to the cluster` })),
     );
-    this.#transfer = this.#makeTransfer(proof);
-    this.#timer = setInterval(() => host.event(() => this.leases.rebalance(host.now())), REBALANCE_MS);
-    this.#timer.unref();
   }
 
   #others(): NodePrefix[] {
