@@ -92,7 +92,13 @@ export const definitions = {
     10,
     "owner",
     "node",
-    { requestId, jobId, shape, /** tasks waiting for it, for listings */ backlog: uint() },
+    {
+      requestId,
+      jobId,
+      shape,
+      /** tasks waiting for it, for listings */ backlog: uint(),
+      /** Of SPREAD, by the owner's node: how many nodes have room for work like this. */ over: optional(uint()),
+    },
     { key: "requestId", limit: SHAPE_MAX },
   ),
   leaseCancel: def(11, "owner", "node", { requestId }, { key: "requestId" }),
@@ -108,6 +114,8 @@ export const definitions = {
       claims: num(-1),
       assigned: resources,
       gpuIds: list(uint()),
+      /** As in the request. */
+      over: optional(uint()),
     },
     { key: "leaseId" },
   ),

@@ -94,7 +94,8 @@ export class LeaseRouter {
     // Nowhere it can run, and here it is told.
     if (this.#node.isBeyondLimits(body)) return this.#node.leaseRequest(from, body, now);
     if (hops >= HOPS_MAX) return this.#node.leaseRequest(from, body, now);
-    const choice = this.#choose(from, body);
+    const request = body.shape.strategy.kind === "spread" && body.over === undefined ? { ...body, over: this.#open(body) } : body;
+    const choice = this.#choose(from, request);
     switch (choice.kind) {
       case "never":
         return this.#port.reject(from, { requestId: body.requestId, failure: choice.failure });
@@ -102,10 +103,10 @@ export class LeaseRouter {
         return this.#node.leaseRequest(from, body, now);
       case "go":
       case "queue":
-        if (choice.nodeId === this.#view.self) return this.#local(from, body, now);
+        if (choice.nodeId === this.#view.self) return this.#local(from, request, now);
         // What came from elsewhere to wait here does not go round.
-        if (choice.kind === "queue" && hops > 0) return this.#local(from, body, now);
-        return this.#forward(choice.nodeId, from, hops + 1, body);
+        if (choice.kind === "queue" && hops > 0) return this.#local(from, request, now);
+        return this.#forward(choice.nodeId, from, hops + 1, request);
       default:
         choice satisfies never;
     }
@@ -266,6 +267,12 @@ export class LeaseRouter {
     const there = this.#asked.get(from);
     const asked = (node: NodeId): number => (node === this.#view.self ? this.#node.waitingOf(from) : (there?.get(node) ?? 0));
     return chooseNode(this.#view, { ...demandOf(body), asked }, () => this.#port.chance());
+  }
+
+  /** How many nodes have room for it. */
+  #open(body: Body<"leaseRequest">): number {
+    const { resources } = body.shape;
+    return nodesFor(this.#view, demandOf(body)).filter((node) => fits(resources, this.#view.freeOf(node))).length;
   }
 
   /** To another queue, where that is as good as this one. */

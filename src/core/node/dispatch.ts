@@ -226,7 +226,7 @@ function startFor(s: NodeState, env: string, wanted: number, now: number): void 
 }
 
 function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now: number): void {
-  const { requestId } = want.lease!;
+  const { requestId, over } = want.lease!;
   const id = `${prefixOf(s.config.nodeId)}-l${(s.leaseCount++).toString(36)}` as LeaseId;
   const { allocation } = place;
   const cpu: ResourceAmounts = allocation.amounts.CPU === undefined ? {} : { CPU: allocation.amounts.CPU };
@@ -245,6 +245,7 @@ function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now:
       claims: -1,
       assigned: { ...allocation.amounts },
       gpuIds: gpuIdsOf(allocation),
+      over,
     },
     ledger: place.ledger,
     group: place.group,

@@ -154,7 +154,7 @@ export interface Want {
   /** For messages to people: "task foo". */
   readonly what: string;
   readonly since: number;
-  readonly lease?: { readonly requestId: LeaseRequestId; readonly shape: LeaseShape };
+  readonly lease?: { readonly requestId: LeaseRequestId; readonly shape: LeaseShape; readonly over: number | undefined };
   /** An actor keeps `life` of its demand. */
   readonly actor?: { readonly actorId: ActorId; readonly epoch: number; readonly life: Readonly<ResourceAmounts> };
   readonly group?: Group;

@@ -7,18 +7,27 @@ import type { LeaseShape } from "../../protocol/messages.ts";
 import { Lease, ShapeQueue, STALL_MS } from "./leases.ts";
 import type { Claims } from "./leases.ts";
 import type { Grant, OwnerPort } from "./port.ts";
+import { SPREAD_LOOK_MS } from "./spread.ts";
 import type { Task } from "./task.ts";
 
 /** An idle lease is kept warm for so long, unless the node wants it. */
 export const IDLE_LEASE_MS = 200;
 /** Lease requests outstanding at a time and queue. */
 const REQUESTS_MAX = 16;
+const SPREAD_REQUESTS_MAX = 64;
 /** A queue that had no backlog for so long takes its requests back. */
 const REQUEST_LINGER_MS = 20;
 /** Workers of which that is remembered. */
 const SILENT_MAX = 1000;
 /** Expected work on one lease above which an idle one takes a share of it. */
 const SHARE_US = 300;
+
+/** Most requests of a queue at a time. What is to be spread asks for a lease on every node. */
+function requestsFor({ leases, spread }: ShapeQueue): number {
+  if (spread && leases.length === 0) return REQUESTS_MAX;
+  const more = Math.min(REQUESTS_MAX, leases.length + 2);
+  return spread ? Math.max(more, Math.min(SPREAD_REQUESTS_MAX, spread.missing)) : more;
+}
 
 export class LeasePump {
   readonly #port: OwnerPort;
@@ -67,7 +76,7 @@ export class LeasePump {
   pump(queue: ShapeQueue): void {
     const { tasks } = queue;
     while (tasks.size > 0) {
-      const lease = queue.takeOpen();
+      const lease = queue.takeOpen(this.now);
       if (!lease) break;
       this.#push(lease, tasks.shift()!);
       queue.offer(lease);
@@ -85,6 +94,8 @@ export class LeasePump {
     this.#forgetRequest(grant.requestId, queue);
     const lease = new Lease(grant.leaseId, queue, grant.worker, grant.assigned, grant.gpuIds);
     lease.idleSince = this.now;
+    lease.progressAt = this.now;
+    queue.spread?.granted(grant.over ?? 1, this.now);
     this.#leases.set(lease.id, lease);
     queue.leases.push(lease);
     if (this.#port.openLease(lease)) return this.#fill(lease);
@@ -209,10 +220,13 @@ export class LeasePump {
     for (const lease of this.#leases.values()) {
       const { count } = lease.channel;
       if (count === 0) {
-        if (!lease.opening && this.now - lease.idleSince > IDLE_LEASE_MS) this.#return(lease, false);
+        // One that waits for its turn is not idle.
+        const waits = lease.queue.isSpreading && !lease.held;
+        if (!lease.opening && !waits && this.now - lease.idleSince > IDLE_LEASE_MS) this.#return(lease, false);
       } else if (!lease.held && this.now - lease.progressAt > (count > 1 ? STALL_MS : lease.queue.patienceMs)) this.#stalled(lease);
     }
     for (const queue of this.#queues.values()) {
+      if (queue.spread && queue.tasks.size > 0) this.pump(queue);
       if (queue.backlog > 0) queue.busyAt = this.now;
       else if (queue.requests.size > 0 && this.now - queue.busyAt > REQUEST_LINGER_MS) this.#cancelRequests(queue);
       else if (queue.leases.length === 0 && queue.requests.size === 0 && this.now - queue.busyAt > 60_000) this.#queues.delete(queue.key);
@@ -227,7 +241,10 @@ export class LeasePump {
       if (count > 1 && !lease.held) return STALL_MS;
       if (count === 0 ? !lease.opening : !lease.held) due = IDLE_LEASE_MS / 4;
     }
-    for (const queue of this.#queues.values()) if (queue.requests.size > 0 && queue.backlog === 0) return REQUEST_LINGER_MS;
+    for (const queue of this.#queues.values()) {
+      if (queue.spread && queue.tasks.size > 0 && queue.leases.length > 0) return SPREAD_LOOK_MS;
+      if (queue.requests.size > 0 && queue.backlog === 0) return REQUEST_LINGER_MS;
+    }
     return due;
   }
 
@@ -279,8 +296,7 @@ export class LeasePump {
     lease.loadUs += task.expectedUs;
     lease.pushed++;
     lease.queue.inFlight++;
-    // Tasks that are to be spread have a lease each: the nodes choose anew for every one.
-    if (lease.queue.shape.strategy.kind === "spread") lease.wanted = true;
+    lease.queue.spread?.given(lease, 1);
     lease.channel.add(task);
     this.#port.push(lease, task);
   }
@@ -301,6 +317,7 @@ export class LeasePump {
       if (this.#port.takeBack(lease, task) !== "taken") continue;
       this.#remove(lease, task);
       lease.pushed--;
+      lease.queue.spread?.given(lease, -1);
       back.push(task);
     }
     this.#requeue(lease.queue, back.reverse());
@@ -337,7 +354,8 @@ export class LeasePump {
 
   /** An idle lease takes half of what waits at the one with most. */
   #share(queue: ShapeQueue, idle: Lease): void {
-    if (!idle.room) return;
+    // What is to be spread stays where its turn has put it, unless that stalls.
+    if (!idle.room || queue.spread) return;
     let most: Lease | undefined;
     for (const lease of queue.leases) {
       if (lease !== idle && lease.channel.count > 1 && lease.loadUs > (most?.loadUs ?? SHARE_US)) most = lease;
@@ -352,7 +370,7 @@ export class LeasePump {
 
   #ask(queue: ShapeQueue): void {
     queue.busyAt = this.now;
-    const most = Math.min(queue.backlog, REQUESTS_MAX, queue.leases.length + 2);
+    const most = Math.min(queue.backlog, requestsFor(queue));
     while (queue.requests.size < most) {
       const id = `${this.#process}-r${(this.#requestCount++).toString(36)}` as LeaseRequestId;
       queue.requests.add(id);

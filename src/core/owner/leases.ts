@@ -8,6 +8,7 @@ import type { LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
 import type { LeaseShape, ResourceAmounts, WorkerAddress } from "../../protocol/messages.ts";
 import { Channel } from "./channel.ts";
 import type { Task } from "./task.ts";
+import { Spread } from "./spread.ts";
 import { TaskQueue } from "./task-queue.ts";
 
 /** Expected work in flight to one worker, microseconds. */
@@ -99,13 +100,21 @@ export class ShapeQueue {
   busyAt = 0;
   /** Workers given up since one has answered. */
   silences = 0;
-  readonly #open: Lease[] = [];
+  /** Which lease is next, where that is not the one that waited longest. */
+  readonly spread: Spread | undefined;
+  #open: Lease[] = [];
 
   constructor(key: string, shape: LeaseShape, maxCalls: number, claims: Claims) {
     this.key = key;
     this.shape = shape;
     this.maxCalls = maxCalls;
     this.claims = claims;
+    this.spread = shape.strategy.kind === "spread" ? new Spread() : undefined;
+  }
+
+  /** Leases without a task wait for their turn: others are to catch up first. */
+  get isSpreading(): boolean {
+    return this.spread !== undefined && this.tasks.size > 0;
   }
 
   /** Tasks that another lease could begin at once. */
@@ -126,13 +135,23 @@ export class ShapeQueue {
   }
 
   /** A lease with room, taken in turns. It is offered again by `offer`. */
-  takeOpen(): Lease | undefined {
+  takeOpen(now: number): Lease | undefined {
+    if (this.spread) return this.#takeSpread(this.spread, now);
     for (;;) {
       const lease = this.#open.length === 1 ? this.#open.pop() : this.#open.shift();
       if (!lease) return undefined;
       lease.listed = false;
       if (lease.room) return lease;
     }
+  }
+
+  #takeSpread(spread: Spread, now: number): Lease | undefined {
+    this.#open = this.#open.filter((lease) => (lease.listed = lease.room));
+    const lease = spread.choose(this.#open, this.leases, now, this.tasks.first?.spec.callable.meanUs);
+    if (!lease) return undefined;
+    lease.listed = false;
+    this.#open.splice(this.#open.indexOf(lease), 1);
+    return lease;
   }
 
   expected(task: Task): number {

@@ -12,6 +12,8 @@ export interface Grant {
   readonly worker: WorkerAddress;
   readonly assigned: ResourceAmounts;
   readonly gpuIds: readonly number[];
+  /** Of SPREAD: how many nodes had room. */
+  readonly over?: number | undefined;
 }
 
 /** Why a task or a call fails that no user code failed. */

@@ -18,6 +18,11 @@ export class TaskQueue {
     return this.#tasks.size - this.#over;
   }
 
+  /** The next one, which may be over. */
+  get first(): Task | undefined {
+    return this.#tasks.peek();
+  }
+
   push(task: Task): void {
     this.#tasks.push(task);
   }
