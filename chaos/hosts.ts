@@ -178,8 +178,8 @@ export interface Started {
   readonly pid: number;
 }
 
-/** A cluster with TLS over all hosts of a network, made as its users would; the first is the head. Each has two processors and its name. */
-export async function clusterOver({ hosts }: Network): Promise<Started[]> {
+/** A cluster with TLS over these hosts, made as its users would; the first is the head. Each has two processors and its name. */
+export async function clusterOver(hosts: readonly Host[]): Promise<Started[]> {
   const [head, ...others] = hosts as [Host, ...Host[]];
   const folder = `${head.home}/.mobula`;
   const nodes: Started[] = [];

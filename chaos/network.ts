@@ -39,7 +39,7 @@ export async function network({ count, seed }: RunOptions): Promise<Figures> {
   const random = new Random(seed);
   const cables = new Network(3);
   try {
-    const [started] = await clusterOver(cables);
+    const [started] = await clusterOver(cables.hosts);
     const [head] = cables.hosts as [(typeof cables.hosts)[0]];
     const program = head.program(PROGRAM, { MOBULA_ADDRESS: started!.address }, Infinity);
     const ran: { end?: Awaited<typeof program.ended> } = {};

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { nodeOf, nodesHere } from "../runtime/client/nodes-here.ts";
-import { ask, homeFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
+import { ask, homeFolder, tlsFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
 import type { Question, Secret } from "../runtime/network/index.ts";
 import { CommandError } from "./command.ts";
 
@@ -66,7 +66,7 @@ export function targetOf(options: TargetOptions): Target {
         `Copy the head's token file to ${join(dir, "token")} (mode 0600), or set MOBULA_TOKEN or MOBULA_TOKEN_FILE`,
     );
   }
-  return { address, token: token.token, tlsDir: options["tls-dir"] ?? file?.tlsDir, dir };
+  return { address, token: token.token, tlsDir: options["tls-dir"] ?? tlsFolder() ?? file?.tlsDir, dir };
 }
 
 function addressIn(dir: string, file: ClusterFile | undefined): string | undefined {

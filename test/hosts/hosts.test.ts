@@ -9,12 +9,13 @@ import type { Host, Started } from "../../chaos/hosts.ts";
 import { leakChecked, waitUntil } from "../harness/index.ts";
 
 const skip = whyNoHosts() ?? false;
-const network = skip === false ? new Network(3) : undefined;
+const network = skip === false ? new Network(4) : undefined;
 after(() => network?.end());
 leakChecked("at the end");
 
 let nodes: Started[] = [];
-const hosts = (): [Host, Host, Host] => network!.hosts as [Host, Host, Host];
+/** The last has no node of the cluster. */
+const hosts = (): [Host, Host, Host, Host] => network!.hosts as [Host, Host, Host, Host];
 const LIMIT = { skip, timeout: 120_000 };
 
 interface Answers {
@@ -40,7 +41,7 @@ async function answers(code: string, meanwhile: (output: () => string) => Promis
 }
 
 test("the command makes a cluster over three hosts, and a program uses all of it", LIMIT, async () => {
-  nodes = await clusterOver(network!);
+  nodes = await clusterOver(hosts().slice(0, 3));
   const [head] = hosts();
   head.write(`${head.home}/app/data.txt`, "from the head");
   head.write(`${head.home}/app/module.mjs`, "export const answer = 42;");
@@ -68,13 +69,43 @@ test("the command makes a cluster over three hosts, and a program uses all of it
   const ids = nodes.map(({ nodeId }) => nodeId);
   const total = (6_250_000 * 6_249_999) / 2;
   assert.deepEqual(said, {
-    names: hosts().map(({ name }) => name),
+    names: hosts()
+      .slice(0, 3)
+      .map(({ name }) => name),
     actor: [6, ids[1]],
     group: [...ids].sort(),
     large: [total, total],
     largest: 6_249_999,
     folder: ["from the head", 42],
   });
+});
+
+test("a program on a host without a node brings one of its own: it says what it needs for that, and leaves nothing", LIMIT, async () => {
+  const [head, , , guest] = hosts();
+  const env = { MOBULA_ADDRESS: nodes[0]!.address };
+  const code = `
+    const where = ray.remote(async () => (await import("node:os")).hostname());
+    class Counter { n = 0; add(k) { return (this.n += k); } }
+    const counter = ray.remote(Counter).options({ resources: { host3: 1 } }).remote();
+    const made = ray.remote(() => new Uint8Array(1_000_000).fill(7)).options({ resources: { host2: 1 } }).remote();
+    const own = ray.put(new Uint8Array(1_000_000).fill(8));
+    const first = ray.remote((bytes) => bytes[5]).options({ resources: { host3: 1 } });
+    console.log(JSON.stringify([await ray.get(counter.add.remote(4)), (await ray.get(made))[3], await ray.get(first.remote(own))]));
+    console.log((await ray.nodes()).filter((node) => node.alive).length);
+    await ray.shutdown();`;
+  const refused = await guest.program(code, env).ended;
+  assert.match(refused.stderr, /it is not said how they reach this one\. Set MOBULA_HOST to/);
+  const without = await guest.program(code, { ...env, MOBULA_HOST: guest.address }).ended;
+  assert.match(without.stderr, /there are no certificates for this one\. Make them by mobula ca create/);
+  const folder = `${head.home}/.mobula`;
+  for (const name of ["token", "tls/ca.pem", "tls/ca-key.pem"]) guest.write(`${folder}/${name}`, head.read(`${folder}/${name}`));
+  await guest.json("ca", "create", "--host", guest.address);
+  const { code: exit, stdout, stderr } = await guest.program(code, { ...env, MOBULA_HOST: guest.address }).ended;
+  assert.equal(exit, 0, stderr);
+  assert.equal(stdout, "[4,7,8]\n4\n");
+  const alive = async (): Promise<number> =>
+    (await head.json<{ nodes: { alive: boolean }[] }>("status")).nodes.filter((node) => node.alive).length;
+  for (const until = Date.now() + 20_000; (await alive()) !== 3;) assert.ok(Date.now() < until, "its node has left");
 });
 
 /** Steps that cross all hosts one after the other, and an actor that counts them: whatever was lost or came twice shows. */

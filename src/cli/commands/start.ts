@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { nodesHere } from "../../runtime/client/nodes-here.ts";
-import { homeFolder } from "../../runtime/network/home.ts";
+import { homeFolder, tlsFolder } from "../../runtime/network/home.ts";
 import { clusterOf, leaderOf } from "../../runtime/control/clusters.ts";
 import type { ControlConfig } from "../../runtime/control/config.ts";
 import type { Secret } from "../../runtime/network/index.ts";
@@ -95,7 +95,7 @@ async function startHead(dir: string, options: Options, output: Output): Promise
     dashboardPort: port("dashboard-port", options["dashboard-port"]) ?? before?.dashboardPort ?? DASHBOARD_PORT,
     ...given("allowOrigins", origins(options["allow-origin"]) ?? before?.allowOrigins),
     ...given("redis", options.redis ?? before?.redis),
-    ...given("tlsDir", options["tls-dir"] ?? before?.tlsDir),
+    ...given("tlsDir", options["tls-dir"] ?? tlsFolder() ?? before?.tlsDir),
   };
   const insecure = options["insecure-no-tls"] === true;
   const keeps: ControlConfig = {
@@ -167,7 +167,7 @@ async function startStandby(dir: string, options: Options, output: Output): Prom
   }
   const host = options.host ?? "127.0.0.1";
   const insecure = options["insecure-no-tls"] === true;
-  const common = { clusterId, tokenFile, host, insecure, ...given("tlsDir", options["tls-dir"] ?? file?.tlsDir) };
+  const common = { clusterId, tokenFile, host, insecure, ...given("tlsDir", options["tls-dir"] ?? tlsFolder() ?? file?.tlsDir) };
   const keeps: ControlConfig = {
     ...common,
     store: { kind: "redis", url, clusterId },
@@ -227,7 +227,7 @@ async function joinCluster(dir: string, options: Options, output: Output): Promi
     host: options.host ?? "127.0.0.1",
     port: port("port", options.port) ?? 0,
     insecure: options["insecure-no-tls"] === true,
-    ...given("tlsDir", options["tls-dir"] ?? readClusterFile(dir)?.tlsDir),
+    ...given("tlsDir", options["tls-dir"] ?? tlsFolder() ?? readClusterFile(dir)?.tlsDir),
   };
   let node: StartedNode;
   try {

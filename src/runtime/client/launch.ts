@@ -6,7 +6,6 @@ import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConnectionError, explain, MobulaError, NodeDiedError } from "../../errors/index.ts";
 import { prepareCapture } from "../../functions/index.ts";
@@ -140,7 +139,8 @@ class LocalCluster {
   readonly #welcome = settlable();
 
   async #startDaemon(): Promise<string> {
-    const { cluster, token } = this.#address === undefined ? {} : await joining(this.#address, this.#options.token);
+    const { cluster, token } =
+      this.#address === undefined ? {} : await (await import("./joining.ts")).joining(this.#address, this.#options.token);
     const sessionDir = (this.#sessionDir = newSessionDir());
     const config = this.#daemonConfig(sessionDir, cluster);
     // From sources it needs what loads TypeScript.
@@ -268,48 +268,6 @@ class LocalCluster {
 function addressOf(given: string | undefined): string | undefined {
   const address = given ?? process.env["MOBULA_ADDRESS"] ?? "";
   return address === "" || address === "local" ? undefined : address;
-}
-
-/** What a node of this program needs to join a cluster. The token, where it is in no file, goes to it by its stdin. */
-async function joining(address: string, given: string | undefined): Promise<{ cluster: ClusterConfig; token?: string }> {
-  const { findToken, isLoopbackHost, jobOfToken, parseAddress, Secret } = await import("../network/index.ts");
-  const control = address.split(",").map((each) => each.trim());
-  for (const each of control) {
-    // The node of a program listens on loopback: others could not reach it.
-    if (await isLoopbackHost(parseAddress(each).host)) continue;
-    throw new ConnectionError(
-      explain(
-        `The cluster at ${address} cannot be joined from this machine`,
-        "no node of it runs here for this user, and it is on other machines",
-        `Start one: mobula start --address ${address} --host HOST, with the name or address of this machine`,
-      ),
-      { address },
-    );
-  }
-  const found = given === undefined ? findToken() : { token: new Secret(given), from: "init" };
-  if (found === undefined) {
-    throw new ConnectionError(
-      explain(
-        `The cluster at ${address} cannot be joined`,
-        "there is no token for it",
-        "Copy the head's token file here and name it by MOBULA_TOKEN_FILE, or set MOBULA_TOKEN, or pass init({ token })",
-      ),
-      { address },
-    );
-  }
-  const submitted = jobOfToken(found.token.expose());
-  if (submitted !== undefined) {
-    throw new ConnectionError(
-      explain(
-        `The cluster at ${address} cannot be joined by a node of this program`,
-        `its token is that of job ${submitted}, which admits no nodes; drivers of a job join by the node that runs it`,
-        "Leave MOBULA_HOME, MOBULA_ADDRESS and MOBULA_TOKEN_FILE in the job's environment as they are",
-      ),
-      { address },
-    );
-  }
-  const cluster = { control, host: "127.0.0.1", port: 0 };
-  return isAbsolute(found.from) ? { cluster: { ...cluster, tokenFile: found.from } } : { cluster, token: found.token.expose() };
 }
 
 /** From the environment, as it belongs to the machine and not to the program. */

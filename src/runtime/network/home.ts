@@ -7,3 +7,9 @@ export function homeFolder(env: NodeJS.ProcessEnv = process.env): string {
   const named = env["MOBULA_HOME"];
   return named === undefined || named === "" ? join(homedir(), ".mobula") : named;
 }
+
+/** The folder with this machine's certificates, where the environment names one: MOBULA_TLS_DIR. */
+export function tlsFolder(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const named = env["MOBULA_TLS_DIR"];
+  return named === "" ? undefined : named;
+}

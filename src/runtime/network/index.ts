@@ -12,7 +12,7 @@ export type { Listener, ListenerStatistics, ListenOptions } from "./listen.ts";
 export { CLUSTER, jobOfCredential, jobOfToken, jobToken, Secret, ticketCredential, tokenCredential } from "./secret.ts";
 export type { Accepted, Credential } from "./secret.ts";
 export type { TlsChoice, TlsMaterial } from "./tls.ts";
-export { homeFolder } from "./home.ts";
+export { homeFolder, tlsFolder } from "./home.ts";
 export { createToken, findToken, readTokenFile } from "./token-file.ts";
 export type { FoundToken } from "./token-file.ts";
 export { HeldPort } from "./held-port.ts";
