@@ -1,14 +1,10 @@
 /** Bodies of requests: JSON that is small, and bytes that go to the disk as they come. Whoever stops in the middle is not waited for. */
 import type { IncomingMessage } from "node:http";
 import { sizeText } from "../environments/limits.ts";
+import type { Limits } from "./limits.ts";
 import { HttpError } from "./refusal.ts";
 
-export const JSON_BYTES = 900 * 1024;
-const JSON_MS = 30_000;
-/** Nothing more of an upload has come for so long. */
-const STALL_MS = 30_000;
-
-export async function readJson(request: IncomingMessage): Promise<unknown> {
+export async function readJson(request: IncomingMessage, limits: Limits): Promise<unknown> {
   const type = request.headers["content-type"] ?? "";
   if (!/^application\/(?:[\w.+-]+\+)?json\s*(?:;\s*charset="?utf-?8"?\s*)?$/i.test(type)) {
     throw new HttpError(
@@ -18,34 +14,43 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
     );
   }
   const parts: Uint8Array[] = [];
-  for await (const part of bytesOf(request, JSON_BYTES, JSON_MS)) parts.push(part);
+  for await (const part of bytesOf(request, limits.jsonBytes, { allMs: limits.jsonMs })) parts.push(part);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts)));
   } catch (error) {
-    throw new HttpError(422, "INVALID_BODY", `The body is no JSON: ${(error as Error).message}`, { field: "body" });
+    throw new HttpError(422, "INVALID_BODY", `The body is no JSON: ${(error as Error).message}.`, { field: "body" });
   }
 }
 
 export const tooLarge = (most: number): HttpError =>
   new HttpError(413, "TOO_LARGE", `The body has more than ${sizeText(most)}.`, { headers: { connection: "close" } });
 
-/** `allMs`: for all of it. Rejects with HttpError; the connection is to be closed then. */
-export async function* bytesOf(request: IncomingMessage, most: number, allMs?: number): AsyncGenerator<Uint8Array> {
+/** Of a body that says how long it is. */
+export function checkLength(request: IncomingMessage, most: number): void {
   if (Number(request.headers["content-length"] ?? 0) > most) throw tooLarge(most);
+}
+
+/** In so long altogether, or with no longer a pause than so long. Rejects with HttpError; the connection is to be closed then. */
+export async function* bytesOf(
+  request: IncomingMessage,
+  most: number,
+  time: { readonly allMs: number } | { readonly stallMs: number },
+): AsyncGenerator<Uint8Array> {
   let late = false;
   const stop = (): void => {
     late = true;
     request.destroy();
   };
-  let timer = setTimeout(stop, allMs ?? STALL_MS);
+  let timer = setTimeout(stop, "allMs" in time ? time.allMs : time.stallMs);
   let size = 0;
   try {
-    for await (const part of request as AsyncIterable<Buffer>) {
+    // The request stays open: the answer goes out over its connection.
+    for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       size += part.byteLength;
       if (size > most) throw tooLarge(most);
-      if (allMs === undefined) {
+      if ("stallMs" in time) {
         clearTimeout(timer);
-        timer = setTimeout(stop, STALL_MS);
+        timer = setTimeout(stop, time.stallMs);
       }
       yield part;
     }

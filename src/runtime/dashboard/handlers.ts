@@ -28,7 +28,7 @@ export interface Reply {
 }
 
 export interface Parts {
-  readonly control: ControlClient;
+  readonly control: Pick<ControlClient, "ask">;
   readonly packages: Packages;
   readonly logs: LogStreams;
   readonly version: string;
@@ -97,7 +97,7 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   },
 };
 
-async function find(jobId: string, control: ControlClient): Promise<JobInfo> {
+async function find(jobId: string, control: Parts["control"]): Promise<JobInfo> {
   return jobOf(await control.ask<JobAnswer>({ kind: "job", jobId }), jobId);
 }
 

@@ -6,23 +6,30 @@ import type { JobAnswer, JobInfo } from "../control/job-questions.ts";
 import { placesOf } from "../jobs/folders.ts";
 import { readLog } from "../jobs/log-parts.ts";
 import type { ControlClient } from "./control-client.ts";
+import { defaultLimits } from "./limits.ts";
+import type { Limits } from "./limits.ts";
 import { busy, HttpError } from "./refusal.ts";
 
-const FOLLOWERS_MAX = 256;
-/** A reader who takes nothing for so long is let go. */
-const STALL_MS = 60_000;
 const LOOK_MIN_MS = 50;
 const LOOK_MAX_MS = 500;
+
+interface Followed {
+  followers: number;
+  /** Fulfilled when the job has ended, or is not there any more. */
+  ended: Promise<void>;
+}
 
 export class LogStreams {
   readonly #home: string;
   readonly #nodeId: string;
-  readonly #control: ControlClient;
-  /** By job: fulfilled when it has ended, or is not there any more. Of all its followers together. */
-  readonly #ends = new Map<string, Promise<void>>();
-  #followers = 0;
+  readonly #control: Pick<ControlClient, "ask">;
+  /** By job: all its followers ask together. */
+  readonly #followed = new Map<string, Followed>();
+  readonly #limits: Limits;
+  #readers = 0;
 
-  constructor(home: string, nodeId: string, control: ControlClient) {
+  constructor(home: string, nodeId: string, control: Pick<ControlClient, "ask">, limits: Limits = defaultLimits) {
+    this.#limits = limits;
     this.#home = home;
     this.#nodeId = nodeId;
     this.#control = control;
@@ -33,31 +40,44 @@ export class LogStreams {
     if (nodeId !== null && nodeId !== this.#nodeId && !existsSync(placesOf(this.#home, jobId).log)) {
       throw new HttpError(404, "LOG_ELSEWHERE", `The log of job ${jobId} lies with node ${nodeId}, which ran it, and not with this one.`);
     }
-    if (this.#followers >= FOLLOWERS_MAX) throw busy(`${FOLLOWERS_MAX} logs are being read.`);
-    this.#followers++;
+    if (this.#readers >= this.#limits.readers) throw busy(`${this.#limits.readers} logs are being read.`);
+    this.#readers++;
     try {
       response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
       response.flushHeaders();
       await this.#copy(response, jobId, at, follow ? status : undefined);
       response.end();
     } finally {
-      this.#followers--;
+      this.#readers--;
     }
   }
 
   /** `status`: of a job that is followed. */
   async #copy(response: ServerResponse, jobId: string, from: number, status: JobInfo["status"] | undefined): Promise<void> {
     const { log } = placesOf(this.#home, jobId);
-    const state = { over: status === undefined };
-    const ended = status === undefined ? undefined : this.#endOf(jobId, status).then(() => (state.over = true));
-    ended?.catch(() => undefined); // it is awaited below
+    const followed = status === undefined ? undefined : this.#follow(jobId, status);
+    try {
+      await this.#copyUntil(response, log, from, followed?.ended);
+    } finally {
+      followed?.leave();
+    }
+  }
+
+  /** `ended`: of a job that is followed. */
+  async #copyUntil(response: ServerResponse, log: string, from: number, ended: Promise<void> | undefined): Promise<void> {
+    const { stallMs } = this.#limits;
+    const state = { over: ended === undefined };
+    ended?.then(
+      () => (state.over = true),
+      () => undefined, // it is awaited below
+    );
     let pause = LOOK_MIN_MS;
     for (let at = from; !response.destroyed;) {
       const { over } = state;
       const { bytes, next, missing } = await readLog(log, at);
-      if (missing > 0) await write(response, Buffer.from(`[mobula: ${missing} bytes of the log are not kept]\n`));
+      if (missing > 0) await write(response, Buffer.from(`[mobula: ${missing} bytes of the log are not kept]\n`), stallMs);
       if (bytes.byteLength > 0) {
-        await write(response, bytes);
+        await write(response, bytes, stallMs);
         at = next;
         pause = LOOK_MIN_MS;
         continue;
@@ -69,26 +89,40 @@ export class LogStreams {
     }
   }
 
-  #endOf(jobId: string, status: JobInfo["status"]): Promise<void> {
-    const known = this.#ends.get(jobId);
-    if (known !== undefined) return known;
-    const end = this.#awaitEnd(jobId, status).finally(() => this.#ends.delete(jobId));
-    this.#ends.set(jobId, end);
-    return end;
+  /** Fulfilled when the job has ended. `leave` says that this follower waits no more. */
+  #follow(jobId: string, status: JobInfo["status"]): { readonly ended: Promise<void>; leave(): void } {
+    let followed = this.#followed.get(jobId);
+    if (followed === undefined) {
+      const made = (followed = { followers: 0, ended: Promise.resolve() });
+      this.#followed.set(jobId, made);
+      made.ended = this.#awaitEnd(jobId, status, made).finally(() => {
+        if (this.#followed.get(jobId) === made) this.#followed.delete(jobId);
+      });
+      made.ended.catch(() => undefined); // its followers hear of it
+    }
+    const mine = followed;
+    mine.followers++;
+    return { ended: mine.ended, leave: () => void mine.followers-- };
   }
 
-  async #awaitEnd(jobId: string, status: JobInfo["status"]): Promise<void> {
+  async #awaitEnd(jobId: string, status: JobInfo["status"], followed: Followed): Promise<void> {
     for (let known = status; known === "PENDING" || known === "RUNNING";) {
       const answer = await this.#control.ask<JobAnswer>({ kind: "job", jobId, known });
       if (answer.kind !== "job") return;
+      // A control of whom too many ask does not wait with its answer.
+      if (answer.job.status === known) await new Promise((resolve) => setTimeout(resolve, LOOK_MIN_MS));
       known = answer.job.status;
+      if (followed.followers > 0) continue;
+      this.#followed.delete(jobId);
+      return;
     }
   }
 }
 
-async function write(response: ServerResponse, bytes: Uint8Array): Promise<void> {
+/** Whoever takes nothing for so long is let go. */
+async function write(response: ServerResponse, bytes: Uint8Array, stallMs: number): Promise<void> {
   if (response.destroyed || response.write(bytes)) return;
-  const stalled = setTimeout(() => response.destroy(), STALL_MS);
+  const stalled = setTimeout(() => response.destroy(), stallMs);
   try {
     const gone = new AbortController();
     response.once("close", () => gone.abort());

@@ -4,13 +4,13 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { FolderStore } from "../environments/index.ts";
 import { checkArchive } from "../environments/extract.ts";
-import { packageLimits, PackageTooLarge, sizeText, systemCode, whyFailed } from "../environments/limits.ts";
+import { packageLimits, PackageTooLarge, systemCode, whyFailed } from "../environments/limits.ts";
 import { writeHashed } from "../environments/store.ts";
 import { bytesOf } from "./bodies.ts";
+import { defaultLimits } from "./limits.ts";
+import type { Limits } from "./limits.ts";
 import { packageTypes } from "./openapi.ts";
 import { busy, HttpError } from "./refusal.ts";
-
-const AT_ONCE_MAX = 16;
 
 export interface PackageInfo {
   readonly sha256: string;
@@ -20,10 +20,12 @@ export interface PackageInfo {
 export class Packages {
   readonly #folder: string;
   readonly #store: FolderStore;
+  readonly #limits: Limits;
   #uploads = 0;
 
-  constructor(folder: string) {
+  constructor(folder: string, limits: Limits = defaultLimits) {
     this.#folder = folder;
+    this.#limits = limits;
     this.#store = new FolderStore(folder);
   }
 
@@ -35,22 +37,26 @@ export class Packages {
   /** `made`: it was not there before. */
   async put(sha256: string, request: IncomingMessage): Promise<PackageInfo & { readonly made: boolean }> {
     checkType(request.headers["content-type"]);
-    if (this.#uploads >= AT_ONCE_MAX) throw busy(`${AT_ONCE_MAX} packages are being uploaded.`);
+    if (this.#uploads >= this.#limits.uploads) throw busy(`${this.#limits.uploads} packages are being uploaded.`);
     this.#uploads++;
     try {
       const known = await this.find(sha256);
       if (known === undefined) return { ...(await this.#take(sha256, request)), made: true };
-      for await (const part of bytesOf(request, packageLimits.bytes)) void part;
+      for await (const part of this.#bytesOf(request)) void part;
       return { ...known, made: false };
     } finally {
       this.#uploads--;
     }
   }
 
+  #bytesOf(request: IncomingMessage): AsyncGenerator<Uint8Array> {
+    return bytesOf(request, packageLimits.bytes, this.#limits);
+  }
+
   async #take(sha256: string, request: IncomingMessage): Promise<PackageInfo> {
     const draft = await this.#store.draft();
     try {
-      const got = await writeHashed(draft, bytesOf(request, packageLimits.bytes), packageLimits.bytes);
+      const got = await writeHashed(draft, this.#bytesOf(request), packageLimits.bytes);
       if (got !== sha256) {
         const message = `The sha256 of the bytes that came is ${got}, and not ${sha256}: they were damaged, or the name is wrong.`;
         throw new HttpError(422, "HASH_MISMATCH", message, { field: "sha256" });
@@ -93,5 +99,3 @@ function told(error: unknown): unknown {
   }
   return error;
 }
-
-export const limitText = sizeText(packageLimits.bytes);

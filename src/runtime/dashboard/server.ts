@@ -10,25 +10,23 @@ import type { AddressInfo } from "node:net";
 import { jobToken, jobOfToken } from "../network/index.ts";
 import type { AllowedHosts, LoadedTls, Secret } from "../network/index.ts";
 import { checkBearer, checkHost, checkOrigin } from "../network/http-checks.ts";
+import { packageLimits } from "../environments/limits.ts";
 import type { JobAnswer } from "../control/job-questions.ts";
-import { readJson } from "./bodies.ts";
+import { checkLength, readJson } from "./bodies.ts";
 import { BadField } from "./fields.ts";
 import { handlers } from "./handlers.ts";
 import type { Parts } from "./handlers.ts";
+import { defaultLimits } from "./limits.ts";
+import type { Limits } from "./limits.ts";
 import { HttpError, notFound, printRefusal, refusalOf } from "./refusal.ts";
 import { findRoute } from "./routes.ts";
 import type { FoundRoute } from "./routes.ts";
 
-const CONNECTIONS_MAX = 1024;
 const HEADER_BYTES = 16 * 1024;
-const HEADERS_MS = 10_000;
 /** An upload may take long; what stalls is ended in bodies.ts. */
 const REQUEST_MS = 3_600_000;
 const IDLE_MS = 30_000;
 const TARGET_MAX = 4096;
-/** What is still read of a request that was refused before its end: less, and its sender would not see why. */
-const LINGER_BYTES = 4 * 1024 * 1024;
-const LINGER_MS = 2_000;
 
 export interface ApiServerOptions {
   readonly host: string;
@@ -39,12 +37,14 @@ export interface ApiServerOptions {
   readonly origins: readonly string[];
   readonly tls?: LoadedTls;
   readonly parts: Parts;
+  readonly limits?: Limits;
   readonly log: (line: string) => void;
 }
 
 export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #server: Server;
+  readonly #limits: Limits;
 
   /** Rejects with the system's error when the port cannot be had. */
   static async start(options: ApiServerOptions): Promise<ApiServer> {
@@ -59,12 +59,13 @@ export class ApiServer {
 
   private constructor(options: ApiServerOptions) {
     this.#options = options;
+    this.#limits = options.limits ?? defaultLimits;
     const limits = {
       maxHeaderSize: HEADER_BYTES,
-      headersTimeout: HEADERS_MS,
+      headersTimeout: this.#limits.headersMs,
       requestTimeout: REQUEST_MS,
       keepAliveTimeout: IDLE_MS,
-      connectionsCheckingInterval: 2_000,
+      connectionsCheckingInterval: Math.min(2_000, this.#limits.headersMs / 4),
       // Told by a status of our own.
       requireHostHeader: false,
     };
@@ -74,17 +75,14 @@ export class ApiServer {
       tls === undefined
         ? createServer(limits, listener)
         : createSecureServer({ ...limits, key: tls.key, cert: tls.cert, minVersion: "TLSv1.3" }, listener);
-    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.maxConnections = this.#limits.connections;
     this.#server.maxHeadersCount = 100;
     // One that waits for it sends its body only once it is wanted.
     this.#server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true));
     this.#server.on("checkExpectation", listener);
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-      const tooLong = error.code === "HPE_HEADER_OVERFLOW";
-      socket.end(`HTTP/1.1 ${tooLong ? "431 Request Header Fields Too Large" : "400 Bad Request"}\r\nConnection: close\r\n\r\n`, () =>
-        socket.destroy(),
-      );
+      socket.end(`HTTP/1.1 ${CLIENT_ERRORS[error.code ?? ""] ?? "400 Bad Request"}\r\nConnection: close\r\n\r\n`, () => socket.destroy());
     });
     this.#server.on("upgrade", (_request, socket) => void socket.destroy());
     this.#server.on("connect", (_request, socket) => void socket.destroy());
@@ -129,8 +127,10 @@ export class ApiServer {
     const { route, name } = found;
     const params = checkTexts(route.params, found.params);
     const asked = checkQuery(route.query, query);
+    checkLength(request, route.body === "package" ? packageLimits.bytes : this.#limits.jsonBytes);
     if (waits) response.writeContinue();
-    const body = route.body === undefined || route.body === "package" ? undefined : route.body.check(await readJson(request), "");
+    const body =
+      route.body === undefined || route.body === "package" ? undefined : route.body.check(await readJson(request, this.#limits), "");
     const reply = await handlers[name]({ request, response, params, query: asked, body }, parts);
     if (reply === undefined) return;
     const { status, value, headers } = reply;
@@ -179,10 +179,15 @@ export class ApiServer {
     if (unread) headers["connection"] = "close";
     response.writeHead(error.status, headers);
     response.end(printRefusal(error));
-    if (unread) linger(request);
+    if (unread) linger(request, this.#limits);
   }
 }
 
+/** What the parser refuses before there is a request. */
+const CLIENT_ERRORS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
 /** Answers are data, of now, for whoever asked. */
 const SAFE = { "cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" };
 const CHALLENGE = { headers: { "www-authenticate": "Bearer" } };
@@ -230,16 +235,17 @@ function checkQuery(fields: FoundRoute["route"]["query"], text: string): Record<
 }
 
 /** Reads a little on, so that a sender that is in the middle of its body sees the answer, and then closes. */
-function linger(request: IncomingMessage): void {
-  const { socket } = request;
+function linger(request: IncomingMessage, { lingerMs, lingerBytes }: Limits): void {
+  // It may have gone meanwhile.
+  const socket = request.socket as typeof request.socket | null;
+  if (socket === null || request.destroyed) return;
   const end = (): void => void socket.destroy();
-  const timer = setTimeout(end, LINGER_MS);
+  const timer = setTimeout(end, lingerMs);
   let bytes = 0;
   request.on("data", (part: Buffer) => {
     bytes += part.byteLength;
-    if (bytes > LINGER_BYTES) end();
+    if (bytes > lingerBytes) end();
   });
-  request.on("end", end);
   socket.once("close", () => clearTimeout(timer));
   request.resume();
 }
