@@ -34,6 +34,7 @@ const PROCESS_GROUPS = [
   "functions",
   "nodes",
   "cli",
+  "jobs",
   "control",
   "transfer",
   "runtime",

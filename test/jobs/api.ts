@@ -53,6 +53,8 @@ export class Api {
     return await fetch(new URL(route, this.head.dashboardUrl), {
       method,
       headers: {
+        // Heads come and go, at one port.
+        connection: "close",
         ...(token === null ? {} : { authorization: `Bearer ${token}` }),
         ...(bytes ? {} : { "content-type": "application/json" }),
         ...headers,

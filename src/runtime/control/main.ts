@@ -61,6 +61,7 @@ async function main(): Promise<void> {
     ...secure,
     ...(insecure === undefined ? {} : { insecure }),
     ...(keptBy === undefined ? {} : { keptBy }),
+    storeOfHead: store.kind === "durable",
     ...(standby === undefined ? {} : { waitMs: Infinity, beforeListening: () => standby.end() }),
     signal: ended.signal,
     log,

@@ -49,6 +49,8 @@ export interface ControlServerOptions {
   readonly insecure?: boolean;
   /** The node whose daemon keeps this process running: the head. */
   readonly keptBy?: NodeId;
+  /** The store lies with the head, and nobody else can lead while that lives. */
+  readonly storeOfHead?: boolean;
   /** How long to wait for the store: for the end of another leader. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
@@ -146,7 +148,16 @@ export class ControlServer {
     const tables = new SavedTables(loaded.entries);
     for (const [id, heard] of tables.read("heard")) this.#heard.set(id, heard);
     this.machine.restore(tables, performance.now());
+    this.#giveUpEarlierHeads();
     this.#schedule();
+  }
+
+  /** Of a store that lies with the head there is one head at a time: those of before need not be waited for. */
+  #giveUpEarlierHeads(): void {
+    const { keptBy, storeOfHead } = this.#options;
+    if (keptBy === undefined || storeOfHead !== true) return;
+    const earlier = this.machine.members.alive.filter(({ head, nodeId }) => head && nodeId !== keptBy);
+    for (const { nodeId } of earlier) this.machine.unreachable(nodeId, "the head was started again", performance.now());
   }
 
   get address(): Address {

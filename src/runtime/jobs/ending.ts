@@ -54,17 +54,20 @@ function read(pid: number, file: "stat" | "environ" | "cmdline"): string {
   }
 }
 
-/** At once, whatever group they are in. What they start meanwhile is found by looking again. */
-export function killJob(jobId: string): void {
-  for (let round = 0; round < 5; round++) {
-    const pids = processesOfJob(jobId);
-    if (pids.length === 0) return;
-    for (const pid of pids) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It has ended by itself.
-      }
+/** All of them, whatever group they are in; how many there were. */
+export function signalJob(jobId: string, signal: NodeJS.Signals): number {
+  const pids = processesOfJob(jobId);
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended by itself.
     }
   }
+  return pids.length;
+}
+
+/** At once. What they start meanwhile is found by looking again. */
+export function killJob(jobId: string): void {
+  for (let round = 0; round < 5 && signalJob(jobId, "SIGKILL") > 0; round++);
 }

@@ -14,7 +14,7 @@ import { promisify } from "node:util";
 import type { JobEnd } from "../../core/control/jobs.ts";
 import { kernelKills } from "../daemon/death.ts";
 import { printMark, ownMark, startOf } from "../environments/process-marks.ts";
-import { anyLeft, killJob, signalGroup } from "./ending.ts";
+import { anyLeft, killJob, signalGroup, signalJob } from "./ending.ts";
 import { watchedCommand } from "./entry-shell.ts";
 import type { JobPlaces } from "./folders.ts";
 import { LogWriter } from "./log-parts.ts";
@@ -78,7 +78,9 @@ export class Entry {
   #signalled(graceMs: number): void {
     const pid = this.#child?.pid;
     if (pid === undefined) return;
+    // Also what has left the group.
     signalGroup(pid, "SIGTERM");
+    signalJob(this.#order.jobId, "SIGTERM");
     this.#timer = setTimeout(() => {
       this.#graceOver = true;
       signalGroup(pid, "SIGKILL");
