@@ -160,6 +160,8 @@ export const clusterDefinitions = {
 
   /** A part of a package of environments, from `offset` on. Answered by `packagePart` with the same `call`. */
   packageWant: def(79, "node", "node", { call: uint(), hash: str(64), offset: uint() }),
+  /** To the head: it is to have this package as well, so that that outlives the node which it was uploaded to. */
+  packageKeep: def(9, "node", "node", { hash: str(64) }),
   packagePart: def(63, "node", "node", { call: uint(), there: bool, last: bool, bytes: bytes(2 * MIB) }, { limit: 3 * MIB }),
 
   // References: the receiver is the home of these ids, and the sender is one holder of them, whatever its processes do.

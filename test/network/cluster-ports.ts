@@ -101,6 +101,7 @@ export async function openMember(acted: string[], lines: string[], refs?: RefTab
     control: nothing as MemberHost["control"],
     ask: (_question, answer) => answer("{}"),
     readPackage: () => Promise.resolve(undefined),
+    fetchPackage: () => Promise.resolve(),
     lives: () => false,
     self: () => nothing as ReturnType<MemberHost["self"]>,
     living: () => nothing as ReturnType<MemberHost["living"]>,

@@ -61,6 +61,8 @@ export interface MemberHost {
   answer(question: Question): Promise<unknown>;
   /** Of a package in this node's folder; undefined when it is not there. */
   readPackage(hash: string, offset: number, length: number): Promise<{ bytes: Uint8Array; last: boolean } | undefined>;
+  /** Into this node's folder, from whoever has it. */
+  fetchPackage(hash: string): Promise<void>;
   nodeLost(node: NodePrefix, reason: DeathReason): void;
   lost(error: Error): void;
   log(line: string): void;
@@ -154,6 +156,9 @@ export class Member {
     this.packages = new PackageExchange({
       want: (to, body) => this.router.tell(to, "packageWant", body),
       part: (to, body) => this.router.tell(to, "packagePart", body),
+      keep: (to, body) => this.router.tell(to, "packageKeep", body),
+      head: () => this.#others().find((prefix) => this.#find(prefix)?.head === true),
+      fetch: (hash) => host.fetchPackage(hash),
       others: () => this.#others(),
       read: (hash, offset, length) => host.readPackage(hash, offset, length),
     });

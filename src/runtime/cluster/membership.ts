@@ -24,7 +24,7 @@ import { Member } from "./member.ts";
 import type { MemberHost } from "./member.ts";
 
 /** The daemon, as far as a cluster concerns it. */
-export interface DaemonSide extends Pick<MemberHost, "event" | "ask" | "readPackage"> {
+export interface DaemonSide extends Pick<MemberHost, "event" | "ask" | "readPackage" | "fetchPackage"> {
   readonly config: DaemonConfig;
   readonly machines: Machines;
   readonly children: Children;
@@ -164,7 +164,7 @@ export class Membership {
   }
 
   #host(config: ClusterConfig): MemberHost {
-    const { machines, children, store, event, ask, readPackage, deliver, processes, end } = this.#side;
+    const { machines, children, store, event, ask, readPackage, fetchPackage, deliver, processes, end } = this.#side;
     const { node, refs } = machines;
     const { nodeId } = this.#side.config;
     return {
@@ -176,6 +176,7 @@ export class Membership {
       event,
       ask,
       readPackage,
+      fetchPackage,
       now: () => machines.now(),
       deliver,
       lives: (id) => processes().includes(id) || children.get(id)?.process.exited === false,

@@ -12,6 +12,11 @@ type Part = Body<"packagePart">;
 export interface PackagePort {
   want(node: NodePrefix, body: Body<"packageWant">): void;
   part(node: NodePrefix, body: Part): void;
+  keep(head: NodePrefix, body: Body<"packageKeep">): void;
+  /** The head, if that lives and is another node. */
+  head(): NodePrefix | undefined;
+  /** Into the folder of this node, if it is not there. */
+  fetch(hash: string): Promise<void>;
   /** The living nodes, this one not among them. */
   others(): NodePrefix[];
   /** Of a package in the folder of this node; undefined when it is not there. */
@@ -36,9 +41,17 @@ export class PackageExchange implements PackageStore {
     this.#port = port;
   }
 
-  /** What lies on a node others can have: nothing has to be sent to them first. */
-  has(): Promise<boolean> {
+  /** What lies on a node others can have: nothing has to be sent to them first. The head fetches it, for when the node is gone. */
+  has(hash: string): Promise<boolean> {
+    const head = this.#port.head();
+    if (head !== undefined) this.#port.keep(head, { hash });
     return Promise.resolve(true);
+  }
+
+  /** Another node asks this one, the head, to have it too. */
+  keepHere({ hash }: Body<"packageKeep">): void {
+    // Whoever needs one that is nowhere is told so.
+    this.#port.fetch(hash).catch(() => undefined);
   }
 
   put(): Promise<void> {
@@ -53,7 +66,7 @@ export class PackageExchange implements PackageStore {
     throw new RuntimeEnvError(
       explain(
         `Package ${hash.slice(0, 12)} of a runtime environment is not to be had`,
-        "No living node of this cluster has it: the node of the program that uploaded it is gone",
+        "No living node of this cluster has it: the node that it was uploaded to is gone, and the head had not fetched it yet",
         "Submit the work again",
       ),
     );

@@ -44,6 +44,7 @@ export interface RouterHost {
   answered(from: NodePrefix, body: Body<"nodeAnswer">): void;
   readonly packages: {
     wanted(from: NodePrefix, body: Body<"packageWant">): void;
+    keepHere(body: Body<"packageKeep">): void;
     came(from: NodePrefix, body: Body<"packagePart">): void;
   };
   now(): number;
@@ -176,6 +177,7 @@ export class Router {
     nodeAsk: ({ call, question }, from) => this.#host.ask(question, (body) => this.tell(from, "nodeAnswer", { call, body })),
     nodeAnswer: (body, from) => this.#host.answered(from, body),
     packageWant: (body, from) => this.#host.packages.wanted(from, body),
+    packageKeep: (body) => this.#host.packages.keepHere(body),
     packagePart: (body, from) => this.#host.packages.came(from, body),
   };
 

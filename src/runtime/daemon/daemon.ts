@@ -166,6 +166,7 @@ export class Daemon {
       event: (run) => this.#event(run),
       deliver: (to, name, body) => this.#deliver(to, name, body),
       ask: (question, answer) => answerHere(this.#sources(), question, (value) => answer(JSON.stringify(value))),
+      fetchPackage: (hash) => this.#environments.fetch(hash),
       readPackage: (hash, offset, length) => this.#environments.readPart(hash, offset, length),
       environments: {
         prepare: (environment) => this.#environments.hold(environment),

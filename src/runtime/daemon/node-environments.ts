@@ -74,6 +74,11 @@ export class NodeEnvironments {
     return (await this.#store()).publish(hash);
   }
 
+  /** From another node, if it is not here. */
+  async fetch(hash: string): Promise<void> {
+    await (await this.#store()).file(hash);
+  }
+
   /** For another node. */
   async readPart(hash: string, offset: number, length: number): Promise<{ bytes: Uint8Array; last: boolean } | undefined> {
     return (await this.#store()).part(hash, offset, length);

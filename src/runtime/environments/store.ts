@@ -4,9 +4,14 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { environmentError, packageLimits, sizeText, systemCode, tooLargeError, whyFailed } from "./limits.ts";
+
+/** When a folder has more, those go that were used longest ago. */
+const FOLDER_BYTES = 8 * 2 ** 30;
+/** A package that was used so short a time ago is not removed. */
+const KEPT_MS = 3_600_000;
 
 /** sha256 of the bytes, as 64 hex digits. */
 export type PackageHash = string;
@@ -69,7 +74,23 @@ export class FolderStore implements PackageStore {
   /** Its bytes as a file of this machine, fetched if need be. */
   async file(hash: PackageHash): Promise<string> {
     if (!(await this.#hasHere(hash))) await this.#fetch(hash);
-    return this.#fileOf(hash);
+    const file = this.#fileOf(hash);
+    // Of meaning only when space is short.
+    await utimes(file, new Date(), new Date()).catch(() => undefined);
+    return file;
+  }
+
+  /** Removes what was used longest ago, if there is more than a folder may have. `most`: bytes of it. */
+  async trim(most = FOLDER_BYTES, now = Date.now()): Promise<void> {
+    const names = (await readdir(this.#folder).catch(() => [])).filter(isPackageHash);
+    const files = await Promise.all(names.map(async (name) => ({ name, found: await stat(this.#fileOf(name)).catch(() => undefined) })));
+    const here = files.flatMap(({ name, found }) => (found === undefined ? [] : [{ name, size: found.size, usedAt: found.mtimeMs }]));
+    let total = here.reduce((sum, { size }) => sum + size, 0);
+    for (const { name, size, usedAt } of here.sort((a, b) => a.usedAt - b.usedAt)) {
+      if (total <= most || now - usedAt < KEPT_MS) return;
+      await rm(this.#fileOf(name), { force: true });
+      total -= size;
+    }
   }
 
   /** A file that is in no store yet, to be written and then handed to `adopt`; of this folder, so that it need not be copied. */
@@ -81,6 +102,7 @@ export class FolderStore implements PackageStore {
   /** Takes a draft over, whose hash the caller has worked out while writing it. */
   async adopt(draft: string, hash: PackageHash): Promise<void> {
     await rename(draft, this.#fileOf(hash));
+    await this.trim();
     await this.#pass(hash);
   }
 
@@ -112,6 +134,7 @@ export class FolderStore implements PackageStore {
       const got = await writeHashed(draft, bytes);
       if (got !== hash) throw environmentError(`Package ${hash.slice(0, 12)} of a runtime environment was damaged on its way`);
       await rename(draft, this.#fileOf(hash));
+      await this.trim();
     } catch (error) {
       await rm(draft, { force: true });
       if (systemCode(error) === "RUNTIME_ENV_FAILED") throw error;
