@@ -15,9 +15,30 @@ export async function jobClient(options: TargetOptions): Promise<JobClient> {
   const target = targetOf(options);
   const address = await urlOf(target);
   const token = target.token.expose();
-  if (!address.startsWith("https:") || target.tlsDir === undefined) return new JobClient({ address, token });
-  return new JobClient({ address, token, fetch: secureFetch(loadTls(target.tlsDir).ca) });
+  const how = address.startsWith("https:") && target.tlsDir !== undefined ? secureFetch(loadTls(target.tlsDir).ca) : fetch;
+  return new JobClient({ address, token, fetch: isUrl(target.address) ? how : roaming(how, options) });
 }
+
+/** The head may be another one meanwhile: who leads knows where the API is. What may have been done already is not asked for twice. */
+function roaming(how: typeof fetch, options: TargetOptions): typeof fetch {
+  let origin: string | undefined;
+  return async (input, init = {}) => {
+    const asked = input as URL;
+    const at = origin === undefined ? asked : new URL(asked.pathname + asked.search, origin);
+    try {
+      return await how(at, init);
+    } catch (error) {
+      const refused = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
+      const again = (init.method !== "POST" || refused) && !(init.body instanceof ReadableStream) && init.signal?.aborted !== true;
+      const now = again ? await urlOf(targetOf(options)).catch(() => undefined) : undefined;
+      if (now === undefined || new URL(now).origin === at.origin) throw error;
+      origin = now;
+      return await how(new URL(asked.pathname + asked.search, origin), init);
+    }
+  };
+}
+
+const isUrl = (address: string): boolean => /^https?:\/\//i.test(address);
 
 /** Something about one job. That there is none is said as commands say it. */
 export async function withJob<T>(options: TargetOptions, id: string, run: (client: JobClient) => Promise<T>): Promise<T> {
@@ -25,13 +46,13 @@ export async function withJob<T>(options: TargetOptions, id: string, run: (clien
   try {
     return await run(client);
   } catch (error) {
-    if (error instanceof JobError && error.status === 404) throw new CommandError(`there is no job ${id}. See: mobula job list`);
+    if (error instanceof JobError && error.reason === "NOT_FOUND") throw new CommandError(`there is no job ${id}. See: mobula job list`);
     throw error;
   }
 }
 
 async function urlOf(target: Target): Promise<string> {
-  if (/^https?:\/\//i.test(target.address)) return target.address;
+  if (isUrl(target.address)) return target.address;
   for (const until = Date.now() + TAKEOVER_MS; ;) {
     const { dashboardUrl, control } = (await askControl(target, { kind: "status" })) as ClusterStatus;
     if (dashboardUrl !== null) return dashboardUrl;

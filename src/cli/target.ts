@@ -1,6 +1,7 @@
 /** Which cluster a command is about, and how it is asked: by its address and its token, from any machine. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { ConnectionError } from "../errors/index.ts";
 import { nodeOf, nodesHere } from "../runtime/client/nodes-here.ts";
 import { ask, homeFolder, tlsFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
 import type { Question, Secret } from "../runtime/network/index.ts";
@@ -78,17 +79,29 @@ function withStandbys(address: string, dir: string): string {
   return [...new Set([...address.split(",").map((each) => each.trim()), ...(nodeOf(address, dir)?.control ?? [])])].join(",");
 }
 
-/** Asks control, at whichever of its addresses answers. */
+/** Control is started again, or another takes over, within this time. */
+const AWAY_MS = 10_000;
+const LOOK_AGAIN_MS = 200;
+const PASSING: readonly (string | undefined)[] = ["refused", "closed", "timeout", "unreachable"];
+
+/** Asks control, at whichever of its addresses answers. Where one is certain to come back, or may be elsewhere, it is waited for. */
 export async function askControl(target: Target, question: Question): Promise<unknown> {
-  let failed: unknown;
-  for (const address of target.address.split(",")) {
-    try {
-      return await askAt(target, address.trim(), question);
-    } catch (error) {
-      failed = error;
+  const addresses = target.address.split(",").map((each) => each.trim());
+  const comesBack = addresses.length > 1 || nodeOf(target.address, target.dir) !== undefined;
+  for (const until = Date.now() + (comesBack ? AWAY_MS : 0); ;) {
+    let failed: unknown;
+    for (const address of addresses) {
+      try {
+        return await askAt(target, address, question);
+      } catch (error) {
+        failed = error;
+        if (!(error instanceof ConnectionError && PASSING.includes(error.reason))) break;
+      }
     }
+    const passes = failed instanceof ConnectionError && PASSING.includes(failed.reason);
+    if (!passes || Date.now() >= until) throw failed;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
   }
-  throw failed;
 }
 
 export async function askAt({ token, tlsDir }: Target, address: string, question: Question): Promise<unknown> {

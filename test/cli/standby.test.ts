@@ -1,6 +1,8 @@
 /** A cluster whose state is in a real Redis: Redis is killed and started again, then the head's machine is gone and a standby leads. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
+import { nodesHere } from "../../src/runtime/client/nodes-here.ts";
 import { ask, parseAddress, readTokenFile, tokenCredential } from "../../src/runtime/network/index.ts";
 import { kill, leakChecked, waitUntil } from "../harness/index.ts";
 import { noRedis, RedisServer } from "../stores/redis-server.ts";
@@ -152,6 +154,7 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
     await waitUntil(() => steps() > 5, "it works", { timeoutMs: 30_000, story: () => working.stderr });
     const at = performance.now();
     const before = steps();
+    const { sessionDir } = nodesHere(one.dir)[0]!;
     kill(head.pid);
     kill(leader.control.pid);
     const status = await waitUntil(() => statusAt(standby.address, tokenFile), "the standby leads", { timeoutMs: 20_000 });
@@ -177,10 +180,15 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
       assert.equal(shown.control.address, standby.address);
       assert.equal(shown.nodes.find((each) => each.head)?.nodeId, standby.nodeId);
     }
+    // A job that is submitted while nobody leads yet, or just after, waits for the new head's HTTP API.
+    const submitted = three.command(["submit", "--address", head.address, "--", "echo from a job"], env);
     const late = one.command(["start", "--head", "--redis", redis.url()], env);
     await check();
     assert.equal(await late.ended, 1);
+    assert.equal(await submitted.ended, 0, submitted.stderr);
+    assert.equal(submitted.stdout, "from a job\n");
     assert.match(late.stderr, /is in use by control at .*mobula start --standby --redis URL\n$/);
     assert.equal(one.run(["start", "--standby", "--redis", redis.url(), "--json"], env).code, 0);
+    await waitUntil(() => !existsSync(sessionDir), "what the killed daemon left is cleared up by the next", { timeoutMs: 20_000 });
   });
 });

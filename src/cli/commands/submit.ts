@@ -1,5 +1,6 @@
 /** `mobula submit` and `mobula job submit`: a command that runs in the cluster as a job. */
 import { once } from "node:events";
+import { JobError } from "../../client/index.ts";
 import type { Job, JobClient } from "../../client/index.ts";
 import { homeFolder } from "../../runtime/network/home.ts";
 import { command, UsageError } from "../command.ts";
@@ -105,7 +106,10 @@ async function follow(client: JobClient, jobId: string, output: Output): Promise
   if (!output.json) process.stderr.write(`Job ${jobId} was submitted. Its end: mobula job stop ${jobId}\n`);
   try {
     const { signal } = interrupted;
-    await copyLog(client, jobId, output.json ? process.stderr : process.stdout, signal);
+    await copyLog(client, jobId, output.json ? process.stderr : process.stdout, signal).catch((error: unknown) => {
+      if (!(error instanceof JobError) || error.reason !== "LOG_ELSEWHERE") throw error;
+      printError("the head is another one now, and what the job has printed lies with the one before");
+    });
     const job = await client.wait(jobId, { signal });
     if (output.json) output.result(job, () => "");
     else if (job.status === "SUCCEEDED") process.stderr.write(`Job ${jobId} succeeded.\n`);
