@@ -5,6 +5,7 @@
  *
  *   node --import tsx examples/identifiers/main.ts [--folder node_modules] [--limit 300] [--rounds 5]
  */
+import fs from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import * as ray from "mobula";
@@ -71,14 +72,22 @@ function inOneProcess(files: readonly SourceFile[]): { ms: number; counts: Count
   return { ms: performance.now() - startedAt, counts };
 }
 
+/** Here or above: a job that was submitted has its packages beside its working directory. */
+function nearest(name: string): string {
+  let at = process.cwd();
+  while (!fs.existsSync(path.join(at, name)) && at !== path.dirname(at)) at = path.dirname(at);
+  return path.relative("", path.join(at, name));
+}
+
 const { values } = parseArgs({
   options: {
-    folder: { type: "string", default: "node_modules" },
+    folder: { type: "string", default: nearest("node_modules") },
     limit: { type: "string" },
     rounds: { type: "string", default: "5" },
   },
 });
-const files = sourceFiles(path.resolve(values.folder)).slice(0, values.limit === undefined ? undefined : Number(values.limit));
+const folder = path.resolve(values.folder);
+const files = (fs.existsSync(folder) ? sourceFiles(folder) : []).slice(0, values.limit === undefined ? undefined : Number(values.limit));
 const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
 if (files.length === 0) {
   console.error(`no JavaScript or TypeScript files below ${values.folder}: run npm ci first, or name another --folder`);

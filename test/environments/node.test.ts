@@ -88,6 +88,19 @@ test("a working directory is unpacked once for all who ask, finds mobula, and is
   assert.ok(!fs.existsSync(workDir!));
 });
 
+test("a working directory that is a package called mobula does not find itself by that name, but the engine of its node", async (t) => {
+  const { folder, node, describe } = world(t);
+  const own = { name: "mobula", type: "module", exports: "./own.js", version: "9.9.9" };
+  const project = writeFiles(path.join(folder, "project"), {
+    "package.json": JSON.stringify(own),
+    "own.js": "export const remote = 'own';",
+  });
+  const { workDir } = await node().prepare(await describe({ workingDir: project }));
+  assert.equal(imported(workDir!, "mobula", "remote").slice(0, 15), "function remote");
+  const copy = JSON.parse(fs.readFileSync(path.join(workDir!, "package.json"), "utf8")) as object;
+  assert.deepEqual(copy, { ...own, name: "mobula-working-directory" });
+});
+
 test("what is not used goes when all is too large, that of longest ago first; what is used stays", async (t) => {
   const { folder, node, describe } = world(t);
   const texts: string[] = [];

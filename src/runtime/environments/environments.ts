@@ -12,7 +12,7 @@ import { parseDescription } from "./description.ts";
 import type { EnvironmentDescription } from "./description.ts";
 import { extractArchive } from "./extract.ts";
 import { environmentError, systemCode, whyFailed } from "./limits.ts";
-import { linkPackage, NpmInstalls } from "./npm-installs.ts";
+import { giveUpName, linkPackage, NpmInstalls } from "./npm-installs.ts";
 import type { Install } from "./npm-installs.ts";
 import { isLiving, ownMark, parseMark, printMark } from "./process-marks.ts";
 import type { FolderStore } from "./store.ts";
@@ -142,7 +142,10 @@ export class Environments {
     try {
       await mkdir(folder, { mode: 0o700 });
       const workDir = workingDir === undefined ? undefined : join(folder, "work");
-      if (workDir !== undefined) copy.bytes = await extractArchive(await packages.file(workingDir!.hash), workDir);
+      if (workDir !== undefined) {
+        copy.bytes = await extractArchive(await packages.file(workingDir!.hash), workDir);
+        await giveUpName(workDir);
+      }
       if (npm === undefined) return await linkPackage(modules, mobula);
       const files = npm.packages === "lock" ? npm.packages : await Promise.all(npm.packages.map((one) => this.#localised(one)));
       const project = workDir === undefined ? undefined : { folder: workDir, hash: workingDir!.hash };

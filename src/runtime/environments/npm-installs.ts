@@ -172,6 +172,25 @@ export async function linkPackage(modules: string, mobula: string): Promise<void
   await symlink(mobula, place);
 }
 
+/**
+ * A working directory that is a package called `mobula` finds itself by that name, before anything that is linked: a program in it would
+ * have another engine than its worker. In the copy it gets another name.
+ */
+export async function giveUpName(workDir: string): Promise<void> {
+  const file = join(workDir, "package.json");
+  const text = await readFile(file, "utf8").catch(() => "");
+  if (!text.includes('"mobula"')) return;
+  let own: unknown;
+  try {
+    own = JSON.parse(text);
+  } catch {
+    // Whoever needs it says what is wrong with it.
+    return;
+  }
+  if ((own as { name?: unknown } | null)?.name !== "mobula") return;
+  await writeFile(file, JSON.stringify({ ...(own as object), name: "mobula-working-directory" }, undefined, 2));
+}
+
 interface Plan {
   readonly key: string;
   readonly command: readonly string[];
