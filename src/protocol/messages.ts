@@ -97,6 +97,7 @@ export const definitions = {
       jobId,
       shape,
       /** tasks waiting for it, for listings */ backlog: uint(),
+      /** The node that has most of the arguments of the task that it is for. */ near: optional(nodePrefix),
       /** Of SPREAD, by the owner's node: how many nodes have room for work like this. */ over: optional(uint()),
     },
     { key: "requestId", limit: SHAPE_MAX },

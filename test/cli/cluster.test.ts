@@ -49,6 +49,10 @@ test("two nodes: tasks, actors, refs and errors cross them, a program sees the w
     say("nested", await ray.get(nested.options(on("b")).remote(21)));
     const one = ray.remote((x) => x + 1);
     const many = Array.from({ length: 300 }, (_, i) => one.options(on(i % 2 ? "a" : "b")).remote(i));
+    const large = ray.remote(() => new Uint8Array(2 ** 21)).options(on("b")).remote();
+    await ray.wait([large]);
+    const near = ray.remote((bytes) => bytes.length && ray.getRuntimeContext().nodeId, { numCpus: 0 });
+    say("near", await ray.get(near.remote(large)));
     say("sum", await ray.get(ray.remote((...xs) => xs.reduce((a, b) => a + b, 0)).options(on("b")).remote(...many)));
     const gen = ray.remote(function* (n) { for (let i = 0; i < n; i++) yield i; });
     const items = [];
@@ -76,6 +80,7 @@ test("two nodes: tasks, actors, refs and errors cross them, a program sees the w
   const expected: Record<string, unknown> = {
     nodes: [head.nodeId, other.nodeId],
     cpus: 4,
+    near: other.nodeId,
     actor: 5,
     "ref inside": 7,
     "ref back": [1, 2],

@@ -6,7 +6,7 @@ import { Jobs } from "../../src/core/control/jobs.ts";
 import { saved, SavedTables } from "../../src/core/control/tables.ts";
 import type { TableName } from "../../src/core/control/tables.ts";
 import type { JobId } from "../../src/protocol/ids.ts";
-import { shape } from "../node/node-harness.ts";
+import { amounts, shape } from "../node/node-harness.ts";
 import { prefixOf } from "../../src/protocol/ids.ts";
 import { World } from "./world.ts";
 import type { WorldNode } from "./world.ts";
@@ -170,4 +170,26 @@ test("a store of a later version, or with a damaged record, is refused by name",
   const read = (bytes: Uint8Array): unknown => [...new SavedTables([{ table: "alias", key: "x", value: bytes }]).read("alias")];
   assert.throws(() => read(later), /alias\/x should be version 1/);
   assert.throws(() => read(value.subarray(0, value.length - 2)), /alias\/x/);
+});
+
+test("actors and groups that no node can ever serve are told to their programs, once they wait, and again when a minute is over", () => {
+  const world = new World(5, [{ CPU: 2 }, { CPU: 2 }]);
+  const [a] = world.nodes;
+  world.startJob(a!, { weight: 1, priority: 0, maxCpus: 1 });
+  world.actor(a!, { placementResources: amounts({ CPU: 9 }) });
+  world.actor(a!, { placementResources: amounts({ GPU: 1 }) });
+  world.actor(a!, { placementResources: amounts({ CPU: 1 }) });
+  const bundles = [amounts({ special: 1 })];
+  const group = { kind: "groupCreate", groupId: "g" as never, jobId: world.jobOf(a!), bundles, strategy: "PACK", detached: false } as const;
+  world.ask(a!, { ...group, name: undefined });
+  world.run(world.now + 4000);
+  const expected = [
+    /actor .*\{CPU: 9\}, and its job may have 1 CPU at a time/,
+    /actor .*\{CPU: 1, GPU: 1\}, and no node/,
+    /group g waits.*\{special: 1\}/,
+  ];
+  for (const message of expected) assert.equal(a!.warnings.filter((each) => message.test(each)).length, 1, a!.warnings.join("\n"));
+  assert.equal(a!.warnings.length, 3);
+  world.run(world.now + 62_000);
+  assert.equal(a!.warnings.length, 6);
 });

@@ -29,6 +29,7 @@ export class WorldNode {
   readonly processes = new Set<ProcessId>();
   readonly placed = new Map<ActorId, LivingActor>();
   readonly states = new Map<ActorId, ActorStatus>();
+  readonly warnings: string[] = [];
   readonly answers = new Map<number, Body<"answer">>();
   readonly over = new Set<ActorId>();
   readonly groups = new Map<PlacementGroupId, GroupView>();
@@ -61,6 +62,8 @@ export class World {
   readonly kept = new Map<string, { table: TableName; key: string; value: Uint8Array }>();
   readonly #dirty = new Map<string, [TableName, string]>();
   readonly #chance: () => number;
+  /** What is done to every new control before it begins. */
+  plant: (control: ClusterControl) => void = () => {};
   /** Called after every event. */
   watch: () => void = () => {};
   #queue: Event[] = [];
@@ -197,6 +200,7 @@ export class World {
   restart(): void {
     this.#queue = this.#queue.filter(({ run }) => !this.#fromControl.has(run));
     this.control = this.#make();
+    this.plant(this.control);
     this.control.restore(new SavedTables([...this.kept.values()]), this.now);
     this.#commit();
     for (const node of this.nodes) {
@@ -319,7 +323,8 @@ export class World {
 
   #told(node: WorldNode, code: number, bytes: Uint8Array, to: ProcessId = node.driver): void {
     const { name, body } = decodeBody(code, bytes) as { name: MessageName; body: never };
-    if (name === "answer") {
+    if (name === "warning") node.warnings.push((body as Body<"warning">).message);
+    else if (name === "answer") {
       const answer = body as Body<"answer">;
       if (node.open.delete(answer.call)) node.answers.set(answer.call, answer);
     } else if (name === "actorState") node.states.set((body as Body<"actorState">).actorId, (body as Body<"actorState">).status);

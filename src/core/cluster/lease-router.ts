@@ -266,7 +266,8 @@ export class LeaseRouter {
   #choose(from: ProcessId, body: Body<"leaseRequest">): Choice {
     const there = this.#asked.get(from);
     const asked = (node: NodeId): number => (node === this.#view.self ? this.#node.waitingOf(from) : (there?.get(node) ?? 0));
-    return chooseNode(this.#view, { ...demandOf(body), asked }, () => this.#port.chance());
+    const near = body.near === undefined ? undefined : this.#view.nodeWith(body.near);
+    return chooseNode(this.#view, { ...demandOf(body), asked, near }, () => this.#port.chance());
   }
 
   /** How many nodes have room for it. */

@@ -8,12 +8,12 @@
 import { prefixOf } from "../../protocol/ids.ts";
 import type { ActorId, JobId, NodeId, NodePrefix, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { JobDescription, NodeView, Submission } from "../../protocol/cluster.ts";
-import type { JobTerms, JobUse } from "../../protocol/parts.ts";
+import type { JobTerms, JobUse, ResourceAmounts } from "../../protocol/parts.ts";
 import type { Between, Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
 import { ClusterView } from "../cluster/view.ts";
-import { isUsual, termsOf } from "../node/jobs.ts";
+import { DEFAULT_TERMS, describeLimit, isUsual, limitsOf, termsOf } from "../node/jobs.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { GroupQuestion } from "../node/node.ts";
 import { Groups } from "./groups.ts";
@@ -27,6 +27,8 @@ import { Jobs } from "./jobs.ts";
 import { Submissions } from "./submissions.ts";
 import { Rounds } from "./rounds.ts";
 import type { Keep, SavedTables, TableName } from "./tables.ts";
+import { UnplacedWarnings } from "./unplaced.ts";
+import type { Unplaced } from "./unplaced.ts";
 
 export type FromNode = Between<"node", "control">;
 export type ToNode = Between<"control", "node">;
@@ -62,6 +64,7 @@ export class ClusterControl {
   readonly jobs: Jobs;
   readonly submissions: Submissions;
   readonly quotas: Quotas;
+  readonly #unplaced = new UnplacedWarnings((jobId, message) => this.#warn(jobId, message));
   readonly history: History;
   readonly #rounds: Rounds;
   readonly view = new ClusterView("" as NodeId);
@@ -106,6 +109,7 @@ export class ClusterControl {
       unplace: (to, actorId, epochOf, end) => port.send(to, "actorUnplace", { actorId, epoch: epochOf, end: endOf(end) }),
       refused: (actorId, epochOf, failure) => later(() => this.actors.unplaced(actorId, epochOf, failure, undefined)),
       chance: () => port.chance(),
+      beyondLimits: (jobId, demand) => this.#beyondLimits(jobId, demand),
       groupNode: (id, index, demand) => this.groups.nodeFor(id, index, demand),
     });
     this.groups = new Groups(
@@ -164,13 +168,14 @@ export class ClusterControl {
       this.groups.tick(now);
       this.placer.tick(now);
       this.quotas.tick(now);
+      this.#lookForUnplaced();
       this.#rounds.tick(now);
       this.#forgetNodes();
     });
   }
 
   nextDeadline(): number | undefined {
-    const machines = [this.members, this.actors, this.groups, this.placer, this.quotas, this.#rounds];
+    const machines = [this.members, this.actors, this.groups, this.placer, this.quotas, this.#rounds, this.#unplaced];
     const at = Math.min(...machines.map((machine) => machine.nextDeadline() ?? Infinity));
     return at === Infinity ? undefined : at;
   }
@@ -272,6 +277,7 @@ export class ClusterControl {
       case "processEnd":
         return this.#processEnd(from, as("processEnd"));
       case "toControl":
+        this.#unplaced.wake(this.#now);
         return this.#said(from, as("toControl"));
       case "actorPlaced": {
         const { actorId, epoch, ...placement } = as("actorPlaced");
@@ -430,6 +436,27 @@ export class ClusterControl {
       if (known.has(prefix)) continue;
       for (const jobId of this.actors.nodeLost(prefix, reason, now)) this.#jobEnded(jobId);
     }
+  }
+
+  #lookForUnplaced(): void {
+    const { placer, groups } = this;
+    const all = function* (): Generator<Unplaced> {
+      yield* placer.placeless();
+      yield* groups.placeless();
+    };
+    this.#unplaced.look(all(), this.#now);
+  }
+
+  #warn(jobId: JobId, message: string): void {
+    const driver = this.jobs.all.get(jobId)?.driver?.driver;
+    if (driver !== undefined) this.#toProcess(driver, "warning", { code: "INFEASIBLE", message });
+  }
+
+  /** Why a job's limits can never let that in, if so. */
+  #beyondLimits(jobId: JobId, demand: Readonly<ResourceAmounts>): string | undefined {
+    const limits = limitsOf(this.#termsOf(jobId) ?? DEFAULT_TERMS);
+    const name = Object.keys(limits).find((each) => (demand[each] ?? 0) > limits[each]!);
+    return name === undefined ? undefined : `its job may have ${describeLimit(name, limits[name]!)} at a time`;
   }
 
   #placeActor(to: NodeId, request: ActorRequest): void {

@@ -16,12 +16,13 @@ import type { ClusterView } from "../cluster/view.ts";
 import { beyondLimits, groupLabel } from "../node/groups.ts";
 import { DEFAULT_TERMS } from "../node/jobs.ts";
 import type { GroupQuestion } from "../node/node.ts";
-import { fits } from "../resources.ts";
+import { describeResources, fits, sumOf } from "../resources.ts";
 import { chooseNodes, neverBecause, roomWithout } from "./bundles.ts";
 import type { Room, Wanted } from "./bundles.ts";
 import { Remembered } from "./remembered.ts";
 import { saved } from "./tables.ts";
 import type { Keep, RecordOf, SavedTables } from "./tables.ts";
+import type { Unplaced } from "./unplaced.ts";
 
 export interface GroupsPort {
   prepare(to: NodeId, body: Body<"groupPrepare">): void;
@@ -41,6 +42,8 @@ const PROMPT_MS = 2000;
 const PATIENT_MS = 5000;
 const RETRY_MS = 100;
 const OVER_MAX = 10_000;
+/** Bundles in a message to people. */
+const SHOWN_MAX = 4;
 
 /** Bundles that are being reserved. */
 interface Try {
@@ -297,6 +300,21 @@ export class Groups {
       this.look(now);
     }
     this.#answer(from, call, group);
+  }
+
+  /** Those for which there are not enough nodes, were nothing else on them. */
+  *placeless(): Generator<Unplaced> {
+    for (const group of this.#queue) {
+      if (group.trying !== undefined) continue;
+      const { bundles, strategy, jobId } = group.of;
+      const wanted = bundles.map((resources, index) => ({ index, resources }));
+      const rooms = this.#rooms(([, total]) => total);
+      if (chooseNodes(strategy, wanted, rooms, []) !== undefined) continue;
+      const what = `${label(group)} waits: its bundles ask for ${bundles.slice(0, SHOWN_MAX).map(describeResources).join(", ")}`;
+      const all = describeResources(sumOf(rooms.map(({ free }) => free)));
+      const why = `the nodes of this cluster do not have that: together ${all}`;
+      yield { key: group.id, jobId, message: `${what}, and ${why}. It will wait for more nodes; remove it, or ask for less.` };
+    }
   }
 
   /** Those that lack bundles, of the jobs with the highest priority first. */

@@ -5,12 +5,14 @@
  *
  * A node that was asked before may still answer: the first that has a worker is taken, the others are told that it is not needed.
  */
-import type { ActorId, NodeId, PlacementGroupId } from "../../protocol/ids.ts";
-import type { DeathReason, Failure, ResourceAmounts } from "../../protocol/messages.ts";
+import type { ActorId, JobId, NodeId, PlacementGroupId } from "../../protocol/ids.ts";
+import type { DeathReason, Failure, LeaseShape, ResourceAmounts } from "../../protocol/messages.ts";
 import { chooseNode } from "../cluster/policy.ts";
 import type { Choice } from "../cluster/policy.ts";
 import type { ClusterView } from "../cluster/view.ts";
 import type { ActorRequest } from "../node/admission.ts";
+import { describeResources } from "../resources.ts";
+import type { Unplaced } from "./unplaced.ts";
 
 export type ActorEnd = { readonly kill: DeathReason } | { readonly gently: string };
 
@@ -21,12 +23,16 @@ export interface PlacerPort {
   refused(actorId: ActorId, epoch: number, failure: Failure): void;
   /** A number from 0 to 1. */
   chance(): number;
+  /** Why its job's limits can never let that in, if so. */
+  beyondLimits(jobId: JobId, demand: Readonly<ResourceAmounts>): string | undefined;
   /** Where the bundles of a placement group are. */
   groupNode(groupId: PlacementGroupId, bundleIndex: number, demand: Readonly<ResourceAmounts>): Choice;
 }
 
 /** It waits on a node for so long before another is looked for. */
 const AGAIN_MS = 200;
+/** Of labels in a message to people, characters. */
+const LABELS_MAX = 1000;
 
 interface Waiting {
   readonly request: ActorRequest;
@@ -59,6 +65,21 @@ export class ActorPlacer {
 
   get pending(): PendingActor[] {
     return [...this.#waiting.values()].map(({ request, demand, node }) => ({ actorId: request.actorId, demand, node }));
+  }
+
+  /** Those that no node can ever have, as nodes are. */
+  *placeless(): Generator<Unplaced> {
+    for (const { request, demand, node } of this.#waiting.values()) {
+      const { actorId, jobId, className, shape } = request;
+      if (node !== undefined || shape.strategy.kind === "group") continue;
+      const limit = this.#port.beyondLimits(jobId, demand);
+      const labels = describeLabels(shape);
+      const why =
+        limit !== undefined
+          ? `${limit}. It will never run; kill it, ask for less, or start the job with a higher limit.`
+          : `no node of this cluster has that${labels}. It will wait for such a node; kill it, or ask for less.`;
+      yield { key: actorId, jobId, message: `actor ${className} waits: it needs ${describeResources(demand)}, and ${why}` };
+    }
   }
 
   place(request: ActorRequest, now: number): void {
@@ -166,6 +187,7 @@ export class ActorPlacer {
 
   #choice({ request, demand }: Waiting): Choice {
     const { strategy, labelSelector } = request.shape;
+    if (this.#port.beyondLimits(request.jobId, demand) !== undefined && strategy.kind !== "group") return { kind: "nowhere" };
     if (strategy.kind === "group") return this.#port.groupNode(strategy.groupId, strategy.bundleIndex, demand);
     const what = `actor ${request.className}`;
     return chooseNode(this.#view, { what, resources: demand, strategy, labelSelector }, () => this.#port.chance());
@@ -182,6 +204,11 @@ export class ActorPlacer {
     this.#view.charge(node, demand);
     this.#port.place(node, request);
   }
+}
+
+function describeLabels({ strategy, labelSelector }: LeaseShape): string {
+  const labels = strategy.kind === "labels" ? { ...strategy.hard, ...labelSelector } : labelSelector;
+  return labels === undefined ? "" : ` with the labels ${JSON.stringify(labels).slice(0, LABELS_MAX)}`;
 }
 
 /** What it needs to be placed: what it keeps, and what it needs only for its start. */

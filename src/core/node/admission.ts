@@ -34,7 +34,7 @@ export function leaseWant(s: NodeState, owner: ProcessId, body: Body<"leaseReque
     demand: withoutZeros(shape.resources),
     what: `task ${shape.name}`,
     since: now,
-    lease: { requestId: body.requestId, shape, over: body.over },
+    lease: { requestId: body.requestId, shape, over: body.over, near: body.near },
   };
 }
 

@@ -20,7 +20,7 @@ import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, 
 import { Ledger } from "./ledger.ts";
 import { WorkerPool } from "./pool.ts";
 import { RequestQueue } from "./queue.ts";
-import { excessOf, isEmpty, subtractFrom } from "../resources.ts";
+import { copyOf, excessOf, fits, isEmpty, subtractFrom } from "../resources.ts";
 import { GONE_MAX, remember, TOMBSTONES_MAX } from "./state.ts";
 import type { ActorHold, ActorPlacement, Lease, NodeConfig, NodePort, NodeState, Want, Worker } from "./state.ts";
 import { pendingOf, warn, watch } from "./warnings.ts";
@@ -312,8 +312,14 @@ export class NodeMachine {
 
   /** Lease requests that wait, oldest first within their kind. */
   *waitingLeases(): Iterable<{ owner: ProcessId; body: Body<"leaseRequest">; since: number; mayWander: boolean }> {
+    const free = copyOf(this.#s.ledger.free);
     for (const want of [...this.#s.queue.wants]) {
       const { owner, account, lease, since } = want;
+      // What fits has its place here, and only waits for its worker.
+      if (want.strategy.kind !== "group" && fits(want.demand, free)) {
+        subtractFrom(free, want.demand);
+        continue;
+      }
       // What its job's limits keep back is not served elsewhere sooner: shares come to where requests are.
       if (lease === undefined || isLimited(want)) continue;
       // Who would have its turn here before long, or gathers what it needs, stays.

@@ -2,16 +2,7 @@
  * The records of the node machine, its settings and its port. Data only: what happens to it is in the files beside.
  */
 import type { ActorId, JobId, LeaseId, LeaseRequestId, NodeId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
-import type {
-  Body,
-  DeathReason,
-  Failure,
-  LeaseShape,
-  MessageName,
-  ResourceAmounts,
-  Strategy,
-  WorkerAddress,
-} from "../../protocol/messages.ts";
+import type { Body, DeathReason, Failure, MessageName, ResourceAmounts, Strategy, WorkerAddress } from "../../protocol/messages.ts";
 import type { Alarm } from "./alarm.ts";
 import type { EnvironmentPort, EnvironmentTable } from "./environments.ts";
 import type { JobAccount, JobAccounts } from "./jobs.ts";
@@ -154,7 +145,7 @@ export interface Want {
   /** For messages to people: "task foo". */
   readonly what: string;
   readonly since: number;
-  readonly lease?: { readonly requestId: LeaseRequestId; readonly shape: LeaseShape; readonly over: number | undefined };
+  readonly lease?: Pick<Body<"leaseRequest">, "requestId" | "shape" | "over" | "near">;
   /** An actor keeps `life` of its demand. */
   readonly actor?: { readonly actorId: ActorId; readonly epoch: number; readonly life: Readonly<ResourceAmounts> };
   readonly group?: Group;

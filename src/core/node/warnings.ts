@@ -84,11 +84,13 @@ function obstacleOf(s: NodeState, want: Want): Obstacle | undefined {
   if (ledgers.length === 0) return waitsForGroup(s, want);
   const demand = describeResources(want.demand);
   const where = want.strategy.kind === "group" ? "its placement group" : "this cluster";
+  // On a cluster it waits here because no other node has it either.
+  const has = where === "this cluster" && s.config.limitsDivided ? "no node of this cluster has that, this one has" : `${where} has`;
   const total = ledgers.map((ledger) => describeResources(ledger.total)).join(", ");
   if (!ledgers.some((ledger) => ledger.couldEver(want.demand))) {
     return {
       code: "INFEASIBLE",
-      message: `${waits} ${demand}, ${where} has ${total}. It will wait until it has more; cancel it, or ask for less.`,
+      message: `${waits} ${demand}, ${has} ${total}. It will wait until there is more; cancel it, or ask for less.`,
     };
   }
   if (want.strategy.kind !== "group" && !want.account.couldNow(want.demand)) return limitHeld(want);

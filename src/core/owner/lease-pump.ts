@@ -296,7 +296,7 @@ export class LeasePump {
     lease.loadUs += task.expectedUs;
     lease.pushed++;
     lease.queue.inFlight++;
-    lease.queue.spread?.given(lease, 1);
+    lease.queue.spread?.given(lease, 1, this.now);
     lease.channel.add(task);
     this.#port.push(lease, task);
   }
@@ -317,7 +317,7 @@ export class LeasePump {
       if (this.#port.takeBack(lease, task) !== "taken") continue;
       this.#remove(lease, task);
       lease.pushed--;
-      lease.queue.spread?.given(lease, -1);
+      lease.queue.spread?.given(lease, -1, this.now);
       back.push(task);
     }
     this.#requeue(lease.queue, back.reverse());

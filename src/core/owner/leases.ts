@@ -4,10 +4,11 @@
  * How deep: a lease holds tasks worth about WINDOW_US of expected run time, so that a worker never waits for its owner
  * and no more. What was expected to be short and is not is found by `stalled`, and what waits behind it is taken back.
  */
-import type { LeaseId, LeaseRequestId, ProcessId } from "../../protocol/ids.ts";
+import type { LeaseId, LeaseRequestId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
 import type { LeaseShape, ResourceAmounts, WorkerAddress } from "../../protocol/messages.ts";
 import { Channel } from "./channel.ts";
 import type { Task } from "./task.ts";
+import { leaseOn, nearOf } from "./locality.ts";
 import { Spread } from "./spread.ts";
 import { TaskQueue } from "./task-queue.ts";
 
@@ -117,6 +118,11 @@ export class ShapeQueue {
     return this.spread !== undefined && this.tasks.size > 0;
   }
 
+  /** Where the lease is best that is asked for last, of those that are asked for. */
+  get near(): NodePrefix | undefined {
+    return this.spread ? undefined : nearOf(this.tasks.at(this.requests.size - 1));
+  }
+
   /** Tasks that another lease could begin at once. */
   get backlog(): number {
     return Math.max(0, this.tasks.size - this.opening) + Math.max(0, this.inFlight - this.leases.length);
@@ -134,9 +140,16 @@ export class ShapeQueue {
     this.#open.push(lease);
   }
 
-  /** A lease with room, taken in turns. It is offered again by `offer`. */
+  /** A lease with room: on the node where the next task's arguments lie, or the one that waited longest. It is offered again by `offer`. */
   takeOpen(now: number): Lease | undefined {
     if (this.spread) return this.#takeSpread(this.spread, now);
+    const near = this.#open.length > 1 ? nearOf(this.tasks.first) : undefined;
+    const at = near === undefined ? -1 : leaseOn(this.#open, near);
+    if (at >= 0) {
+      const [lease] = this.#open.splice(at, 1);
+      lease!.listed = false;
+      return lease;
+    }
     for (;;) {
       const lease = this.#open.length === 1 ? this.#open.pop() : this.#open.shift();
       if (!lease) return undefined;

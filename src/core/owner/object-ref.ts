@@ -2,7 +2,7 @@
  * An object as its process knows it. The ref is the entry: a small result lies in it, so that the garbage collector
  * frees it without a table or a message. Users see it as an opaque value with an `id`.
  */
-import type { ObjectId } from "../../protocol/ids.ts";
+import type { NodePrefix, ObjectId } from "../../protocol/ids.ts";
 import type { Payload } from "../../protocol/messages.ts";
 import type { Task } from "./task.ts";
 
@@ -26,6 +26,8 @@ export class ObjectRef {
   shared = false;
   /** @internal Whether this process made it; else it came inside a value. */
   owned = true;
+  /** @internal The node where its bytes were made, where that is known and they lie in a store. */
+  at: NodePrefix | undefined = undefined;
   /** @internal Refs and handles that its value contains, held with it. */
   inner: readonly object[] | undefined = undefined;
   /** @internal The engine that it belongs to; set by the runtime. */

@@ -441,6 +441,7 @@ export class Owner {
   #settle(ref: ObjectRef, payload: Payload, by?: ProcessId): void {
     ref.payload = payload;
     ref.state = payload.kind === "error" ? "failed" : "ready";
+    if (payload.kind === "stored" && by !== undefined) ref.at = prefixOf(by);
     if (ref.shared || payload.kind === "stored" || payload.refs !== undefined) this.#port.sharedSettled(ref, by);
     const { waiters } = ref;
     if (!waiters) return;

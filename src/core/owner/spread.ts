@@ -32,6 +32,8 @@ export class Spread {
   #over = 0;
   #cameAt = 0;
   #here = 0;
+  /** When the last task was given to any. */
+  #givenAt = 0;
 
   /** How many nodes are to come. */
   get missing(): number {
@@ -45,7 +47,8 @@ export class Spread {
   }
 
   /** A task was given to that lease (1), or taken back (-1). */
-  given(lease: Lease, count: number): void {
+  given(lease: Lease, count: number, now: number): void {
+    this.#givenAt = now;
     const node = this.#nodes.get(prefixOf(lease.processId));
     if (node !== undefined) node.given += count;
   }
@@ -65,7 +68,10 @@ export class Spread {
       best = lease;
       fewest = given;
     }
-    return fewest < least + Math.max(1, Math.floor(least * LEAD_PART)) ? best : undefined;
+    if (fewest < least + Math.max(1, Math.floor(least * LEAD_PART))) return best;
+    // All wait for nodes that do not come, and may be kept from it by what this queue holds: one goes on.
+    const idle = now - this.#givenAt > STUCK_MS && all.every(({ channel }) => channel.count === 0);
+    return idle ? best : undefined;
   }
 
   /** What the node was given that was given least, of those that get on. Whoever comes late begins there. */

@@ -23,6 +23,11 @@ export class TaskQueue {
     return this.#tasks.peek();
   }
 
+  /** The one at that place; it may be over. */
+  at(index: number): Task | undefined {
+    return this.#tasks.at(Math.max(0, index));
+  }
+
   push(task: Task): void {
     this.#tasks.push(task);
   }

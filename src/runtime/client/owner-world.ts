@@ -177,9 +177,9 @@ export class OwnerWorld implements OwnerPort, WayHost {
     );
   }
 
-  #sendRequest(requestId: LeaseRequestId, { shape, backlog }: ShapeQueue, environment: string | undefined): void {
+  #sendRequest(requestId: LeaseRequestId, { shape, backlog, near }: ShapeQueue, environment: string | undefined): void {
     const known = ofJob(environment === shape.environment ? shape : { ...shape, environment }, this.#host.job());
-    this.#host.node.send("leaseRequest", { requestId, jobId: this.jobId, shape: known, backlog });
+    this.#host.node.send("leaseRequest", { requestId, jobId: this.jobId, shape: known, backlog, near });
   }
 
   cancelLeaseRequest(requestId: LeaseRequestId): void {
