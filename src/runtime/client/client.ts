@@ -38,7 +38,7 @@ export interface ClientIdentity {
 
 export interface ClientSettings extends Inherited {
   /** The folder in which packages are handed to the node. */
-  packages(): string;
+  packages(): string | Promise<string>;
 }
 
 /** Messages that concern more than the client: a driver prints, a worker executes. Returns whether it knew the message. */

@@ -10,7 +10,7 @@ import type { GivenEnvironment } from "../environments/index.ts";
 
 export interface EnvironmentHost {
   /** The folder in which this process hands packages to its node. */
-  packages(): string;
+  packages(): string | Promise<string>;
   definition(setup: Target): { readonly bytes: Uint8Array; readonly refs: readonly string[] | undefined };
   /** Resolves once a package can be had by whoever needs it. */
   publish(hash: string): Promise<void>;
@@ -112,7 +112,7 @@ export class ClientEnvironments {
       await import("../environments/index.ts");
     const below = await this.resolve(base);
     const to = {
-      store: new FolderStore(this.#host.packages()),
+      store: new FolderStore(await this.#host.packages()),
       published: (hash: string) => this.#host.publish(hash),
       originOf,
     };

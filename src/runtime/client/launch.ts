@@ -78,7 +78,10 @@ class LocalCluster {
       hooks,
       (name, body) => this.#message(name, body),
       (error) => this.#lost(error),
-      { packages: () => packagesOf(this.#here?.sessionDir ?? this.#sessionDir!), environment: submitted.environment },
+      {
+        packages: async () => (await this.#made.promise, packagesOf(this.#here?.sessionDir ?? this.#sessionDir!)),
+        environment: submitted.environment,
+      },
     );
     if (this.#address !== undefined) {
       const execArgv = workerFlags(process.execArgv);
@@ -101,6 +104,7 @@ class LocalCluster {
   async #start(): Promise<ClusterInfo> {
     try {
       const socket = this.#here?.socket ?? (await this.#startDaemon());
+      this.#made.resolve();
       this.#client.node.story = () => this.#whyItEnded();
       const { identity } = this.#client;
       await this.#client.node.connect(
@@ -122,6 +126,7 @@ class LocalCluster {
       const failed =
         error instanceof MobulaError ? error : new ConnectionError(`The cluster did not start: ${String(error)}`, { cause: error });
       this.#client.node.fail(failed);
+      this.#made.reject(failed);
       this.#daemon?.kill();
       this.#removeSession();
       throw failed;
@@ -137,6 +142,8 @@ class LocalCluster {
 
   /** Of the node; rejects when that hangs up instead. */
   readonly #welcome = settlable();
+  /** The node's folder, by the node itself: one that is there before, it takes for somebody else's. */
+  readonly #made = settlable();
 
   async #startDaemon(): Promise<string> {
     const { cluster, token } =
