@@ -5,10 +5,28 @@ import { PLANTS } from "../../sim/planted.ts";
 import { simulate } from "../../sim/simulation.ts";
 
 const SEEDS_MAX = 60;
+/** The seed that caught each soonest when it was last looked for, where that is not the first: tried before the others. */
+const LIKELY: Readonly<Record<string, number>> = {
+  "forgets-owners": 4,
+  "double-grant": 3,
+  "counts-escapes-twice": 5,
+  "loses-credits": 9,
+  "ignores-parcels": 30,
+  "keeps-dead-holders": 2,
+  "ignores-results": 17,
+  "restarts-for-ever": 17,
+  "forgets-the-dead": 15,
+  "forgets-calls": 17,
+  "forgets-checkpoints": 38,
+  "always-idle": 30,
+  "ends-the-shared": 30,
+  "forgets-lost-workers": 7,
+  "skips-the-fence": 15,
+};
 
 for (const [name, { what, make }] of Object.entries(PLANTS)) {
   test(`caught: ${what}`, () => {
-    for (let seed = 0; seed < SEEDS_MAX; seed++) {
+    for (const seed of new Set([LIKELY[name] ?? 0, ...Array.from({ length: SEEDS_MAX }, (_, i) => i)])) {
       const { broken } = simulate(String(seed), { plant: make() });
       if (!broken) continue;
       assert.equal(simulate(String(seed)).broken, undefined, `seed ${seed} fails without ${name} as well`);

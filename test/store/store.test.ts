@@ -218,8 +218,8 @@ function lifetimes(backend: BackendKind): void {
 
   // 100,000 steps in shared memory: most with room for everything, some with too little, so that much is spilled.
   for (const { kind, capacityBytes, steps } of [
-    { kind: "with room", capacityBytes: 256 * MIB, steps: backend === "shared" ? 45_000 : 10_000 },
-    { kind: "short of space", capacityBytes: 32 * MIB, steps: 5000 },
+    { kind: "with room", capacityBytes: 256 * MIB, steps: backend === "shared" ? 15_000 : 5000 },
+    { kind: "short of space", capacityBytes: 32 * MIB, steps: 2500 },
   ]) {
     it(`ends empty after processes have put, read and freed at random, ${kind}`, { timeout: 240_000 }, async (t) => {
       const store = await daemon(t, { backend, capacityBytes });
