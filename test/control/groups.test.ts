@@ -202,3 +202,19 @@ test("control ends at any moment: groups are whole or not there, and nothing sta
     );
   }
 });
+
+test("control that ends again and again while it reserves: each bundle is made once", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const world = new World(seed, [{ CPU: 3 }, { CPU: 3 }, { CPU: 3 }]);
+    const [a, b] = world.nodes;
+    world.group(a!, "g0", "STRICT_SPREAD", [{ CPU: 1 }, { CPU: 1 }, { CPU: 1 }]);
+    world.group(b!, "g1", "PACK", [{ CPU: 1 }, { CPU: 1 }]);
+    for (let i = 0; i < 8; i++) {
+      world.run(world.chance() * 5);
+      world.restart();
+    }
+    world.run(8000);
+    const made = world.nodes.flatMap((node) => node.machine.reservedBundles().map(({ groupId, index }) => `${groupId} ${index}`));
+    assert.deepEqual(made.sort(), ["g0 0", "g0 1", "g0 2", "g1 0", "g1 1"], `seed ${seed}`);
+  }
+});

@@ -166,14 +166,27 @@ export class Groups {
   /** A node has joined again with these bundles, after control was away. */
   rejoined(node: NodeId, bundles: readonly ReservedBundle[], now: number): void {
     const there = new Set<string>();
+    /** Of several tries of a bundle the last one is that which was made: of earlier ones the node could not be told the end. */
+    const last = new Map<string, number>();
+    for (const { groupId, attempt, index, ready } of bundles) {
+      const key = `${groupId} ${index}`;
+      last.set(key, Math.max(last.get(key) ?? 0, ready ? Infinity : attempt));
+    }
+    const told = new Set<string>();
     for (const { groupId, attempt, index, ready } of bundles) {
       const group = this.#groups.get(groupId);
-      if (group === undefined || isOver(group.state))
+      if (group === undefined || isOver(group.state)) {
         this.#port.remove(node, { groupId, message: `placement group ${groupId} was removed` });
-      else if (group.nodes[index] === node) {
-        there.add(`${groupId} ${index}`);
-        if (!ready) this.#port.commit(node, { groupId, attempt });
-      } else if (!ready) this.#port.cancel(node, { groupId, attempt });
+        continue;
+      }
+      const key = `${groupId} ${index}`;
+      const kept = group.nodes[index] === node && (ready || last.get(key) === attempt);
+      if (kept) there.add(key);
+      // A try is one part of the node's, with all its bundles.
+      if (ready || told.has(`${groupId} ${attempt}`)) continue;
+      told.add(`${groupId} ${attempt}`);
+      if (kept) this.#port.commit(node, { groupId, attempt });
+      else this.#port.cancel(node, { groupId, attempt });
     }
     this.#lose((group, index) => group.nodes[index] === node && !there.has(`${group.id} ${index}`), now);
   }
