@@ -46,7 +46,7 @@ const PROCESS_GROUPS = [
   "chaos",
 ];
 /** Of these groups most of the time is spent waiting, for leases, time limits and other processes: so many of their files run at a time. */
-const WAITING_GROUPS: Readonly<Record<string, number>> = { stores: 4, control: 3, cluster: 3, transfer: 2, cli: 2, jobs: 2 };
+const WAITING_GROUPS: Readonly<Record<string, number>> = { stores: 4, cluster: 3, transfer: 2, cli: 2, jobs: 2 };
 const FILE_TIMEOUT_MS = 240_000;
 /** How much of a file's stderr is shown when it fails as a whole, in characters. */
 const STDERR_KEPT = 4000;

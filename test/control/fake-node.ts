@@ -184,6 +184,7 @@ export class FakeNode {
 
   async state(id: ActorId, kind: ActorStatus["kind"]): Promise<ActorStatus> {
     await waitUntil(() => this.states.get(id)?.kind === kind, `actor ${id} is ${kind}`, {
+      timeoutMs: 30_000,
       story: () => `${JSON.stringify(this.states.get(id))} on ${this.nodeId}, lost: ${String(this.lost)}`,
     });
     return this.states.get(id)!;
