@@ -15,6 +15,8 @@ import type { WaitingClass } from "./queue.ts";
 import type { Lease, NodeState, Want } from "./state.ts";
 
 const QUANTUM_MS = 10;
+/** Between jobs that take turns: each switch costs a way to the owners and back, and another process. */
+const JOB_QUANTUM_MS = 50;
 /** When a lease that another job is to get is looked at again, at the soonest. */
 const LOOK_MS = 2;
 
@@ -90,8 +92,9 @@ function revokeForRequests(s: NodeState, prospects: Prospects, blocked: readonly
         if (lease.ledger !== ledger || lease.wanted || lease.state !== "active") continue;
         const gives = lease.account === want.account ? givesWithin(s, shares, lease, want) : givesTo(s, going, lease, want, now);
         if (!gives) continue;
-        if (lease.grantedAt + QUANTUM_MS <= now) candidates.push(lease);
-        else s.alarm.set(lease.grantedAt + QUANTUM_MS);
+        const from = lease.grantedAt + quantumOf(lease, want);
+        if (from <= now) candidates.push(lease);
+        else s.alarm.set(from);
       }
       candidates.sort(
         (a, b) =>
@@ -112,6 +115,10 @@ function revokeForRequests(s: NodeState, prospects: Prospects, blocked: readonly
       break;
     }
   }
+}
+
+function quantumOf({ account: from }: Lease, { account: to }: Want): number {
+  return from !== to && from.terms.priority === to.terms.priority ? JOB_QUANTUM_MS : QUANTUM_MS;
 }
 
 /** Within a job. One that asks for more itself is busy: it gives up only what is beyond an equal share. */
