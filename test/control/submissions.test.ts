@@ -121,7 +121,7 @@ test("a stop is ordered until the node has told the end, also by another control
   assert.deepEqual(second.taken(), []);
 });
 
-test("a node that joins again: what it never heard is ordered again, what it lost has failed, what it should not have is stopped", () => {
+test("a node that joins again: what it never heard is ordered again, what it lost has failed, the rest is stopped", () => {
   const first = new World();
   for (const name of ["heard", "unheard", "lost"]) first.submissions.submit(id(name), submission());
   for (const name of ["heard", "lost"]) first.submissions.news("n1" as NodeId, { jobId: id(name), news: { kind: "started" } });
@@ -151,7 +151,7 @@ test("a node that is gone takes with it what ran; what was only ordered goes to 
   assert.equal(world.status("ordered"), "PENDING n2");
 });
 
-test("drivers end with the job that has started them; the oldest ended jobs are forgotten, with their logs, and one by one on request", () => {
+test("drivers end with the job that has started them; ended ones are forgotten with their logs, the oldest first or on request", () => {
   const world = new World();
   world.submissions.submit(id("a"), submission({ environment: "{}", envVars: { SECRET: "s" }, metadata: { m: "v" } }));
   const driver = { jobId: id("d"), driver: "p" as never, namespace: "", execArgv: [], envVars: {}, weight: 1, priority: 0 };
