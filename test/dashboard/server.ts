@@ -66,7 +66,7 @@ export async function serve(
     origins: options.origins ?? [],
     parts: {
       control,
-      packages: new Packages(`${folder}/packages`, limits),
+      packages: new Packages(`${folder}/packages`, () => Promise.resolve(new Set()), limits),
       logs: new LogStreams(folder, "n1", control, limits),
       version: "1.2.3",
     },

@@ -37,7 +37,7 @@ export type JobAnswer =
   | { readonly kind: "not over"; readonly job: JobInfo }
   | { readonly kind: "full" };
 
-export const jobQuestions = ["jobSubmit", "jobs", "job", "jobStop", "jobRemove"] as const;
+export const jobQuestions = ["jobSubmit", "jobs", "job", "jobStop", "jobRemove", "jobPackages"] as const;
 type JobQuestion = (typeof jobQuestions)[number];
 
 /** Of a listing. */
@@ -74,6 +74,8 @@ export async function answerJobs(source: ControlSource, kind: JobQuestion, quest
       const done = await source.act((machine, now) => machine.submitted((submissions) => submissions.remove(id), now));
       return done === "not over" && before.kind === "job" ? { kind: "not over", job: before.job } : before;
     }
+    case "jobPackages":
+      return packagesOf(source);
     default:
       return kind satisfies never;
   }
@@ -86,6 +88,12 @@ async function changed({ machine, jobChanged }: ControlSource, id: JobId, questi
   const job = machine.jobs.submittedJob(id);
   if (job === undefined || job.status !== known || isOver(job.status)) return;
   await jobChanged(id, Math.min(WAIT_MAX_MS, Number(waitMs ?? WAIT_MAX_MS)));
+}
+
+/** Hashes of packages that jobs need which have not ended. */
+function packagesOf({ machine }: ControlSource): string[] {
+  const hashes = machine.jobs.open.flatMap(([, { submission }]) => submission.environment?.match(/\b[0-9a-f]{64}\b/g) ?? []);
+  return [...new Set(hashes)];
 }
 
 function listed({ machine }: ControlSource, limit: number): JobInfo[] {

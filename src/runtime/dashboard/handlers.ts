@@ -146,6 +146,6 @@ async function environmentOf(given: NonNullable<SubmitBody["runtimeEnv"]>, packa
 }
 
 async function mustBeThere(hash: string, at: string, packages: Packages): Promise<void> {
-  if ((await packages.find(hash)) !== undefined) return;
+  if ((await packages.use(hash)) !== undefined) return;
   throw new BadField(at, `${at} names package ${hash}, which is not there. Upload it first: PUT /api/packages/${hash}.`);
 }

@@ -33,13 +33,14 @@ async function main(): Promise<void> {
   const secure = tlsDir === undefined ? {} : { tls: loadTls(tlsDir) };
   const control = new ControlClient({ addresses: config.control, token, clusterId: config.clusterId, ...secure });
   const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+  const needed = async (): Promise<ReadonlySet<string>> => new Set(await control.ask<string[]>({ kind: "jobPackages" }));
   const options = {
     host,
     token,
     hosts: namesOf(host),
     origins: config.allowOrigins ?? [],
     ...secure,
-    parts: { control, packages: new Packages(config.packages), logs: new LogStreams(config.home, config.nodeId, control), version },
+    parts: { control, packages: new Packages(config.packages, needed), logs: new LogStreams(config.home, config.nodeId, control), version },
     log,
   };
   const server = await listen(options, config);

@@ -11,6 +11,7 @@ import { defaultLimits } from "./limits.ts";
 import type { Limits } from "./limits.ts";
 import { packageTypes } from "./openapi.ts";
 import { busy, HttpError } from "./refusal.ts";
+import { Uploads } from "./uploads.ts";
 
 export interface PackageInfo {
   readonly sha256: string;
@@ -21,17 +22,29 @@ export class Packages {
   readonly #folder: string;
   readonly #store: FolderStore;
   readonly #limits: Limits;
+  readonly #needed: () => Promise<ReadonlySet<string>>;
+  readonly #kept: Uploads;
   #uploads = 0;
 
-  constructor(folder: string, limits: Limits = defaultLimits) {
+  /** `needed`: packages of jobs that have not ended. */
+  constructor(folder: string, needed: () => Promise<ReadonlySet<string>>, limits: Limits = defaultLimits, uploads = new Uploads(folder)) {
     this.#folder = folder;
+    this.#needed = needed;
     this.#limits = limits;
+    this.#kept = uploads;
     this.#store = new FolderStore(folder);
   }
 
   async find(sha256: string): Promise<PackageInfo | undefined> {
     const info = await stat(join(this.#folder, sha256)).catch(() => undefined);
     return info === undefined ? undefined : { sha256, size: info.size };
+  }
+
+  /** One that a job is submitted with stays for a while. */
+  async use(sha256: string): Promise<PackageInfo | undefined> {
+    const found = await this.find(sha256);
+    if (found !== undefined) await this.#kept.used(sha256);
+    return found;
   }
 
   /** `made`: it was not there before. */
@@ -42,6 +55,7 @@ export class Packages {
     try {
       const known = await this.find(sha256);
       if (known === undefined) return { ...(await this.#take(sha256, request)), made: true };
+      await this.#kept.used(sha256);
       for await (const part of this.#bytesOf(request)) void part;
       return { ...known, made: false };
     } finally {
@@ -63,6 +77,8 @@ export class Packages {
       }
       const { size } = await stat(draft);
       await checkArchive(draft);
+      if (!(await this.#kept.makeRoom(size, this.#needed))) throw noRoom("jobs need those that were uploaded before");
+      await this.#kept.touch(sha256);
       await this.#store.adopt(draft, sha256);
       return { sha256, size };
     } catch (error) {
@@ -89,13 +105,15 @@ function checkType(given: string | undefined): void {
   );
 }
 
+const noRoom = (why: string): HttpError => new HttpError(507, "NO_ROOM", `The package could not be stored: ${why}.`);
+
 function told(error: unknown): unknown {
   if (error instanceof HttpError) return error;
   const { message } = error as Error;
   if (error instanceof PackageTooLarge) return new HttpError(413, "TOO_LARGE", message);
   if (systemCode(error) === "RUNTIME_ENV_FAILED") return new HttpError(422, "INVALID_PACKAGE", message, { field: "body" });
   if (["ENOSPC", "EDQUOT", "EFBIG"].includes(systemCode(error))) {
-    return new HttpError(507, "NO_ROOM", `The package could not be stored: ${whyFailed(error)}.`);
+    return noRoom(whyFailed(error));
   }
   return error;
 }
