@@ -24,6 +24,7 @@ import type { ActorEnd } from "./placer.ts";
 import { History } from "./history.ts";
 import { Quotas } from "./quotas.ts";
 import { Jobs } from "./jobs.ts";
+import { KeyValue } from "./key-value.ts";
 import { Submissions } from "./submissions.ts";
 import { Rounds } from "./rounds.ts";
 import type { Keep, SavedTables, TableName } from "./tables.ts";
@@ -66,6 +67,7 @@ export class ClusterControl {
   readonly quotas: Quotas;
   readonly #unplaced = new UnplacedWarnings((jobId, message) => this.#warn(jobId, message));
   readonly history: History;
+  readonly keyValue: KeyValue;
   readonly #rounds: Rounds;
   readonly view = new ClusterView("" as NodeId);
   readonly #port: ClusterControlPort;
@@ -78,6 +80,7 @@ export class ClusterControl {
     const { keep } = port;
     const later = (event: () => void): void => void this.#later.push(event);
     this.history = new History(keep);
+    this.keyValue = new KeyValue(keep);
     this.jobs = new Jobs(keep, undefined, (id) => later(() => this.submissions.forgotten(id)));
     this.submissions = new Submissions(this.jobs, {
       order: (to, body) => port.send(to, "jobOrder", body),
@@ -214,6 +217,8 @@ export class ClusterControl {
         return this.groups.saved(key as PlacementGroupId);
       case "event":
         return this.history.saved(key);
+      case "value":
+        return this.keyValue.saved(key);
       default:
         return this.actors.saved(table, key);
     }
@@ -227,6 +232,7 @@ export class ClusterControl {
         this.view.remember(view);
       }
       this.history.restore(tables);
+      this.keyValue.restore(tables);
       this.jobs.restore(tables);
       this.groups.restore(tables);
       for (const { jobId, driver } of this.jobs.drivers) this.actors.driverJoined(driver, jobId);
@@ -244,6 +250,7 @@ export class ClusterControl {
     this.jobs.check();
     this.quotas.check();
     this.history.check();
+    this.keyValue.check();
   }
 
   // ── inside ───────────────────────────────────────────────────────────────────────────────────

@@ -86,6 +86,7 @@ const schemas = {
     /** Of those that are over: which came first. */
     over: uint(),
   }),
+  value: obj({ value: bytes() }),
   event: obj({ at: num(), kind: str(64), message: str(64 * 1024), nodeId: optional(str(64)), jobId: optional(str(64)) }),
 } as const;
 

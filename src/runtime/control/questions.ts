@@ -6,6 +6,7 @@ import type { NodeView } from "../../protocol/cluster.ts";
 import type { JobId, NodeId } from "../../protocol/ids.ts";
 import type { Question } from "../network/index.ts";
 import { answerJobs, isJobQuestion } from "./job-questions.ts";
+import { answerValues, isValueQuestion } from "./value-questions.ts";
 
 export interface ClusterStatus {
   readonly control: {
@@ -57,6 +58,7 @@ export async function answerControl(source: ControlSource, question: Question, j
     throw new InvalidOptionError(message, { option: "token", value: job });
   }
   if (isJobQuestion(question.kind)) return await answerJobs(source, question.kind, question);
+  if (isValueQuestion(question.kind)) return await answerValues(source, question.kind, question);
   switch (question.kind) {
     case "status":
       return statusOf(source);
