@@ -179,7 +179,8 @@ test("a node is killed: its tasks run elsewhere, its actors are over or start ag
 
 test("the head is killed and started again in its folder: it goes on with its token and port", (t) => {
   const home = new Home(t);
-  const first = home.json<Started>("start", "--head", "--port", "0", "--num-cpus", "1");
+  // A port that no other test picks in the moment when it is free.
+  const first = home.json<Started>("start", "--head", "--port", "0", "--dashboard-port", "0", "--num-cpus", "1");
   const second = home.run(["start", "--head"]);
   assert.equal(second.code, 1);
   assert.match(second.stderr, /^mobula: a head of .* runs already: process \d+, .*mobula stop.*\n$/);
