@@ -1,9 +1,10 @@
 /**
  * Binaries of the newer lines of Node, from npm, kept in .tmp/nodes between runs.
  */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { promisify } from "node:util";
 
 const root = path.resolve(import.meta.dirname, "..");
 /** A registry that does not answer is not waited for any longer. */
@@ -12,8 +13,8 @@ const FETCH_MS = 120_000;
 /** Of each line that is supported beside the oldest, the version that the suite runs on. */
 export const VERSIONS: Readonly<Record<string, string>> = { 22: "22.23.3", 24: "24.21.0", 26: "26.10.0" };
 
-/** The path of that Node's binary, installed first if need be; throws with what npm said. */
-export function binaryOf(version: string): string {
+/** The path of that Node's binary, installed first if need be; rejects with what npm said. */
+export async function binaryOf(version: string): Promise<string> {
   const name = `node-${process.platform}-${process.arch}`;
   const folder = path.join(root, ".tmp/nodes", version);
   const binary = path.join(folder, "node_modules", name, "bin/node");
@@ -22,7 +23,13 @@ export function binaryOf(version: string): string {
   // A package of its own, so that npm does not take it for a part of this one.
   fs.writeFileSync(path.join(folder, "package.json"), `{ "private": true }\n`);
   const args = ["install", "--prefix", folder, "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", `${name}@${version}`];
-  const { status, stderr, error } = spawnSync("npm", args, { cwd: folder, encoding: "utf8", timeout: FETCH_MS });
-  if (status === 0 && fs.existsSync(binary)) return binary;
-  throw new Error(`could not fetch ${name}@${version} from npm: ${error?.message ?? stderr.trim().split("\n")[0] ?? `status ${status}`}`);
+  let why: string;
+  try {
+    const { stderr } = await promisify(execFile)("npm", args, { cwd: folder, timeout: FETCH_MS });
+    why = stderr;
+  } catch (error) {
+    why = (error as { stderr?: string }).stderr || (error as Error).message;
+  }
+  if (fs.existsSync(binary)) return binary;
+  throw new Error(`could not fetch ${name}@${version} from npm: ${why.trim().split("\n")[0]}`);
 }

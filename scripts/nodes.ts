@@ -19,7 +19,7 @@ const results: string[] = [];
 for (const line of asked.length > 0 ? asked : Object.keys(VERSIONS)) {
   const version = VERSIONS[line]!;
   console.log(`\n── Node ${version} ──`);
-  const binary = binaryOf(version);
+  const binary = await binaryOf(version);
   const startedAt = performance.now();
   // First on the path too, for what runs `node` by name.
   const env = { ...process.env, MOBULA_TEST_NODES: "", PATH: `${path.dirname(binary)}${path.delimiter}${process.env["PATH"]}` };

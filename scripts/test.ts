@@ -46,7 +46,18 @@ const PROCESS_GROUPS = [
   "chaos",
 ];
 /** Of these groups most of the time is spent waiting, for leases, time limits and other processes: so many of their files run at a time. */
-const WAITING_GROUPS: Readonly<Record<string, number>> = { stores: 4, cluster: 3, transfer: 2, cli: 2, jobs: 2 };
+const WAITING_GROUPS: Readonly<Record<string, number>> = { stores: 4, transfer: 2, cli: 2, jobs: 2, examples: 2, rows: 2 };
+/** Of the others, those that take longest, the longest last. */
+const LONG_FILES = [
+  "test/hosts/hosts.test.ts",
+  "test/environments/programs.test.ts",
+  "test/node/daemon.test.ts",
+  "test/sim/planted.test.ts",
+  "test/sim/simulation.test.ts",
+  "test/store/store.test.ts",
+];
+/** They run on the newer lines of Node too. */
+const NODES_GROUPS = ["functions", "nodes"];
 const FILE_TIMEOUT_MS = 240_000;
 /** How much of a file's stderr is shown when it fails as a whole, in characters. */
 const STDERR_KEPT = 4000;
@@ -78,17 +89,11 @@ function step(title: string, command: string, args: string[]): boolean {
 }
 
 /** Tells the tests of the newer lines of Node where those are. Without a registry they are skipped, and say so. */
-function fetchNodes(): void {
+async function fetchNodes(): Promise<void> {
   const startedAt = performance.now();
-  const binaries: string[] = [];
-  const missing: string[] = [];
-  for (const version of Object.values(VERSIONS)) {
-    try {
-      binaries.push(binaryOf(version));
-    } catch (error) {
-      missing.push(error instanceof Error ? error.message : String(error));
-    }
-  }
+  const fetched = await Promise.allSettled(Object.values(VERSIONS).map(binaryOf));
+  const binaries = fetched.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const missing = fetched.flatMap((one) => (one.status === "rejected" ? [String((one.reason as Error).message)] : []));
   process.env["MOBULA_TEST_NODES"] = binaries.join(path.delimiter);
   const story = missing.length === 0 ? Object.values(VERSIONS).join(", ") : missing.join("; ");
   console.log(`${missing.length === 0 ? "ok  " : "skip"} newer lines of Node: ${story} (${Math.round(performance.now() - startedAt)} ms)`);
@@ -145,11 +150,17 @@ function storyOf(error: Error & { cause?: unknown }): string {
     .join("\n");
 }
 
-/** Runs the files of a group, each in a process of its own, and adds up what they say. */
-async function runGroup(name: string, files: string[]): Promise<void> {
+/** The test file in which something failed: what a hook of the harness says names it. */
+function fileOf(file: string | undefined, error: Error): string {
+  const where = path.relative(root, file ?? "");
+  if (where.endsWith(".test.ts")) return where;
+  return /\b(test|sim)\/\S+\.test\.ts/.exec(storyOf(error))?.[0] ?? where;
+}
+
+/** Runs files, so many at a time, each in a process of its own, and adds up what they say. */
+async function runGroup(name: string, files: string[], concurrency: number): Promise<void> {
   const before = { ...totals };
   const startedAt = performance.now();
-  const concurrency = WAITING_GROUPS[name] ?? (PROCESS_GROUPS.includes(name) ? 1 : Math.max(1, Math.min(4, os.availableParallelism())));
   const written = new Map<string, string>();
   const stream = run({ files: files.map((file) => path.resolve(file)), concurrency, timeout: FILE_TIMEOUT_MS });
   stream.on("test:pass", (data) => {
@@ -163,7 +174,7 @@ async function runGroup(name: string, files: string[]): Promise<void> {
     // A suite, or a test with subtests, fails with its parts, which are counted already.
     if (error.failureType === "subtestsFailed") return;
     totals.failed++;
-    const where = path.relative(root, data.file ?? data.name);
+    const where = fileOf(data.file ?? data.name, error);
     // A file that fails as a whole did not get to its tests: what it wrote says why.
     const whole = path.resolve(data.name) === path.resolve(where);
     const title = whole ? where : `${where}: ${data.name}`;
@@ -192,7 +203,7 @@ async function tryAgain(): Promise<string[]> {
   for (const [file, titles] of again) {
     const before = { ...totals };
     const known = failures.length;
-    await runGroup(`${file}, once more`, [file]);
+    await runGroup(`${file}, once more`, [file], 1);
     const passed = totals.failed === before.failed && totals.passed > before.passed;
     failures.splice(known);
     Object.assign(totals, before);
@@ -217,6 +228,9 @@ function endLeftovers(mark: string): void {
 async function main(): Promise<void> {
   const groups = chosenGroups();
   let flaky: string[] = [];
+  // While all else begins.
+  const wanted = NODES_GROUPS.some((name) => groups.has(name)) && process.env["MOBULA_TEST_NODES"] === undefined;
+  const nodes = wanted ? fetchNodes() : undefined;
   const built = flags["no-build"] === true || (cleanDist(), step("build", "tsc", ["-p", "tsconfig.build.json"]));
   if (built && flags["no-checks"] !== true) {
     step("lint", "oxlint", ["--type-aware", "--deny-warnings"]);
@@ -224,14 +238,21 @@ async function main(): Promise<void> {
     step("types", "tsc", ["-p", "tsconfig.json"]);
   }
   if (built) {
-    if (["functions", "nodes"].some((name) => groups.has(name)) && process.env["MOBULA_TEST_NODES"] === undefined) fetchNodes();
     // Everything that a test starts inherits this, so that it can be found at the end.
     const mark = randomBytes(6).toString("hex");
     process.env[RUN_MARK] = mark;
     process.on("exit", () => endLeftovers(mark));
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
     if ([...groups.values()].flat().some((file) => file.includes("stores"))) ensureRedis();
-    for (const [name, files] of groups) await runGroup(name, files);
+    // Those that start no engine fill each other's waits, the long ones first.
+    const light = [...groups].filter(([name]) => !PROCESS_GROUPS.includes(name));
+    const files = light.flatMap(([, ofGroup]) => ofGroup).sort((a, b) => LONG_FILES.indexOf(b) - LONG_FILES.indexOf(a));
+    if (files.length > 0) await runGroup(light.map(([name]) => name).join(", "), files, os.availableParallelism() + 1);
+    for (const [name, ofGroup] of groups) {
+      if (!PROCESS_GROUPS.includes(name)) continue;
+      if (NODES_GROUPS.includes(name)) await nodes;
+      await runGroup(name, ofGroup, WAITING_GROUPS[name] ?? 1);
+    }
     flaky = await tryAgain();
     endLeftovers(mark);
   }

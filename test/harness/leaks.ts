@@ -80,7 +80,7 @@ export function leftovers(mark: string = fileMark, folder: string = tempFolder):
 export function leakChecked(when: "after each test" | "at the end" = "after each test"): void {
   const check = async (): Promise<void> => {
     try {
-      await waitUntil(() => leftovers().length === 0, "nothing is left of the test", {
+      await waitUntil(() => leftovers().length === 0, `nothing is left of ${path.relative(root, process.argv[1] ?? "")}`, {
         timeoutMs: GRACE_MS,
         story: () => leftovers().join("\n"),
       });
