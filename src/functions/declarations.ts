@@ -2,7 +2,7 @@
  * What a whole script or module declares at its top level: imports, exports, variables that cannot be undefined once initialised, and
  * where the code is strict. Made from the source that V8 compiled, so after any loader.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import type { FunctionFacts, ThreadInspector } from "./inspector.ts";
 import { pathOf } from "./modules.ts";
 import { patternNames } from "./scope.ts";
@@ -38,13 +38,14 @@ export function declarationsOf(inspector: ThreadInspector, facts: FunctionFacts)
 
 /**
  * From the file, which is quicker than to ask V8: if it is JavaScript, and the function is in it where V8 says that it is. A loader that
- * made other code of the file, or a file that has changed since, does not pass that.
+ * made other code of the file does not pass that. A file that was written since this process began may be another than was loaded.
  */
 function ofFile(inspector: ThreadInspector, facts: FunctionFacts): ScriptDeclarations | undefined {
   const path = pathOf(inspector.url(facts.scriptId));
   if (path === undefined || !/\.[cm]?js$/.test(path)) return undefined;
   let source: string;
   try {
+    if (statSync(path).mtimeMs >= performance.timeOrigin) return undefined;
     source = readFileSync(path, "utf8").replace(/^\uFEFF/, "");
   } catch {
     return undefined;

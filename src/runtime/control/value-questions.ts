@@ -17,8 +17,10 @@ export async function answerValues(source: ControlSource, kind: ValueQuestion, q
   if (!/^[\w.-]+$/.test(namespace)) throw wrong("namespace", "letters, digits, dots and dashes", namespace);
   const full = (name: string): string => `${namespace}/${textOf(question, name)}`;
   switch (kind) {
-    case "valueGet":
-      return { value: Buffer.from(keyValue.get(full("key")) ?? []).toString("base64"), found: keyValue.get(full("key")) !== undefined };
+    case "valueGet": {
+      const value = keyValue.get(full("key"));
+      return { value: Buffer.from(value ?? []).toString("base64"), found: value !== undefined };
+    }
     case "valueKeys": {
       const after = question["after"] === undefined ? "" : full("after");
       const most = Math.min(LISTED_MAX, Number(question["limit"] ?? LISTED_MAX));
