@@ -15,6 +15,7 @@ import {
   jobTerms,
   jobTermsFields,
   jobUse,
+  LAST_CODE,
   MIB,
   PAYLOAD_MAX,
   SHAPE_MAX,
@@ -130,7 +131,7 @@ export const clusterDefinitions = {
     {
       from: processId,
       to: optional(processId),
-      code: uint(127),
+      code: uint(LAST_CODE),
       body: bytes(),
       /** An actor that the sender has counted as held by the receiver, for `to`. */
       gives: optional(actorId),
@@ -142,7 +143,7 @@ export const clusterDefinitions = {
     81,
     "node",
     "node",
-    { from: processId, hops: uint(16), terms: optional(jobTerms), code: uint(127), body: bytes() },
+    { from: processId, hops: uint(16), terms: optional(jobTerms), code: uint(LAST_CODE), body: bytes() },
     { limit: SHAPE_MAX + MIB },
   ),
   /** A process of the sender is gone, and everything that it said to this node came before. */
@@ -235,7 +236,7 @@ export const clusterDefinitions = {
   /** A process is gone: a driver with its job, a worker with its actor. */
   processEnd: def(94, "node", "control", { processId, reason: deathReason }, { key: "processId" }),
   /** What a process says to control. */
-  toControl: def(95, "node", "control", { from: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
+  toControl: def(95, "node", "control", { from: processId, code: uint(LAST_CODE), body: bytes() }, { limit: 257 * MIB }),
   actorPlaced: def(96, "node", "control", { actorId, epoch: uint(), worker: workerAddress, assigned: resources, gpuIds: list(uint()) }),
   actorUnplaced: def(97, "node", "control", { actorId, epoch: uint(), failure, reason: optional(deathReason) }),
   /** From the actor's home: nobody holds it, after so many times that control gave it to somebody (`actorGive`, `actorAlias`). */
@@ -268,7 +269,7 @@ export const clusterDefinitions = {
   /** Somebody asks for what nobody has declared, as far as control knows: is it on its way? */
   hearAll: def(52, "control", "node", { round: uint() }),
   nodesChanged: def(109, "control", "node", { nodes: list(nodeView, 10_000) }, { limit: 64 * MIB }),
-  fromControl: def(112, "control", "node", { to: processId, code: uint(127), body: bytes() }, { limit: 257 * MIB }),
+  fromControl: def(112, "control", "node", { to: processId, code: uint(LAST_CODE), body: bytes() }, { limit: 257 * MIB }),
   actorPlace: def(
     113,
     "control",
@@ -295,7 +296,7 @@ export const clusterDefinitions = {
    * To an actor's home: a process gets it, by this message, which the home passes on once it has counted the hold. `given` numbers these
    * and `actorAlias`, by actor; what comes again changes nothing.
    */
-  actorGive: def(115, "control", "node", { actorId, given: uint(), to: processId, code: uint(127), body: bytes() }, { limit: MIB }),
+  actorGive: def(115, "control", "node", { actorId, given: uint(), to: processId, code: uint(LAST_CODE), body: bytes() }, { limit: MIB }),
   /** To an actor's home: `alias` was declared, and means it. */
   actorAlias: def(123, "control", "node", { actorId, given: uint(), alias: actorId }),
   /** To the home of these actors, from a new control: what the one before had counted and may not have said. */

@@ -25,9 +25,9 @@ declare global {
   }
 }
 
-export const PUSH = 128;
-export const REPLY = 129;
-export const STREAM_ITEM = 130;
+export const PUSH = 224;
+export const REPLY = 225;
+export const STREAM_ITEM = 226;
 
 // Flags of a push.
 const CLAIM = 1;

@@ -9,10 +9,10 @@
 import type { Out } from "./direct.ts";
 import { MalformedMessage } from "./schema.ts";
 
-export const LINK_OPEN = 160;
-export const LINK_RESUME = 161;
-export const LINK_ACK = 162;
-export const LINK_REFUSE = 163;
+export const LINK_OPEN = 240;
+export const LINK_RESUME = 241;
+export const LINK_ACK = 242;
+export const LINK_REFUSE = 243;
 /** The longest of these. */
 export const LINK_BYTES_MAX = 16;
 

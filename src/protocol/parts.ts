@@ -30,6 +30,8 @@ export interface Definition<S extends Shape = Shape, F extends Role = Role, T ex
   readonly limit: number;
 }
 
+/** Largest code of a message that is defined by its fields. */
+export const LAST_CODE = 223;
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
 /** Of a message with an error of the largest size, or a million refs. */

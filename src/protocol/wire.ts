@@ -6,12 +6,13 @@
 // Not the main entry: that one loads a native reader of strings, 12 ms and 5 MB in every process, for messages that are short.
 import { Packr } from "msgpackr/pack";
 import { definitions } from "./messages.ts";
+import { LAST_CODE } from "./parts.ts";
 import type { Body, Definition, MessageName } from "./messages.ts";
 import { checkPlain } from "./plain.ts";
 import { MalformedMessage } from "./schema.ts";
 
-/** Codes from here on are hot messages with a layout of their own. */
-export const FIRST_DIRECT_CODE = 128;
+/** Codes from here on are hot messages with a layout of their own; those of `definitions` lie below. */
+export const FIRST_DIRECT_CODE = LAST_CODE + 1;
 export const HEADER_BYTES = 5;
 /** No message may be longer, whatever its definition allows. */
 export const MESSAGE_BYTES_MAX = 1 << 30;
@@ -28,6 +29,7 @@ const byCode = new Map<number, Entry>();
 const byName = new Map<string, Entry>();
 for (const [name, definition] of Object.entries(definitions) as [MessageName, Definition][]) {
   const entry = { name, definition, fields: Object.keys(definition.shape) };
+  if (definition.code > LAST_CODE) throw new Error(`the message code ${definition.code} of ${name} is one of a hot message`);
   if (byCode.has(definition.code)) throw new Error(`message code ${definition.code} is used twice`);
   byCode.set(definition.code, entry);
   byName.set(name, entry);

@@ -2,6 +2,7 @@
  * No crash, no hang, memory flat, whatever arrives. Inputs here: FUZZ_INPUTS, or a tenth of a million; `npm run fuzz` gives a
  * million. A seed is printed with each failure and can be given by FUZZ_SEED.
  */
+import { LINK_OPEN } from "../../src/protocol/link.ts";
 import assert from "node:assert/strict";
 import { Duplex } from "node:stream";
 import { connect } from "node:net";
@@ -167,7 +168,7 @@ test("a link of a peer that has the token: garbage ends its connection alone", {
     const { socket } = await call(t, listener.port, { purpose: "link", self: peer });
     const open = Buffer.alloc(21);
     open.writeUInt32LE(17);
-    open[4] = 160;
+    open[4] = LINK_OPEN;
     open.writeDoubleLE(1, 5);
     const start = rng.chance(0.8) ? open : mutated(rng, open);
     socket.resume();
