@@ -59,33 +59,38 @@ test("processes that were started before are taken into the pool", () => {
   assert.equal(h.machine.workerJoined({ processId: "ffffffffffff" as ProcessId, pid: 1, socket: "" }, h.now), false);
 });
 
-test("idle workers above the limit end after a while, those within it stay", () => {
+test("idle workers above the limit end after a while, as many again later, those within it stay", () => {
   const h = new NodeHarness({ CPU: 2 }, { poolSoftCap: 10 }).ready();
-  for (let i = 0; i < 4; i++) h.request(`r${i}`, shape({ CPU: 0.5 }));
-  h.helloAll();
-  h.helloAll();
+  for (let i = 0; i < 6; i++) h.request(`r${i}`, shape({ CPU: 0.25 }));
+  for (let i = 0; i < 3; i++) h.helloAll();
   const grants = h.grants();
-  assert.equal(grants.length, 4);
+  assert.equal(grants.length, 6);
   for (const grant of grants) h.release(grant.leaseId);
   h.pass(900);
   assert.deepEqual(h.take("exitRequest"), []);
+  const asked = (): ProcessId[] => h.sent.filter(({ name }) => name === "exitRequest").map(({ to }) => to);
   h.pass(200);
-  const ended = h.sent.filter(({ name }) => name === "exitRequest").map(({ to }) => to);
+  const ended = asked();
   assert.equal(ended.length, 2);
   h.lost(ended[0]!);
-  h.pass(60_100);
+  h.pass(28_000);
+  assert.equal(asked().length, 2, "two more than there are CPUs stay");
+  h.pass(1000);
+  assert.equal(asked().length, 4);
+  for (const id of asked().slice(2)) h.lost(id);
+  h.pass(31_000);
   assert.deepEqual(
     h.killed.map(({ id }) => id),
     [ended[1]],
     "one that does not end is killed",
   );
   h.lost(ended[1]!);
-  h.pass(10_000);
+  h.pass(40_000);
   assert.equal(h.machine.workers().length, 2);
 });
 
 test("an idle worker with tasks of its own says so, stays, and is asked again; one that said so before is not asked", () => {
-  const h = new NodeHarness({ CPU: 1 }, { poolSoftCap: 10 }).ready();
+  const h = new NodeHarness({ CPU: 1 }, { poolSoftCap: 10, idleTimeoutMs: 1000 }).ready();
   for (let i = 0; i < 2; i++) h.request(`r${i}`, shape({ CPU: 0.5 }));
   h.helloAll();
   const [first] = h.grants();

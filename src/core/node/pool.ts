@@ -9,7 +9,9 @@ import type { Alarm } from "./alarm.ts";
 import { partsOfEnvKey } from "./environments.ts";
 import type { Lease, NodeConfig, NodePort, Worker } from "./state.ts";
 
-const IDLE_TIMEOUT_MS = 1000;
+/** How long a process stays idle that is one of more than there are CPUs, and of more than twice as many. */
+const IDLE_TIMEOUT_MS = 30_000;
+const CROWD_TIMEOUT_MS = 1000;
 const REGISTER_TIMEOUT_MS = 60_000;
 /** A worker that was asked to end is killed after so long. */
 const END_TIMEOUT_MS = 5000;
@@ -219,7 +221,8 @@ export class WorkerPool {
     if (worker.state !== "ready" || worker.leases.size > 0 || worker.actor !== undefined) return;
     worker.idleSince = now;
     if (worker.retire) return this.#retire(worker, now);
-    if (this.#idleCount() > this.#config.workers) this.#alarm.set(now + this.#idleTimeout);
+    const idle = this.#idleCount();
+    if (idle > this.#config.workers) this.#alarm.set(now + this.#idleTimeout(idle - this.#config.workers));
   }
 
   /** Asks a worker to end; it is killed if it does not. `ifIdle`: unless it has open tasks, of which only it knows. */
@@ -237,7 +240,7 @@ export class WorkerPool {
     worker.state = "ready";
     worker.idleSince = now;
     worker.deadline = Infinity;
-    this.#alarm.set(now + this.#idleTimeout);
+    this.#alarm.set(now + this.#idleTimeout());
   }
 
   kill(worker: Worker, reason: DeathReason): void {
@@ -263,7 +266,7 @@ export class WorkerPool {
   /** It has served its calls, and ends once nothing that it asked for is under way (sim seed 11). */
   #retire(worker: Worker, now: number): void {
     if (!worker.owns && !this.#owns(worker.id)) return this.end(worker, "it has served its calls", now, true);
-    this.#alarm.set(now + this.#idleTimeout);
+    this.#alarm.set(now + this.#idleTimeout());
   }
 
   tick(now: number): void {
@@ -274,9 +277,13 @@ export class WorkerPool {
       else if (worker.retire) {
         if (worker.leases.size === 0) this.#retire(worker, now);
       } else if (surplus > 0 && this.isIdle(worker)) {
-        if (worker.idleSince + this.#idleTimeout > now) this.#alarm.set(worker.idleSince + this.#idleTimeout);
-        else if (this.#isSpare(worker)) this.end(worker, "it was idle", now, true);
-        else this.#alarm.set(now + this.#idleTimeout);
+        const until = worker.idleSince + this.#idleTimeout(surplus);
+        if (until > now) this.#alarm.set(until);
+        else if (!this.#isSpare(worker)) {
+          // It cannot end now; another may in its place.
+          this.#alarm.set(now + this.#idleTimeout());
+          continue;
+        } else this.end(worker, "it was idle", now, true);
         surplus--;
       }
     }
@@ -296,8 +303,12 @@ export class WorkerPool {
     }
   }
 
-  get #idleTimeout(): number {
-    return this.#config.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  /**
+   * Of the processes that are idle beyond the CPUs, as many again stay for a while: tasks that wait for others need them, a program has such
+   * tasks in bursts, and a new process costs its start and runs code that V8 has not compiled yet (a seventh of the speed, docs/performance.md).
+   */
+  #idleTimeout(surplus = Infinity): number {
+    return this.#config.idleTimeoutMs ?? (surplus > this.#config.workers ? CROWD_TIMEOUT_MS : IDLE_TIMEOUT_MS);
   }
 
   #enter(id: ProcessId, env: string, now: number): void {
