@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { definitions } from "../../src/protocol/messages.ts";
 import type { MessageName } from "../../src/protocol/messages.ts";
 import { Packr } from "msgpackr";
-import { HEADER_BYTES } from "../../src/protocol/wire.ts";
+import { ARRAY_16, HEADER_BYTES, RUN } from "../../src/protocol/wire.ts";
 import { encodeChallenge, encodeFrame, encodeHello, encodeRefusal, FRAME, REFUSAL } from "../../src/runtime/network/handshake.ts";
 import type { Rng } from "../../sim/rng.ts";
 
@@ -54,10 +54,14 @@ export function messageFrame(rng: Rng): Buffer {
     }
     return someValue(rng);
   });
-  const body = packr.pack(fields);
+  const one = packr.pack(fields);
+  const inRun = rng.chance(0.3);
+  const count = rng.int(1, 3);
+  const bodies = Array.from({ length: count }, () => one);
+  const body = inRun ? Buffer.concat([Buffer.from([code, ARRAY_16, 0, count]), ...bodies]) : one;
   const frame = Buffer.alloc(HEADER_BYTES + body.length);
   frame.writeUInt32LE(body.length + 1);
-  frame[4] = rng.chance(0.05) ? rng.int(0, 255) : code;
+  frame[4] = rng.chance(0.05) ? rng.int(0, 255) : inRun ? RUN : code;
   frame.set(body, HEADER_BYTES);
   return frame;
 }

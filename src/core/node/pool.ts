@@ -304,8 +304,8 @@ export class WorkerPool {
   }
 
   /**
-   * Of the processes that are idle beyond the CPUs, as many again stay for a while: tasks that wait for others need them, a program has such
-   * tasks in bursts, and a new process costs its start and runs code that V8 has not compiled yet (a seventh of the speed, docs/performance.md).
+   * Of the processes that are idle beyond the CPUs, as many again stay for a while: tasks that wait for others need them, a program
+   * has such tasks in bursts, and a new process costs its start and runs code that V8 has not compiled yet.
    */
   #idleTimeout(surplus = Infinity): number {
     return this.#config.idleTimeoutMs ?? (surplus > this.#config.workers ? CROWD_TIMEOUT_MS : IDLE_TIMEOUT_MS);

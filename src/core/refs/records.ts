@@ -6,20 +6,18 @@ import { holderOf, homeOf, makerOf, nodeOfHolder, prefixOf } from "../../protoco
 import type { ActorId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, Failure, Payload } from "../../protocol/messages.ts";
 import { Borrows } from "./borrows.ts";
+import { FreedIds } from "./freed.ts";
 import { Holdings } from "./holdings.ts";
 import { isActor, RefRecord } from "./record.ts";
 import type { RefId } from "./record.ts";
 import type { RefPort } from "./refs.ts";
-
-const FREED_MAX = 100_000;
 
 export class Records {
   readonly port: RefPort;
   /** This node; undefined where there is no other. */
   readonly self: NodePrefix | undefined;
   readonly records = new Map<RefId, RefRecord>();
-  /** Freed ids, and whether their owner had made them known: only then is another escape a repeat. */
-  readonly freed = new Map<RefId, boolean>();
+  readonly freed = new FreedIds();
   /** Processes that are gone. */
   readonly lost = new Set<ProcessId>();
   readonly goneNodes = new Set<NodePrefix>();
@@ -47,7 +45,7 @@ export class Records {
 
   add(id: RefId, holder: ProcessId): void {
     // What was stored and freed may be made again by another run, and is known to its owner before the news of it is here.
-    if (!this.lost.has(holder) && this.freed.get(id) !== true) this.credit(this.record(id), holder, 1);
+    if (!this.lost.has(holder) && !this.freed.wasKnown(id)) this.credit(this.record(id), holder, 1);
   }
 
   fetch(from: ProcessId, id: ObjectId): void {
@@ -187,7 +185,7 @@ export class Records {
 
   /** They are in a parcel. Gives those that it holds: what was freed already is not held again. */
   parcelled(ids: readonly RefId[]): readonly RefId[] {
-    const held = ids.filter((id) => this.freed.get(id) !== true);
+    const held = ids.filter((id) => !this.freed.wasKnown(id));
     for (const id of held) {
       const record = this.record(id);
       record.parcels++;
@@ -244,7 +242,7 @@ export class Records {
       this.records.delete(id);
       // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
       // What was stored and is lost is known as well: a fetch that comes later would wait for ever (sim seed 20788).
-      if (record.escaped || record.somewhere || record.settled) this.#rememberFreed(id, record.escaped);
+      if (record.escaped || record.somewhere || record.settled) this.freed.add(id, record.escaped);
       this.pendingOf.delete(makerOf(id), id);
       for (const process of record.fetchers ?? []) {
         this.fetchedBy.delete(process, id);
@@ -274,10 +272,7 @@ export class Records {
     record.primary = false;
   }
 
-  #rememberFreed(id: RefId, escaped: boolean): void {
-    this.freed.set(id, escaped);
-    if (this.freed.size > FREED_MAX) this.freed.delete(this.freed.keys().next().value as RefId);
-  } /** Throws unless every count is what a recount gives. */
+  /** Throws unless every count is what a recount gives. */
   check(parcels: ReadonlyMap<RefId, number>): void {
     const containers = new Map<RefId, number>();
     const counts = { holds: 0, fetches: 0, pending: 0 };

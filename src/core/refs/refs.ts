@@ -83,7 +83,7 @@ export class RefTable {
 
   escape(from: ProcessId, body: Body<"objectEscape">): void {
     const { id } = body;
-    if (this.#r.freed.get(id) === true || this.#r.lost.has(from)) return;
+    if (this.#r.freed.wasKnown(id) || this.#r.lost.has(from)) return;
     const record = this.#r.revived(id);
     if (!record.escaped) {
       record.escaped = true;
@@ -111,7 +111,7 @@ export class RefTable {
   result(body: Body<"objectResult">): void {
     const { id, payload } = body;
     const maker = makerOf(id);
-    if (this.#r.freed.get(id) === true || this.#r.lost.has(maker)) return;
+    if (this.#r.freed.wasKnown(id) || this.#r.lost.has(maker)) return;
     // What is inside is under way to the owner, or held by it, until the owner has settled this object itself.
     if (payload.kind !== "stored" && payload.refs?.some((ref) => !this.#r.records.has(ref))) return;
     const record = this.#r.revived(id);
@@ -166,7 +166,7 @@ export class RefTable {
 
   /** At its declaration: whoever made it holds it once. One that is detached is held until it is over. */
   declared(id: ActorId, holder: ProcessId, detached: boolean): void {
-    if (this.#r.freed.get(id) === true) return;
+    if (this.#r.freed.wasKnown(id)) return;
     const record = this.#r.revived(id);
     if (record.escaped) return;
     record.escaped = true;

@@ -7,12 +7,29 @@
  */
 import type { Socket } from "node:net";
 import type { Body, MessageName } from "../../protocol/messages.ts";
-import { codeOf, decodeBody, encodeBody, FIRST_DIRECT_CODE, HEADER_BYTES, limitOf, MESSAGE_BYTES_MAX } from "../../protocol/wire.ts";
+import {
+  ARRAY_16,
+  codeOf,
+  decodeBody,
+  decodeRun,
+  encodeBody,
+  FIRST_DIRECT_CODE,
+  HEADER_BYTES,
+  limitOf,
+  MESSAGE_BYTES_MAX,
+  RUN,
+  RUN_BYTES_MAX,
+  RUN_HEADER_BYTES,
+} from "../../protocol/wire.ts";
 import { MobulaError, explain } from "../../errors/index.ts";
 import { MalformedMessage } from "../../protocol/schema.ts";
 
 const FIRST_FLUSH_BYTES = 2 * 1024;
 const FLUSH_BYTES = 64 * 1024;
+/** A message of more bytes has a frame of its own. */
+const RUN_BODY_MAX = RUN_BYTES_MAX / 8;
+/** A run does not grow beyond this. */
+const RUN_FULL = RUN_BYTES_MAX / 2;
 /** Continuing from it costs a fifth of `queueMicrotask`, which makes an async resource each time. */
 const SOON = Promise.resolve();
 
@@ -36,6 +53,8 @@ export class Connection {
   readonly #handler: ConnectionHandler;
   #out: Buffer = Buffer.allocUnsafeSlow(FLUSH_BYTES + 4096);
   #used = 0;
+  /** The run at the end of what is gathered, if it ends where that does: its first byte, its end, how many it has and of what. */
+  readonly #run = { at: 0, end: -1, count: 0, code: 0 };
   #scheduled = false;
   #flushAt = FIRST_FLUSH_BYTES;
   #rest: Buffer | undefined;
@@ -74,9 +93,32 @@ export class Connection {
     const code = codeOf(name);
     // The other side would cut the connection, and nobody would know why.
     if (bytes.byteLength > limitOf(code)!) throw tooLong(name, bytes.byteLength, limitOf(code)!);
-    const at = this.begin(code, bytes.byteLength);
-    this.#out.set(bytes, at);
+    if (bytes.byteLength > RUN_BODY_MAX) this.#out.set(bytes, this.begin(code, bytes.byteLength));
+    else this.#append(code, bytes);
     this.commit();
+  }
+
+  /** Messages of one kind in a row share a frame, which is half of what a small one costs its receiver. */
+  #append(code: number, bytes: Uint8Array): void {
+    const run = this.#run;
+    const goesOn = run.code === code && run.end === this.#used && run.end - run.at < RUN_FULL;
+    if (goesOn && run.end + bytes.byteLength <= this.#out.byteLength) run.count++;
+    else {
+      const body = this.begin(RUN, RUN_HEADER_BYTES + bytes.byteLength);
+      this.#out[body] = code;
+      this.#out[body + 1] = ARRAY_16;
+      run.at = body - HEADER_BYTES;
+      run.code = code;
+      run.count = 1;
+      this.#used -= bytes.byteLength;
+    }
+    const out = this.#out;
+    out.set(bytes, this.#used);
+    this.#used = run.end = this.#used + bytes.byteLength;
+    const body = run.at + HEADER_BYTES;
+    out[body + 2] = run.count >>> 8;
+    out[body + 3] = run.count;
+    writeLength(out, run.at, run.end - body + 1);
   }
 
   /** Room for a message whose body is `length` bytes; write it into `buffer` at the returned offset, then `commit`. */
@@ -85,11 +127,7 @@ export class Connection {
     if (need > this.#out.byteLength) this.#grow(length + HEADER_BYTES);
     const out = this.#out;
     const at = this.#used;
-    const total = length + 1;
-    out[at] = total;
-    out[at + 1] = total >>> 8;
-    out[at + 2] = total >>> 16;
-    out[at + 3] = total >>> 24;
+    writeLength(out, at, length + 1);
     out[at + 4] = code;
     this.#used = at + HEADER_BYTES + length;
     return at + HEADER_BYTES;
@@ -116,6 +154,7 @@ export class Connection {
     const full = this.#out;
     const gathered = full.subarray(0, this.#used);
     this.#used = 0;
+    this.#run.end = -1;
     const socket = this.#socket;
     // A slow peer: what is written now waits in the socket, and is to keep its own bytes, not the whole room around them.
     if (socket.writableLength > 0 && 2 * gathered.byteLength < full.byteLength) {
@@ -178,7 +217,10 @@ export class Connection {
         this.#checkLimit(code, length - 1);
         break;
       }
-      if (code >= FIRST_DIRECT_CODE) {
+      if (code === RUN) {
+        const { name, bodies } = decodeRun(buffer.subarray(at + HEADER_BYTES, end));
+        for (const body of bodies) if (!this.#closed) handler.message(name, body, Math.ceil(length / bodies.length));
+      } else if (code >= FIRST_DIRECT_CODE) {
         if (!handler.direct) throw new MalformedMessage("code", "a message for this peer", code);
         handler.direct(code, buffer, at + HEADER_BYTES, end);
       } else {
@@ -195,6 +237,8 @@ export class Connection {
   #checkLimit(code: number, length: number): void {
     const { direct, directLimit } = this.#handler;
     const hot = code >= FIRST_DIRECT_CODE;
+    if (code === RUN && length > RUN_BYTES_MAX) throw new MalformedMessage("length", `at most ${RUN_BYTES_MAX}`, length);
+    if (code === RUN) return;
     const limit = hot ? direct && (directLimit ?? MESSAGE_BYTES_MAX) : limitOf(code);
     if (limit === undefined) throw new MalformedMessage("code", "a known message", code);
     if (length > limit) throw new MalformedMessage("length", `at most ${limit}`, length);
@@ -235,6 +279,13 @@ export class Connection {
     this.#closed = true;
     this.#handler.closed(this.#error);
   }
+}
+
+function writeLength(out: Buffer, at: number, length: number): void {
+  out[at] = length;
+  out[at + 1] = length >>> 8;
+  out[at + 2] = length >>> 16;
+  out[at + 3] = length >>> 24;
 }
 
 function tooLong(name: MessageName, bytes: number, limit: number): MobulaError {
