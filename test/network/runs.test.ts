@@ -72,17 +72,19 @@ test("a run ends with a flush, with its size, and before a large message, which 
   near.send("refAdd", { id: id(1) });
   near.flush();
   assert.deepEqual(frames.splice(0), [RUN, RUN]);
-  const payload = { kind: "inline", bytes: new Uint8Array(20_000), refs: undefined } as never;
+  const large = (bytes: number): never => ({ kind: "inline", bytes: new Uint8Array(bytes), refs: undefined }) as never;
   near.send("objectEscape", { id: id(2), payload: undefined });
-  near.send("objectEscape", { id: id(3), payload });
+  near.send("objectEscape", { id: id(3), payload: large(20_000) });
   near.send("objectEscape", { id: id(4), payload: undefined });
+  // Longer than all the room that there is.
+  near.send("objectEscape", { id: id(5), payload: large(1_000_000) });
   near.flush();
-  assert.deepEqual(frames.splice(0), [RUN, codeOf("objectEscape"), RUN]);
+  assert.deepEqual(frames.splice(0), [RUN, codeOf("objectEscape"), RUN, codeOf("objectEscape")]);
   const many = 20_000;
   for (let i = 0; i < many; i++) near.send("refAdd", { id: id(i) });
-  await waitUntil(() => got.length === many + 5, "all have come");
+  await waitUntil(() => got.length === many + 6, "all have come");
   assert.deepEqual(
-    got.slice(5).map(([, body]) => (body as { id: string }).id),
+    got.slice(6).map(([, body]) => (body as { id: string }).id),
     Array.from({ length: many }, (_, i) => id(i)),
   );
   assert.ok(frames.length < many / 50, `${frames.length} frames`);

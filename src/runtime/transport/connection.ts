@@ -93,8 +93,10 @@ export class Connection {
     const code = codeOf(name);
     // The other side would cut the connection, and nobody would know why.
     if (bytes.byteLength > limitOf(code)!) throw tooLong(name, bytes.byteLength, limitOf(code)!);
-    if (bytes.byteLength > RUN_BODY_MAX) this.#out.set(bytes, this.begin(code, bytes.byteLength));
-    else this.#append(code, bytes);
+    if (bytes.byteLength > RUN_BODY_MAX) {
+      const at = this.begin(code, bytes.byteLength);
+      this.#out.set(bytes, at);
+    } else this.#append(code, bytes);
     this.commit();
   }
 
