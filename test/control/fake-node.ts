@@ -172,6 +172,7 @@ export class FakeNode {
       () =>
         this.told.find(({ name, body }) => name === "answer" && (body as Body<"answer">).call === call)?.body as Body<"answer"> | undefined,
       `there is an answer to ${question.kind}`,
+      { timeoutMs: 120_000 },
     );
   }
 
@@ -184,7 +185,7 @@ export class FakeNode {
 
   async state(id: ActorId, kind: ActorStatus["kind"]): Promise<ActorStatus> {
     await waitUntil(() => this.states.get(id)?.kind === kind, `actor ${id} is ${kind}`, {
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
       story: () => `${JSON.stringify(this.states.get(id))} on ${this.nodeId}, lost: ${String(this.lost)}`,
     });
     return this.states.get(id)!;

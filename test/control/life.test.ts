@@ -129,6 +129,31 @@ test("a new control places actors on nodes that it has heard, and not on one tha
   }
 });
 
+test("an actor that is asked for elsewhere, as its node is slow to answer, is where the last answer counts, and no restart is spent", () => {
+  let moved = 0;
+  for (let seed = 1; seed <= 60; seed++) {
+    const world = new World(seed, [{ CPU: 2 }, { CPU: 2 }, { CPU: 2 }]);
+    const [a] = world.nodes as [WorldNode];
+    world.startJob(a);
+    world.run(200);
+    for (const node of world.nodes.slice(1)) node.delayMs = world.chance() * 400;
+    const ids = Array.from({ length: 4 }, () => world.actor(a, {}));
+    for (let i = 0; i < 4; i++) {
+      world.run(world.chance() * 600);
+      if (seed % 2 === 0) world.restart();
+    }
+    world.run(10_000);
+    for (const id of ids) {
+      const status = a.states.get(id);
+      const hosts = world.nodes.filter(({ placed }) => placed.has(id));
+      assert.equal(status?.kind, "alive", `seed ${seed}: actor ${id} is ${JSON.stringify(status)}`);
+      assert.equal(hosts.length, 1, `seed ${seed}: actor ${id} is on ${hosts.length} nodes`);
+      if (status?.kind === "alive" && status.epoch > 1) moved++;
+    }
+  }
+  assert.ok(moved > 20, `${moved} were asked for again`);
+});
+
 test("ended jobs and events are bounded, the oldest go, and a new control has them in their order", () => {
   const kept = new Map<string, { table: TableName; key: string; value: Uint8Array }>();
   const keep = (table: TableName, key: string): void => {

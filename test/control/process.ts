@@ -48,7 +48,7 @@ export class ControlProcess {
   }
 
   /** Serves, or the reason why not is thrown. */
-  async serves(timeoutMs = 10_000): Promise<this> {
+  async serves(timeoutMs = 60_000): Promise<this> {
     const story = (): string => `${JSON.stringify(this.reports)} ${this.stderr}`;
     await waitUntil(
       () => {

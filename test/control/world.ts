@@ -45,6 +45,8 @@ export class WorldNode {
   alive = true;
   hasJob = false;
   terms: JobTerms = DEFAULT_TERMS;
+  /** Each message to and from it is under way for so long besides. */
+  delayMs = 0;
 
   constructor(id: NodeId, total: Record<string, number>, machine: NodeMachine) {
     this.id = id;
@@ -223,7 +225,7 @@ export class World {
             this.#heard(to, name, body);
           };
           this.#fromControl.add(run);
-          this.#message(`control ${to}`, run);
+          this.#message(`control ${to}`, run, this.nodes.find(({ id }) => id === to)?.delayMs);
         },
         fence: () => {},
         keep: (table, key) => void this.#dirty.set(`${table} ${key}`, [table, key]),
@@ -252,12 +254,13 @@ export class World {
   }
 
   #deliver(node: WorldNode): void {
-    this.#message(`${node.id} control`, () => {
+    const hear = (): void => {
       const next = node.outbox.shift();
       if (next === undefined || !node.alive) return;
       this.control.receive(node.id, next.name, next.body, this.now);
       this.#commit();
-    });
+    };
+    this.#message(`${node.id} control`, hear, node.delayMs);
   }
 
   #process<N extends MessageName>(node: WorldNode, name: N, body: Body<N>): void {
@@ -345,8 +348,8 @@ export class World {
     this.#queue.push({ at: this.now + ms * (0.5 + this.#chance()), run });
   }
 
-  #message(way: string, run: () => void): void {
-    const at = Math.max(this.#ways.get(way) ?? 0, this.now + 0.5 + this.#chance());
+  #message(way: string, run: () => void, delayMs = 0): void {
+    const at = Math.max(this.#ways.get(way) ?? 0, this.now + delayMs + 0.5 + this.#chance());
     this.#ways.set(way, at);
     this.#queue.push({ at, run });
   }

@@ -10,6 +10,7 @@ import type {
   ResourceAmounts,
   WorkerAddress,
 } from "../../protocol/messages.ts";
+import type { ActorRequest } from "../node/admission.ts";
 import type { RecordOf } from "./tables.ts";
 
 /**
@@ -114,6 +115,12 @@ export function fromRecord(
   const { worker, reason, error, failure, ...rest } = record;
   const times = { startedAt: now, resumeAt: now };
   return { id, ...rest, ...times, worker, reason, error, failure, creation, watchers: new Set(), aliases: new Map() };
+}
+
+/** What a node is asked for. */
+export function requestOf({ id: actorId, epoch, jobId, creator: owner, className, shape, options }: ActorRecord): ActorRequest {
+  const { resources, placementResources } = options;
+  return { actorId, epoch, jobId, owner, className, shape, resources, placementResources };
 }
 
 export function statusOf(actor: ActorRecord): ActorStatus {

@@ -15,6 +15,7 @@ import { codeOf, decodeBody, encodeBody } from "../../protocol/wire.ts";
 import { ClusterView } from "../cluster/view.ts";
 import { DEFAULT_TERMS, describeLimit, isUsual, limitsOf, termsOf } from "../node/jobs.ts";
 import type { ActorRequest } from "../node/admission.ts";
+import type { ActorPlacement } from "../node/state.ts";
 import type { GroupQuestion } from "../node/node.ts";
 import { Groups } from "./groups.ts";
 import { Control } from "./control.ts";
@@ -110,6 +111,11 @@ export class ClusterControl {
     this.placer = new ActorPlacer(this.view, {
       place: (to, request) => this.#placeActor(to, request),
       unplace: (to, actorId, epochOf, end) => port.send(to, "actorUnplace", { actorId, epoch: epochOf, end: endOf(end) }),
+      moves: (actorId, epochOf, to) =>
+        later(() => {
+          const request = this.actors.again(actorId, epochOf);
+          if (request !== undefined) this.placer.placeAt(request, to, this.#now);
+        }),
       refused: (actorId, epochOf, failure) => later(() => this.actors.unplaced(actorId, epochOf, failure, undefined)),
       chance: () => port.chance(),
       beyondLimits: (jobId, demand) => this.#beyondLimits(jobId, demand),
@@ -288,9 +294,7 @@ export class ClusterControl {
         return this.#said(from, as("toControl"));
       case "actorPlaced": {
         const { actorId, epoch, ...placement } = as("actorPlaced");
-        if (this.actors.isAt(actorId, epoch, placement.worker.processId)) return;
-        if (this.placer.placed(from, actorId, epoch)) this.actors.placed(actorId, epoch, placement);
-        return;
+        return this.#placed(from, actorId, epoch, placement);
       }
       case "actorUnplaced": {
         const { actorId, epoch, failure, reason } = as("actorUnplaced");
@@ -321,6 +325,9 @@ export class ClusterControl {
       for (const job of jobs) this.#jobStarted(from, job);
       this.quotas.joined(from, this.#ofRunning(uses), now);
       for (const { jobId } of jobs) if (!this.jobs.isRunning(jobId)) this.#port.send(from, "jobEnded", { jobId });
+      for (const { actorId, epoch, ...placement } of actors) {
+        if (this.placer.isWaiting(actorId, epoch)) this.#placed(from, actorId, epoch, placement);
+      }
       this.actors.rejoined(node, actors, now);
       const given = this.actors.givenAt(node);
       if (given.length > 0) this.#port.send(from, "actorsGiven", { actors: given });
@@ -331,6 +338,11 @@ export class ClusterControl {
       this.groups.rejoined(from, bundles, now);
       this.#seen(from);
     });
+  }
+
+  #placed(from: NodeId, actorId: ActorId, epoch: number, placement: ActorPlacement): void {
+    if (this.actors.isAt(actorId, epoch, placement.worker.processId)) return;
+    if (this.placer.placed(from, actorId, epoch)) this.actors.placed(actorId, epoch, placement);
   }
 
   /** The policy's view of a node follows that of the members. */

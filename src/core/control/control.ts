@@ -10,7 +10,7 @@ import { childStrategy } from "../children.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
 import { Aliases } from "./aliases.ts";
-import { fromRecord, nameKey, newActor, numberOf, recordOf, statusOf } from "./actor.ts";
+import { fromRecord, nameKey, newActor, numberOf, recordOf, requestOf, statusOf } from "./actor.ts";
 import type { ActorRecord } from "./actor.ts";
 import { Remembered } from "./remembered.ts";
 import { saved } from "./tables.ts";
@@ -270,6 +270,18 @@ export class Control {
     this.#die(actor, reason ?? { cause: "start-failed", message: failure.message }, { failure });
   }
 
+  /**
+   * Another node is asked for it, and the one that was is not waited for: what that may have answered already, by a worker that is to end,
+   * is of an incarnation that is over. Undefined when it is not wanted any more.
+   */
+  again(id: ActorId, epoch: number): ActorRequest | undefined {
+    const actor = this.#actors.get(id);
+    if (actor === undefined || actor.epoch !== epoch || actor.phase !== "placing") return undefined;
+    actor.epoch++;
+    this.#keep("actor", id);
+    return requestOf(actor);
+  }
+
   /** No process holds it, and so none has a call open; after it was given to somebody so many times. */
   unheld(id: ActorId, given: number): void {
     const aliased = this.#aliases.get(id);
@@ -288,11 +300,10 @@ export class Control {
   /** A node has joined again after control or its way to it was away, with these actors. */
   rejoined(node: NodePrefix, living: readonly LivingActor[], now: number): void {
     const reported = new Set<ProcessId>();
-    for (const { actorId, epoch, worker, assigned, gpuIds } of living) {
+    for (const { actorId, epoch, worker } of living) {
       const actor = this.#actors.get(actorId);
-      if (actor?.epoch === epoch && actor.phase === "placing") this.placed(actorId, epoch, { worker, assigned, gpuIds });
       // Its worker may not have got what it was sent; the node drops what it has had.
-      else if (actor?.epoch === epoch && actor.phase === "starting" && actor.worker?.processId === worker.processId) this.#start(actor);
+      if (actor?.epoch === epoch && actor.phase === "starting" && actor.worker?.processId === worker.processId) this.#start(actor);
       else if (actor?.epoch !== epoch || actor.phase !== "alive" || actor.worker?.processId !== worker.processId) {
         this.#port.unplace(actorId, epoch, { gently: "its actor is over" }, worker.processId);
         continue;
@@ -517,17 +528,7 @@ export class Control {
     this.#pausing.delete(actor);
     actor.phase = "placing";
     this.#keep("actor", actor.id);
-    const { id: actorId, epoch, jobId, creator: owner, className, shape, options } = actor;
-    this.#port.place({
-      actorId,
-      epoch,
-      jobId,
-      owner,
-      className,
-      shape,
-      resources: options.resources,
-      placementResources: options.placementResources,
-    });
+    this.#port.place(requestOf(actor));
   }
 
   #incarnationLost(actor: ActorRecord, reason: DeathReason, now: number): void {

@@ -19,6 +19,8 @@ export type ActorEnd = { readonly kill: DeathReason } | { readonly gently: strin
 export interface PlacerPort {
   place(to: NodeId, request: ActorRequest): void;
   unplace(to: NodeId, actorId: ActorId, epoch: number, end: ActorEnd): void;
+  /** It is asked for there now, by another incarnation: answered by `placeAt` if it is still wanted. */
+  moves(actorId: ActorId, epoch: number, to: NodeId): void;
   /** It can never be placed. */
   refused(actorId: ActorId, epoch: number, failure: Failure): void;
   /** A number from 0 to 1. */
@@ -83,12 +85,19 @@ export class ActorPlacer {
   }
 
   place(request: ActorRequest, now: number): void {
-    const demand = demandOf(request);
-    const { strategy, labelSelector } = request.shape;
-    const classKey = JSON.stringify([strategy, labelSelector, demand]);
-    const waiting: Waiting = { request, demand, classKey, node: undefined, askedAt: now };
-    this.#waiting.set(request.actorId, waiting);
-    this.#choose(waiting, now);
+    this.#choose(this.#waits(request, now), now);
+  }
+
+  /** On a node that was chosen before. */
+  placeAt(request: ActorRequest, node: NodeId, now: number): void {
+    const waiting = this.#waits(request, now);
+    if (this.#view.isAlive(node)) this.#ask(waiting, node, now);
+    else this.#choose(waiting, now);
+  }
+
+  /** Whether this incarnation waits for a node to have it. */
+  isWaiting(actorId: ActorId, epoch: number): boolean {
+    return this.#waiting.get(actorId)?.request.epoch === epoch;
   }
 
   /** The incarnation is not wanted any more. `at` is the node where it runs, if it does. */
@@ -162,6 +171,15 @@ export class ActorPlacer {
     }
   }
 
+  #waits(request: ActorRequest, now: number): Waiting {
+    const demand = demandOf(request);
+    const { strategy, labelSelector } = request.shape;
+    const classKey = JSON.stringify([strategy, labelSelector, demand]);
+    const waiting: Waiting = { request, demand, classKey, node: undefined, askedAt: now };
+    this.#waiting.set(request.actorId, waiting);
+    return waiting;
+  }
+
   #choose(waiting: Waiting, now: number): void {
     const { request } = waiting;
     const choice = this.#choice(waiting);
@@ -175,7 +193,8 @@ export class ActorPlacer {
       case "nowhere":
         return;
       case "go":
-        if (choice.nodeId !== waiting.node) this.#ask(waiting, choice.nodeId, now);
+        if (waiting.node === undefined) this.#ask(waiting, choice.nodeId, now);
+        else if (choice.nodeId !== waiting.node) this.#move(waiting, waiting.node, choice.nodeId);
         return;
       case "queue":
         if (waiting.node === undefined) this.#ask(waiting, choice.nodeId, now);
@@ -193,11 +212,14 @@ export class ActorPlacer {
     return chooseNode(this.#view, { what, resources: demand, strategy, labelSelector }, () => this.#port.chance());
   }
 
+  #move({ request: { actorId, epoch } }: Waiting, from: NodeId, to: NodeId): void {
+    this.#waiting.delete(actorId);
+    this.#port.unplace(from, actorId, epoch, { gently: "its actor is placed elsewhere" });
+    this.#port.moves(actorId, epoch, to);
+  }
+
   #ask(waiting: Waiting, node: NodeId, now: number): void {
-    const { request, demand, node: before } = waiting;
-    if (before !== undefined) {
-      this.#port.unplace(before, request.actorId, request.epoch, { gently: "its actor is placed elsewhere" });
-    }
+    const { request, demand } = waiting;
     waiting.node = node;
     waiting.askedAt = now;
     if (request.shape.strategy.kind === "group") this.#lookAt ??= now + AGAIN_MS;

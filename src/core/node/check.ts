@@ -1,6 +1,7 @@
 /** The invariants of the node machine: what must hold after every event. */
 import type { ResourceAmounts } from "../../protocol/messages.ts";
 import { equal, isEmpty, sumOf } from "../resources.ts";
+import { actorWantId } from "./admission.ts";
 import { isLimited, ledgersFor, resumeDemand } from "./dispatch.ts";
 import type { JobAccount } from "./jobs.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
@@ -33,7 +34,7 @@ function checkLeases(s: NodeState): void {
     for (const lease of worker.leases)
       if (!s.leases.has(lease.id)) throw new Error(`worker ${worker.id} keeps lease ${lease.id}, which is over`);
     const hold = worker.actor;
-    if (hold !== undefined && s.actors.get(hold.actorId) === undefined)
+    if (hold !== undefined && s.actors.get(actorWantId(hold.actorId, hold.epoch)) !== hold)
       throw new Error(`worker ${worker.id} keeps an actor that is not known`);
   }
 }

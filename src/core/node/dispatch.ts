@@ -270,7 +270,7 @@ function placeActor(s: NodeState, want: Want, place: Place, worker: Worker): voi
   const allocation = place.ledger.take(life, place.allocation.account, true);
   if (allocation === undefined) throw new Error(`actor ${actorId} keeps more than it asked for`);
   worker.actor = { actorId, epoch, worker, ledger: place.ledger, group: place.group, allocation };
-  s.actors.set(actorId, worker.actor);
+  s.actors.set(want.id, worker.actor);
   s.port.actorPlaced(actorId, epoch, {
     worker: worker.address!,
     assigned: { ...allocation.amounts },

@@ -348,7 +348,7 @@ export class NodeMachine {
   // ── actors, for control ──────────────────────────────────────────────────────────────────────
 
   placeActor(request: ActorRequest, now: number): void {
-    if (this.#s.actors.get(request.actorId)?.epoch === request.epoch) return;
+    if (this.#s.actors.has(actorWantId(request.actorId, request.epoch))) return;
     this.#s.jobs.known(request.jobId, request.terms);
     const want = actorWant(this.#s, request, now);
     if (this.#s.queue.get(want.id) === undefined) this.#enqueue(want, now);
@@ -357,21 +357,22 @@ export class NodeMachine {
   /** The incarnation is not wanted any more: its request goes, or its worker ends, at once with a `kill` reason. */
   unplaceActor(actorId: ActorId, epoch: number, end: { kill: DeathReason } | { gently: string }, now: number): void {
     const s = this.#s;
-    s.queue.remove(actorWantId(actorId, epoch));
-    const hold = s.actors.get(actorId);
-    if (hold?.epoch === epoch) {
+    const wantId = actorWantId(actorId, epoch);
+    s.queue.remove(wantId);
+    const hold = s.actors.get(wantId);
+    if (hold !== undefined) {
       if ("kill" in end) s.pool.kill(hold.worker, end.kill);
       else s.pool.end(hold.worker, end.gently, now);
     }
     dispatch(s, now);
   }
 
-  /** Actors that have a worker here. */
   /** Whether this is the process of that actor. */
   runsActor(worker: ProcessId, actorId: ActorId): boolean {
-    return this.#s.actors.get(actorId)?.worker.id === worker;
+    return this.#s.pool.get(worker)?.actor?.actorId === actorId;
   }
 
+  /** Actors that have a worker here. */
   livingActors(): ({ actorId: ActorId; epoch: number } & ActorPlacement)[] {
     return [...this.#s.actors.values()].map(({ actorId, epoch, worker, allocation }) => ({
       actorId,
@@ -532,7 +533,7 @@ export class NodeMachine {
 
   #dropActor(worker: Worker, hold: ActorHold): void {
     worker.actor = undefined;
-    if (this.#s.actors.get(hold.actorId) === hold) this.#s.actors.delete(hold.actorId);
+    this.#s.actors.delete(actorWantId(hold.actorId, hold.epoch));
     hold.ledger.give(hold.allocation);
     if (hold.group !== undefined) releaseGroup(this.#s, hold.group);
   }

@@ -168,7 +168,8 @@ export interface NodeState {
   readonly tombstones: Map<LeaseRequestId, Tombstone>;
   /** Leases whose tasks have what they waited for, in the order they said so. */
   readonly resuming: Set<Lease>;
-  readonly actors: Map<ActorId, ActorHold>;
+  /** By the id of the request that each came from: of an actor one incarnation may end while the next is there. */
+  readonly actors: Map<string, ActorHold>;
   readonly groups: Map<PlacementGroupId, Group>;
   /** Those that are over and remembered, the first to end first. */
   readonly groupsOver: Set<PlacementGroupId>;
