@@ -1,7 +1,8 @@
 /** A cluster whose state is in a real Redis: Redis is killed and started again, then the head's machine is gone and a standby leads. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { JobClient } from "../../src/client/index.ts";
 import { nodesHere } from "../../src/runtime/client/nodes-here.ts";
 import { ask, parseAddress, readTokenFile, tokenCredential } from "../../src/runtime/network/index.ts";
 import { kill, leakChecked, waitUntil } from "../harness/index.ts";
@@ -18,6 +19,7 @@ interface Started {
 }
 interface Status {
   readonly control: { readonly pid: number; readonly address: string; readonly role: string; readonly standbys: readonly string[] };
+  readonly dashboardUrl: string | null;
   readonly nodes: readonly { readonly nodeId: string; readonly alive: boolean; readonly head: boolean }[];
 }
 
@@ -69,8 +71,9 @@ const work = `
   }
   const late = ray.remote(Counter).options({ numCpus: 0, resources }).remote();
   console.log("late", await ray.get(late.add.remote()));
-  // A shutdown waits for output of all nodes, and a node that is gone is given time.
-  process.exit();
+  const at = Date.now();
+  await ray.shutdown();
+  console.log("shutdown", Date.now() - at);
 `;
 
 test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
@@ -147,6 +150,7 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
     assert.equal((await statusAt(head.address, tokenFile))?.control.pid, known.control.pid, "the same control");
   });
 
+  assert.equal(one.run(["submit", "--", "true"]).code, 0);
   await t.test("the leader's machine is killed: the standby leads, and what runs does not notice", async (t) => {
     const leader = (await statusAt(head.address, tokenFile))!;
     const working = three.start(work, head.address, env);
@@ -168,6 +172,9 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
     working.end();
     assert.equal(await working.ended, 0, working.stderr);
     const lines = working.stdout.trim().split("\n");
+    const shutdownMs = Number(/^shutdown (\d+)$/.exec(lines.pop() ?? "")?.[1]);
+    t.diagnostic(`shutdown took ${shutdownMs} ms`);
+    assert.ok(shutdownMs < 10_000, `shutdown took ${shutdownMs} ms`);
     assert.equal(lines.pop(), "late 1", "an actor that was made when the standby led");
     assert.deepEqual(
       lines,
@@ -187,6 +194,23 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
     assert.equal(await late.ended, 1);
     assert.equal(await submitted.ended, 0, submitted.stderr);
     assert.equal(submitted.stdout, "from a job\n");
+    // The HTTP API is the new head's, and knows the jobs of before.
+    const { dashboardUrl, nodes } = (await statusAt(standby.address, tokenFile))!;
+    assert.equal(nodes.find(({ nodeId }) => nodeId === head.nodeId)?.alive, false, "nobody listens there: it is not waited for");
+    const client = new JobClient({ address: dashboardUrl!, token: readFileSync(tokenFile, "utf8").trim() });
+    const { jobId } = await client.submit({ entrypoint: "echo over HTTP" });
+    assert.equal((await client.wait(jobId)).status, "SUCCEEDED");
+    assert.equal(await client.logs(jobId), "over HTTP\n");
+    const jobs = await client.list();
+    assert.deepEqual(
+      jobs.map(({ entrypoint, status }) => [entrypoint, status]),
+      [
+        ["echo over HTTP", "SUCCEEDED"],
+        ["echo from a job", "SUCCEEDED"],
+        ["true", "SUCCEEDED"],
+      ],
+    );
+    assert.equal(jobs.at(-1)!.nodeId, head.nodeId);
     assert.match(late.stderr, /is in use by control at .*mobula start --standby --redis URL\n$/);
     assert.equal(one.run(["start", "--standby", "--redis", redis.url(), "--json"], env).code, 0);
     await waitUntil(() => !existsSync(sessionDir), "what the killed daemon left is cleared up by the next", { timeoutMs: 20_000 });

@@ -77,6 +77,7 @@ export class Cluster {
         changed: (to, { nodes }) => this.#message(`control ${to}`, () => this.#news(to, nodes)),
         nodeGone: () => {},
         kept: () => {},
+        probe: () => {},
         event: () => {},
       },
       1,

@@ -52,7 +52,8 @@ async function killsAmongWork(t: TestContext, store: ControlStoreSpec, kills: nu
     await control.kill();
     assert.equal(control.stderr, "");
     control = await new ControlProcess(t, file, store, port).serves();
-    await waitUntil(() => nodes.every((node) => node.link.isMember), "both have joined again", PATIENT);
+    const story = (): string => `${control.stderr}\n${JSON.stringify(nodes.map(({ nodeId, hub }) => [nodeId, hub.statistics()]))}`;
+    await waitUntil(() => nodes.every((node) => node.link.isMember), "both have joined again", { ...PATIENT, story });
   }
   working = false;
   await Promise.all(work);

@@ -123,13 +123,13 @@ test("a new control places actors on nodes that it has heard, and not on one tha
     world.kill(b!);
     world.restart();
     const id = world.actor(a!, {});
-    world.run(2_000);
+    world.run(1_000);
     assert.equal(a!.placed.has(id), true, `seed ${seed}`);
     assert.equal(world.control.members.isAlive(b!.id), true, "it is not given up yet");
   }
 });
 
-test("an actor that is asked for elsewhere, as its node is slow to answer, is where the last answer counts, and no restart is spent", () => {
+test("an actor that is asked for elsewhere, as its node is slow to answer, starts there once, and no restart is spent", () => {
   let moved = 0;
   for (let seed = 1; seed <= 60; seed++) {
     const world = new World(seed, [{ CPU: 2 }, { CPU: 2 }, { CPU: 2 }]);

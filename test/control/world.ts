@@ -228,6 +228,9 @@ export class World {
           this.#message(`control ${to}`, run, this.nodes.find(({ id }) => id === to)?.delayMs);
         },
         fence: () => {},
+        probe: (id) => {
+          if (!this.nodes.some((node) => node.id === id && node.alive)) this.later(1, () => this.#absent(id));
+        },
         keep: (table, key) => void this.#dirty.set(`${table} ${key}`, [table, key]),
         chance: this.#chance,
         clock: () => this.now,
@@ -244,6 +247,12 @@ export class World {
     }
     this.#dirty.clear();
     this.control.check();
+  }
+
+  /** Whose daemon is gone: its machine refuses the connection. */
+  #absent(id: NodeId): void {
+    this.control.absent(id, "nothing listens there", this.now);
+    this.#commit();
   }
 
   // ── messages ─────────────────────────────────────────────────────────────────────────────────

@@ -176,7 +176,10 @@ test("a message inside a message is one that may be there", async (t) => {
   const acted: string[] = [];
   const member = await openMember(acted, []);
   t.after(() => member.close());
-  const machine = new ClusterControl({ send: () => {}, fence: () => {}, keep: () => {}, chance: () => 0.5, clock: () => 0 }, 1);
+  const machine = new ClusterControl(
+    { send: () => {}, fence: () => {}, probe: () => {}, keep: () => {}, chance: () => 0.5, clock: () => 0 },
+    1,
+  );
   const join = exampleOf(definitions.nodeJoin.shape);
   Object.assign(join["view"] as object, { nodeId: NODE, state: "alive" });
   machine.receive(NODE, "nodeJoin", join as never, 0);

@@ -40,6 +40,8 @@ export interface ClusterControlPort {
   send<N extends ToNode>(to: NodeId, name: N, body: Body<N>): void;
   /** The node was given up: nothing more goes to it or is taken from it. */
   fence(id: NodeId): void;
+  /** It is not heard: it is to be dialled, and `absent` called if nobody, or another, listens there. */
+  probe(id: NodeId): void;
   readonly keep: Keep;
   /** The node whose daemon keeps this control running; without one it is whichever says that it is the head. */
   readonly keptBy?: NodeId;
@@ -103,6 +105,7 @@ export class ClusterControl {
         joined: (to, body) => port.send(to, "joined", { ...body, groups: this.groups.views }),
         changed: (to, body) => port.send(to, "nodesChanged", body),
         nodeGone: (id, reason) => later(() => this.#nodeGone(id, reason)),
+        probe: (id) => port.probe(id),
         kept: (id) => keep("node", id),
         event: (kind, nodeId, message) => this.history.add({ at: port.clock(), kind, message, nodeId }),
       },
@@ -192,6 +195,11 @@ export class ClusterControl {
   /** Nothing that is said to a node arrives any more. */
   unreachable(id: NodeId, why: string, now: number): void {
     this.#run(now, () => this.members.lost(id, why, now));
+  }
+
+  /** Nobody listens where it does, or somebody else. */
+  absent(id: NodeId, why: string, now: number): void {
+    this.#run(now, () => this.members.absent(id, why, now));
   }
 
   drain(id: NodeId, timeoutMs: number, now: number): boolean {

@@ -270,10 +270,7 @@ export class Control {
     this.#die(actor, reason ?? { cause: "start-failed", message: failure.message }, { failure });
   }
 
-  /**
-   * Another node is asked for it, and the one that was is not waited for: what that may have answered already, by a worker that is to end,
-   * is of an incarnation that is over. Undefined when it is not wanted any more.
-   */
+  /** It is asked for elsewhere: an answer that is under way, of a worker that is to end, is not for this incarnation. Undefined: it is over. */
   again(id: ActorId, epoch: number): ActorRequest | undefined {
     const actor = this.#actors.get(id);
     if (actor === undefined || actor.epoch !== epoch || actor.phase !== "placing") return undefined;

@@ -2,6 +2,10 @@
  * The members of a cluster: which nodes there are, what each has free, and which are gone. Part of control. It hears every node at
  * least every few seconds; one that is silent for too long is dead, and stays dead: a node that comes back is a new one.
  *
+ * Silence alone says little before long: the node may be stopped for a while, or cut off. But where its machine answers that nobody listens
+ * at its port, its daemon is gone, for that listens as long as it lives. So a node that is silent is looked for by dialling it, and is dead
+ * as soon as it was not there twice.
+ *
  * Nodes are told of each other in batches, so that the cost of news is that of its readers, not of its number.
  */
 import { prefixOf } from "../../protocol/ids.ts";
@@ -16,6 +20,8 @@ export interface MembersPort {
   changed(to: NodeId, body: Body<"nodesChanged">): void;
   /** With everything on it. The link to it is to be given up. */
   nodeGone(id: NodeId, reason: DeathReason): void;
+  /** To be looked for by dialling it, as it is not heard: `absent` if its machine says that it is not there, else nothing. */
+  probe(id: NodeId): void;
   /** Its record has changed in what has to outlast control, or is gone. What a node has free is not of that kind. */
   kept(id: NodeId): void;
   /** For people: the event log of the cluster. */
@@ -26,6 +32,13 @@ export interface MembersPort {
 export const SILENT_MS = 5_000;
 /** Nodes from before control was started again get so long to find it. */
 export const RETURN_MS = 20_000;
+/** But once another of them has, no longer than that: what kept both from it is over. A node may be stopped for some seconds meanwhile. */
+export const RETURN_AFTER_OTHERS_MS = 10_000;
+/** One that is silent for so long is looked for, and again after a while for as long as it is. */
+export const DOUBT_MS = 1_500;
+export const PROBE_AGAIN_MS = 500;
+/** One look may be wrong: a port is not held for a moment where a machine changes its addresses. */
+const ABSENCES = 2;
 /** News is gathered for so long. */
 export const NEWS_MS = 100;
 /** Dead nodes are listed for so long, and at most so many of them. */
@@ -37,6 +50,12 @@ interface Member {
   heardAt: number;
   /** It is dead if it is not heard until then. */
   awaitedUntil: number;
+  /** When it is looked for next, if it is not heard until then. */
+  probeAt: number;
+  /** How often it was not there since it was last heard. */
+  absences: number;
+  /** Of before this control, and not heard by it. */
+  unheard: boolean;
   deadAt: number | undefined;
 }
 
@@ -74,7 +93,7 @@ export class Members {
   /** A node from before this incarnation: it has some time to come back. */
   restore(view: NodeView, now: number): void {
     const deadAt = view.state === "dead" ? now : undefined;
-    this.#members.set(view.nodeId, { view, heardAt: now, awaitedUntil: now + RETURN_MS, deadAt });
+    this.#members.set(view.nodeId, { ...heardNow(now), view, awaitedUntil: now + RETURN_MS, unheard: true, deadAt });
     this.#prefixes.set(prefixOf(view.nodeId), view.nodeId);
   }
 
@@ -88,8 +107,8 @@ export class Members {
     const known = this.#members.get(view.nodeId);
     const version = (known?.view.version ?? 0) + 1;
     const state = known?.view.state === "draining" ? "draining" : view.state;
-    const member: Member = { view: { ...view, state, version }, heardAt: now, awaitedUntil: now + SILENT_MS, deadAt: undefined };
-    this.#members.set(view.nodeId, member);
+    if (known?.unheard === true) this.#returned(now);
+    this.#members.set(view.nodeId, { ...heardNow(now), view: { ...view, state, version }, deadAt: undefined });
     this.#prefixes.set(prefixOf(view.nodeId), view.nodeId);
     this.#port.kept(view.nodeId);
     if (known === undefined) this.#port.event("node-joined", view.nodeId, `node ${view.nodeId} joined from ${view.host}:${view.port}`);
@@ -113,13 +132,23 @@ export class Members {
   heard(id: NodeId, now: number): void {
     const member = this.#members.get(id);
     if (member === undefined || member.deadAt !== undefined) return;
-    member.heardAt = now;
-    member.awaitedUntil = now + SILENT_MS;
+    if (member.unheard) this.#returned(now);
+    Object.assign(member, heardNow(now));
+  }
+
+  /** Its machine says that nobody listens where it does, or somebody else does. */
+  absent(id: NodeId, why: string, now: number): void {
+    const member = this.#members.get(id);
+    if (member === undefined || member.deadAt !== undefined || now - member.heardAt < DOUBT_MS) return;
+    if (++member.absences >= ABSENCES) this.lost(id, `it is not there any more: ${why}`, now);
   }
 
   /** Control itself heard nobody for so long: it was stopped, or busy. */
   excuse(ms: number): void {
-    for (const member of this.#members.values()) member.awaitedUntil += ms;
+    for (const member of this.#members.values()) {
+      member.awaitedUntil += ms;
+      member.probeAt += ms;
+    }
   }
 
   /** It gets nothing new from now on. False for a node that is not there. */
@@ -143,19 +172,24 @@ export class Members {
 
   nextDeadline(): number | undefined {
     let at = this.#newsAt;
-    for (const { awaitedUntil, deadAt } of this.#members.values()) {
-      const due = deadAt === undefined ? awaitedUntil : deadAt + DEAD_LISTED_MS;
+    for (const { awaitedUntil, probeAt, deadAt } of this.#members.values()) {
+      const due = deadAt === undefined ? Math.min(awaitedUntil, probeAt) : deadAt + DEAD_LISTED_MS;
       if (at === undefined || due < at) at = due;
     }
     return at;
   }
 
   tick(now: number): void {
-    for (const [id, { heardAt, awaitedUntil, deadAt }] of [...this.#members]) {
+    for (const [id, member] of [...this.#members]) {
+      const { heardAt, awaitedUntil, deadAt } = member;
       if (deadAt === undefined && now >= awaitedUntil) {
         const seconds = ((now - heardAt) / 1000).toFixed(1);
         this.#gone(id, { cause: "node-died", message: `node ${id} has not been heard for ${seconds} s` }, "node-died", now);
       } else if (deadAt !== undefined && now - deadAt >= DEAD_LISTED_MS) this.#forget(id);
+      else if (deadAt === undefined && now >= member.probeAt) {
+        member.probeAt = now + PROBE_AGAIN_MS;
+        this.#port.probe(id);
+      }
     }
     if (this.#newsAt !== undefined && now >= this.#newsAt) this.#tell();
   }
@@ -201,6 +235,12 @@ export class Members {
     this.#limitDead();
   }
 
+  /** One of before has found this control: the others have had the same chance. */
+  #returned(now: number): void {
+    const until = now + RETURN_AFTER_OTHERS_MS;
+    for (const member of this.#members.values()) if (member.unheard) member.awaitedUntil = Math.min(member.awaitedUntil, until);
+  }
+
   #limitDead(): void {
     const dead = [...this.#members].filter(([, { deadAt }]) => deadAt !== undefined);
     for (const [id] of dead.slice(0, Math.max(0, dead.length - DEAD_MAX))) this.#forget(id);
@@ -225,3 +265,11 @@ export class Members {
     for (const { nodeId } of this.alive) this.#port.changed(nodeId, { nodes });
   }
 }
+
+const heardNow = (now: number): Omit<Member, "view" | "deadAt"> => ({
+  heardAt: now,
+  awaitedUntil: now + SILENT_MS,
+  probeAt: now + DOUBT_MS,
+  absences: 0,
+  unheard: false,
+});

@@ -31,6 +31,7 @@ import { Alarm } from "../network/alarm.ts";
 import type { Change, ControlStore, Loaded } from "../stores/index.ts";
 import { JobNews } from "./job-news.ts";
 import { Output } from "./output.ts";
+import { Probes } from "./probes.ts";
 import { holderOf, STANDBY } from "./standby.ts";
 
 /** A predecessor's lease on the store runs out within this time. */
@@ -69,6 +70,7 @@ export class ControlServer {
   readonly #output: Output;
   readonly #alarm: Alarm;
   readonly #jobNews = new JobNews();
+  readonly #probes: Probes;
   readonly #dirty = new Map<string, { readonly table: TableName; readonly key: string }>();
   /** How each node introduced itself, and where refused ones are told so. */
   readonly #incarnations = new Map<string, number>();
@@ -113,11 +115,11 @@ export class ControlServer {
     // A store that forgets counts no leaders: time does.
     this.epoch = options.store.place === "memory" ? Date.now() : loaded.epoch;
     const { clusterId, credentials, tls } = options;
+    const self = { role: "control" as const, id: CONTROL_ID, incarnation: this.epoch };
+    const proof = { self, clusterId, credentials, ...(tls === undefined ? {} : { tls }) };
+    this.#probes = new Probes(proof, (id, why) => this.#absent(id, why));
     this.#hub = new LinkHub({
-      self: { role: "control", id: CONTROL_ID, incarnation: this.epoch },
-      clusterId,
-      credentials,
-      ...(tls === undefined ? {} : { tls }),
+      ...proof,
       byHand: true,
       onMessage: (from, name, body, number) => this.#message(from, name, body, number),
       onEnded: (id, reason, kept) => this.#linkEnded(id, reason, kept),
@@ -129,6 +131,10 @@ export class ControlServer {
           this.#output.after(() => this.#send(to, address, name, body));
         },
         fence: (id) => this.#output.after(() => this.#fence(id)),
+        probe: (id) => {
+          const address = this.#addressOf(id);
+          if (address !== undefined) this.#probes.look(id, address);
+        },
         keep: (table, key) => this.#keep(table, key),
         ...(options.keptBy === undefined ? {} : { keptBy: options.keptBy }),
         chance: Math.random,
@@ -301,6 +307,12 @@ export class ControlServer {
     this.machine.unreachable(id as NodeId, why, performance.now());
   }
 
+  #absent(id: NodeId, why: string): void {
+    if (this.#over) return;
+    this.#schedule();
+    this.machine.absent(id, why, performance.now());
+  }
+
   #changes(): Change[] {
     const changes: Change[] = [...this.#dirty.values()].map(({ table, key }) => ({ table, key, value: this.machine.saved(table, key) }));
     this.#dirty.clear();
@@ -362,6 +374,7 @@ export class ControlServer {
     clearInterval(this.#pulse);
     this.#alarm.stop();
     this.#listener?.close();
+    this.#probes.stop();
     for (const socket of this.#standbySockets.keys()) socket.destroy();
     this.#hub.close();
     this.#jobNews.end();
