@@ -14,7 +14,8 @@ export type {
   TypedArrayClass,
   WritableBuffer,
 } from "../runtime/engine.ts";
-export { cancel, createBuffer, get, ObjectRef, put, wait } from "./objects.ts";
+export { cancel, createBuffer, get, put, wait } from "./objects.ts";
+export { ObjectRef } from "../runtime/engine.ts";
 export type { ValuesOf } from "./objects.ts";
 export type {
   ActorOptions,

@@ -2,38 +2,13 @@
  * Objects: put, createBuffer, get, wait, cancel. Each checks what it was given and hands it to the engine.
  */
 import { InvalidOptionError, explain } from "../errors/index.ts";
-import { actorCoreKey, isObjectRef, isStream, objectRefBrand } from "../runtime/engine.ts";
-import type { ObjectRef as Ref, ObjectRefStream, TypedArray, TypedArrayClass, WritableBuffer } from "../runtime/engine.ts";
+import { actorCoreKey, isObjectRef, isStream } from "../runtime/engine.ts";
+import type { ObjectRef, ObjectRefStream, TypedArray, TypedArrayClass, WritableBuffer } from "../runtime/engine.ts";
 import { flags, getSettings, waitSettings } from "./options.ts";
 import { integer, shown } from "./option-checks.ts";
 import type { CancelOptions, GetOptions, WaitOptions } from "./option-types.ts";
 import { ProgressBar } from "./progress.ts";
 import { engine, engineOf } from "./session.ts";
-
-export type ObjectRef<T> = Ref<T>;
-
-/**
- * For `instanceof`: whether a value is an object ref. Refs are made by `put` and by remote calls, never with `new`.
- *
- * @example
- * ```ts
- * import * as ray from "mobula";
- *
- * console.log(ray.put(1) instanceof ray.ObjectRef); // true
- * await ray.shutdown();
- * ```
- */
-export const ObjectRef: { readonly name: string; [Symbol.hasInstance](value: unknown): value is Ref<unknown> } = class ObjectRef {
-  constructor() {
-    throw new InvalidOptionError("An ObjectRef cannot be constructed. put(value) makes one, and every remote call does.", {
-      option: "ObjectRef",
-      value: "new",
-    });
-  }
-  static [Symbol.hasInstance](value: unknown): value is Ref<unknown> {
-    return typeof value === "object" && value !== null && objectRefBrand in value;
-  }
-};
 
 function whyNoRef(value: unknown): string {
   if (value instanceof Promise) return "It is a promise: await it first";
@@ -44,7 +19,7 @@ function whyNoRef(value: unknown): string {
   return "Refs come from put(...) and from .remote(...)";
 }
 
-function requireRef(what: string, value: unknown, option: string): Ref<unknown> {
+function requireRef(what: string, value: unknown, option: string): ObjectRef<unknown> {
   if (isObjectRef(value)) return value;
   throw new InvalidOptionError(explain(`${what} needs ObjectRefs, but ${option} is ${shown(value)}`, "", whyNoRef(value)), {
     option,
@@ -52,8 +27,8 @@ function requireRef(what: string, value: unknown, option: string): Ref<unknown> 
   });
 }
 
-function requireRefs(what: string, values: readonly unknown[]): Ref<unknown>[] {
-  const refs = new Array<Ref<unknown>>(values.length);
+function requireRefs(what: string, values: readonly unknown[]): ObjectRef<unknown>[] {
+  const refs = new Array<ObjectRef<unknown>>(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = values[i];
     refs[i] = isObjectRef(value) ? value : requireRef(what, value, `refs[${i}]`);
@@ -77,7 +52,7 @@ function requireRefs(what: string, values: readonly unknown[]): Ref<unknown>[] {
  * await ray.shutdown();
  * ```
  */
-export function put<T>(value: T): Ref<T> {
+export function put<T>(value: T): ObjectRef<T> {
   if (isObjectRef(value)) {
     throw new InvalidOptionError(
       explain("put() was given an ObjectRef", "Its value is an object already", "Use the ref itself, or put([ref])"),
@@ -87,7 +62,7 @@ export function put<T>(value: T): Ref<T> {
       },
     );
   }
-  return engine().put(value) as Ref<T>;
+  return engine().put(value) as ObjectRef<T>;
 }
 
 /**
@@ -123,7 +98,7 @@ export async function createBuffer(length: number, ArrayType: TypedArrayClass = 
 }
 
 /** The values of a tuple or array of refs. */
-export type ValuesOf<R extends readonly unknown[]> = { -readonly [K in keyof R]: R[K] extends Ref<infer T> ? T : never };
+export type ValuesOf<R extends readonly unknown[]> = { -readonly [K in keyof R]: R[K] extends ObjectRef<infer T> ? T : never };
 
 /**
  * The value of a ref, or the values of a tuple or array of refs in their order. In a task, its CPUs are given back while it waits.
@@ -142,8 +117,8 @@ export type ValuesOf<R extends readonly unknown[]> = { -readonly [K in keyof R]:
  * await ray.shutdown();
  * ```
  */
-export function get<T>(ref: Ref<T>, options?: GetOptions): Promise<T>;
-export function get<const R extends readonly Ref<unknown>[]>(refs: R, options?: GetOptions): Promise<ValuesOf<R>>;
+export function get<T>(ref: ObjectRef<T>, options?: GetOptions): Promise<T>;
+export function get<const R extends readonly ObjectRef<unknown>[]>(refs: R, options?: GetOptions): Promise<ValuesOf<R>>;
 export async function get(refs: unknown, options?: GetOptions): Promise<unknown> {
   const { progress, ...request } = getSettings(options);
   const many = Array.isArray(refs);
@@ -176,7 +151,7 @@ export async function get(refs: unknown, options?: GetOptions): Promise<unknown>
  * await ray.shutdown();
  * ```
  */
-export async function wait<R extends Ref<unknown>>(refs: readonly R[], options?: WaitOptions): Promise<[ready: R[], pending: R[]]> {
+export async function wait<R extends ObjectRef<unknown>>(refs: readonly R[], options?: WaitOptions): Promise<[ready: R[], pending: R[]]> {
   const list = checkWaitList(refs);
   const request = waitSettings(options, list.length);
   request.signal?.throwIfAborted();
@@ -185,11 +160,11 @@ export async function wait<R extends Ref<unknown>>(refs: readonly R[], options?:
 }
 
 /** A list without some places, in order. A loop over wait pays for this each time, so it is blocks that are copied, not refs. */
-function without(list: Ref<unknown>[], places: readonly number[]): Ref<unknown>[] {
+function without(list: ObjectRef<unknown>[], places: readonly number[]): ObjectRef<unknown>[] {
   if (places.length === 0) return list;
   if (places.length === list.length) return [];
   if (places.length === 1) return list.toSpliced(places[0]!, 1);
-  const rest = new Array<Ref<unknown>>(list.length - places.length);
+  const rest = new Array<ObjectRef<unknown>>(list.length - places.length);
   for (let i = 0, next = 0; i < list.length; i++) {
     if (i === places[next]) next++;
     else rest[i - next] = list[i]!;
@@ -197,7 +172,7 @@ function without(list: Ref<unknown>[], places: readonly number[]): Ref<unknown>[
   return rest;
 }
 
-function checkWaitList(refs: unknown): Ref<unknown>[] {
+function checkWaitList(refs: unknown): ObjectRef<unknown>[] {
   if (!Array.isArray(refs) || refs.length === 0) {
     throw new InvalidOptionError(`wait() needs an array of at least one ObjectRef, got ${shown(refs)}.`, { option: "refs", value: refs });
   }
@@ -206,7 +181,7 @@ function checkWaitList(refs: unknown): Ref<unknown>[] {
   const mark = {};
   for (let i = 0; i < list.length; i++) {
     const value = list[i];
-    const ref = (isObjectRef(value) ? value : requireRef("wait()", value, `refs[${i}]`)) as Ref<unknown> & { listMark?: object };
+    const ref = (isObjectRef(value) ? value : requireRef("wait()", value, `refs[${i}]`)) as ObjectRef<unknown> & { listMark?: object };
     if (ref.listMark === mark) {
       throw new InvalidOptionError(`wait() needs distinct refs, but refs[${i}] (${ref.id}) is there twice.`, {
         option: `refs[${i}]`,
@@ -215,7 +190,7 @@ function checkWaitList(refs: unknown): Ref<unknown>[] {
     }
     ref.listMark = mark;
   }
-  return list as Ref<unknown>[];
+  return list as ObjectRef<unknown>[];
 }
 
 /**
@@ -236,7 +211,7 @@ function checkWaitList(refs: unknown): Ref<unknown>[] {
  * await ray.shutdown();
  * ```
  */
-export async function cancel(ref: Ref<unknown> | ObjectRefStream<unknown>, options?: CancelOptions): Promise<void> {
+export async function cancel(ref: ObjectRef<unknown> | ObjectRefStream<unknown>, options?: CancelOptions): Promise<void> {
   const chosen = flags("cancel", options, { force: false, recursive: true });
   const what = isStream(ref) ? ref : requireRef("cancel()", ref, "ref");
   await engineOf("cancel()").cancel(what, chosen);

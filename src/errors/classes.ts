@@ -139,13 +139,19 @@ export interface ActorDiedDetails extends DeathDetails {
   readonly outcome?: Outcome;
 }
 
+/** A call of which nobody knows may have had an effect. */
+function withOutcome(details: ActorDiedDetails): ActorDiedDetails {
+  return { ...details, outcome: details.outcome ?? "unknown" };
+}
+
 /** The actor is dead for good. `cause` is the constructor's error when that is why. */
 export class ActorDiedError extends MobulaError {
   declare readonly actorId?: string;
   declare readonly taskId?: string;
   declare readonly className?: string;
   declare readonly method?: string;
-  declare readonly outcome?: Outcome;
+  /** Whether the call can have had an effect. */
+  declare readonly outcome: Outcome;
   declare readonly nodeId?: string;
   declare readonly processId?: string;
   declare readonly pid?: number;
@@ -154,7 +160,7 @@ export class ActorDiedError extends MobulaError {
   declare readonly lastLines?: readonly string[];
 
   constructor(message: string, details: ActorDiedDetails = {}) {
-    super("ACTOR_DIED", message, details);
+    super("ACTOR_DIED", message, withOutcome(details));
   }
 }
 
@@ -164,7 +170,8 @@ export class ActorUnavailableError extends MobulaError {
   declare readonly taskId?: string;
   declare readonly className?: string;
   declare readonly method?: string;
-  declare readonly outcome?: Outcome;
+  /** Whether the call can have had an effect. */
+  declare readonly outcome: Outcome;
   declare readonly nodeId?: string;
   declare readonly processId?: string;
   declare readonly pid?: number;
@@ -173,7 +180,7 @@ export class ActorUnavailableError extends MobulaError {
   declare readonly lastLines?: readonly string[];
 
   constructor(message: string, details: ActorDiedDetails = {}) {
-    super("ACTOR_UNAVAILABLE", message, details);
+    super("ACTOR_UNAVAILABLE", message, withOutcome(details));
   }
 }
 

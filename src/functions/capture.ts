@@ -4,7 +4,7 @@
  */
 import { types } from "node:util";
 import type { FunctionRecord } from "../values/contract.ts";
-import { applyEdits, baseEdit, deferEdits, hasStaticCode, keyEdits } from "./classes.ts";
+import { applyEdits, awaitsBase, baseEdit, deferEdits, hasStaticCode, keyEdits } from "./classes.ts";
 import type { Edit } from "./classes.ts";
 import { declarationsOf } from "./declarations.ts";
 import { openInspector } from "./inspector.ts";
@@ -272,7 +272,7 @@ function rewriteClass(subject: Subject, fragment: Fragment, analysis: Analysis, 
   const foreign = (name: string): boolean => captures.has(name) || self.includes(name) || absent.has(name);
   const edits = metaEdits(analysis);
   const names = [...analysis.free.values()];
-  const needsBase = names.some((free) => free.regions.has("heritage") && foreign(free.name));
+  const needsBase = names.some((free) => free.regions.has("heritage") && foreign(free.name)) || awaitsBase(fragment);
   const prototype: unknown = Object.getPrototypeOf(subject.fn);
   const base = needsBase && prototype !== Function.prototype ? prototype : undefined;
   if (needsBase) edits.push(...baseEdit(fragment, base === undefined ? "null" : undefined));

@@ -52,6 +52,13 @@ export function baseEdit(fragment: Fragment, name = baseName): Edit[] {
     : [{ start: heritage.start - fragment.offset, end: heritage.end - fragment.offset, text: ` ${name} ` }];
 }
 
+/** `class extends (await import("x")).Base`: where the class is made again nothing can be awaited. */
+export function awaitsBase(fragment: Fragment): boolean {
+  const has = (node: SyntaxNode): boolean => node.type === "AwaitExpression" || children(node).some(has);
+  const heritage = child(fragment.root, "superClass");
+  return heritage !== undefined && has(heritage);
+}
+
 /**
  * Static fields and blocks are handed over as functions, in their order, instead of running when the class is defined. `keys`: what
  * `keyEdits` made of computed names.

@@ -1,8 +1,10 @@
 /**
- * What a whole script or module declares at its top level: imports, exports, variables that cannot be undefined once initialised, and
- * where the code is strict. Made from the source that V8 compiled, so after any loader.
+ * What a whole script or module declares at its top level: imports, exports, and where the code is strict. Made from the source that
+ * V8 compiled, so after any loader.
  */
 import { readFileSync, statSync } from "node:fs";
+import { inDeadZone } from "./dead-zone.ts";
+import type { Position } from "./dead-zone.ts";
 import type { FunctionFacts, ThreadInspector } from "./inspector.ts";
 import { pathOf } from "./modules.ts";
 import { patternNames } from "./scope.ts";
@@ -65,7 +67,6 @@ export class ScriptDeclarations {
   readonly #tree: SyntaxNode | undefined;
   readonly #lineStarts: readonly number[];
   readonly #isModule: boolean;
-  #definite: Map<string, boolean> | undefined;
 
   constructor(source: string, isModule: boolean) {
     this.#isModule = isModule;
@@ -143,50 +144,13 @@ export class ScriptDeclarations {
   }
 
   /**
-   * Is this name a class, or a constant whose initialiser cannot give undefined? Then undefined means that it is not initialised yet. Only
-   * for names that the script declares once: which of several is meant is not known here.
+   * Is `name`, which a function at `place` reads as undefined, not initialised yet? `calls`: where the program stands.
    */
-  neverUndefined(name: string): boolean {
-    this.#definite ??= this.#tree === undefined ? new Map<string, boolean>() : definiteNames(this.#tree);
-    return this.#definite.get(name) === true;
+  inDeadZone(name: string, place: Position, calls: readonly Position[]): boolean {
+    if (this.#tree === undefined) return false;
+    const at = calls.map(({ line, column }) => this.offsetOf(line, column));
+    return inDeadZone(this.#tree, name, this.offsetOf(place.line, place.column), at);
   }
-}
-
-/** All names that a script declares anywhere: true for those that are declared once and never undefined. */
-function definiteNames(tree: SyntaxNode): Map<string, boolean> {
-  const names = new Map<string, boolean>();
-  const add = (name: string, isDefinite: boolean): void => void names.set(name, isDefinite && !names.has(name));
-  const visit = (node: SyntaxNode): void => {
-    const id = child(node, "id");
-    if (node.type === "ClassDeclaration") for (const name of declaredNames(node)) add(name, true);
-    else if (node.type === "VariableDeclaration") {
-      for (const one of nodes(node["declarations"])) {
-        const [target, init] = [child(one, "id"), child(one, "init")];
-        const sure = node["kind"] === "const" && target?.type === "Identifier" && init !== undefined && definite(init);
-        for (const name of target === undefined ? [] : patternNames(target)) add(name, sure);
-      }
-    } else if (isFunctionNode(node)) {
-      if (id !== undefined) add(textOf(id, "name"), false);
-      for (const name of nodes(node["params"]).flatMap(patternNames)) add(name, false);
-    }
-    for (const one of children(node)) visit(one);
-  };
-  visit(tree);
-  return names;
-}
-
-function definite(init: SyntaxNode): boolean {
-  if (isFunctionNode(init)) return true;
-  const types = [
-    "ClassExpression",
-    "ObjectExpression",
-    "ArrayExpression",
-    "NewExpression",
-    "TemplateLiteral",
-    "Literal",
-    "BinaryExpression",
-  ];
-  return types.includes(init.type);
 }
 
 function keyName(node: SyntaxNode | undefined): string {

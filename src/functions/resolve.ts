@@ -3,6 +3,7 @@
  * Not here: finding the names (scope.ts), or what happens to the values (the value codec).
  */
 import { types } from "node:util";
+import { callsIn, deadZonesShow } from "./dead-zone.ts";
 import { declarationsOf } from "./declarations.ts";
 import type { ScriptDeclarations } from "./declarations.ts";
 import type { ClosureScope, FunctionFacts, ThreadInspector } from "./inspector.ts";
@@ -199,9 +200,11 @@ function readVariable(subject: Subject, facts: FunctionFacts, scope: ClosureScop
   }
 }
 
-/** Before Node 22 V8 shows a variable in its dead zone as undefined: the declaration tells whether it can be. */
+/** Before Node 22 V8 shows a variable in its dead zone as undefined. */
 function refuseDeadZone(subject: Subject, facts: FunctionFacts, name: string): void {
-  if (declarationsOf(required(subject.inspector), facts).neverUndefined(name)) throw deadZone(subject, name);
+  if (deadZonesShow) return;
+  const script = declarationsOf(required(subject.inspector), facts);
+  if (script.inDeadZone(name, facts, callsIn(subject.url))) throw deadZone(subject, name);
 }
 
 function deadZone(subject: Subject, name: string, cause?: unknown): Error {

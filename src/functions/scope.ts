@@ -305,7 +305,7 @@ function namesUnder(node: SyntaxNode, key: string): string[] {
 }
 
 /** Names that `var` hoists out of the statements of a function body, and in sloppy code functions in blocks too. */
-function varNames(body: SyntaxNode, sloppy: boolean): string[] {
+export function varNames(body: SyntaxNode, sloppy: boolean): string[] {
   const names: string[] = [];
   const visit = (node: SyntaxNode, nested: boolean): void => {
     if (node.type === "VariableDeclaration" && node["kind"] === "var") names.push(...declarationNames(node));
@@ -318,4 +318,19 @@ function varNames(body: SyntaxNode, sloppy: boolean): string[] {
   };
   for (const statement of nodes(body["body"])) visit(statement, false);
   return names;
+}
+
+/** Can this initialiser give no undefined? */
+export function isDefinite(init: SyntaxNode): boolean {
+  if (isFunctionNode(init)) return true;
+  const types = [
+    "ClassExpression",
+    "ObjectExpression",
+    "ArrayExpression",
+    "NewExpression",
+    "TemplateLiteral",
+    "Literal",
+    "BinaryExpression",
+  ];
+  return types.includes(init.type);
 }

@@ -98,19 +98,21 @@ function parseLoosely(source: string, preferModule: boolean): SyntaxNode {
 
 /** `(function () { return (TEXT) })`: in a function, so that `new.target` and `return` are grammatical wherever the text came from. */
 const expressionPrefix = "(function(){return(";
+/** For `class extends (await ...)`, whose base class is known by its value when it is made again. */
+const asyncPrefix = "(async function(){return(";
 const methodPrefix = "(function(){return({";
 
-function asExpression(text: string): Fragment | undefined {
+function asExpression(text: string, prefix = expressionPrefix): Fragment | undefined {
   let tree: SyntaxNode;
   try {
-    tree = parseLoosely(`${expressionPrefix}${text}\n)})`, /\bimport\s*\.\s*meta\b/.test(text));
+    tree = parseLoosely(`${prefix}${text}\n)})`, /\bimport\s*\.\s*meta\b/.test(text));
   } catch {
     return undefined;
   }
   const root = returned(tree);
   if (root === undefined || !(isFunctionNode(root) || root.type === "ClassExpression")) return undefined;
-  if (root.start !== expressionPrefix.length || root.end !== expressionPrefix.length + text.length) return undefined;
-  return { text, wrap: "expression", root, key: undefined, computedKey: false, offset: expressionPrefix.length };
+  if (root.start !== prefix.length || root.end !== prefix.length + text.length) return undefined;
+  return { text, wrap: "expression", root, key: undefined, computedKey: false, offset: prefix.length };
 }
 
 function returned(tree: SyntaxNode): SyntaxNode | undefined {
@@ -144,7 +146,7 @@ const remembered = 2000;
 export function parseFunction(text: string): Fragment | undefined {
   const known = fragments.get(text);
   if (known !== undefined) return known instanceof Error ? undefined : known;
-  const fragment = asExpression(text) ?? asMethod(text);
+  const fragment = asExpression(text) ?? asMethod(text) ?? (text.startsWith("class") ? asExpression(text, asyncPrefix) : undefined);
   if (fragments.size >= remembered) fragments.clear();
   fragments.set(text, fragment ?? new Error("not a function"));
   return fragment;

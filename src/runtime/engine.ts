@@ -1,6 +1,6 @@
 /**
  * What the api layer needs of a connected client, and the plain structures that it hands over: everything here has been
- * validated and normalised. The engine's side implements `Engine`; this file has no behaviour beyond two brand checks.
+ * validated and normalised. The engine's side implements `Engine`; this file has no behaviour beyond brand checks.
  *
  * Rules of the interface
  * - Calls are accepted before the engine is connected, and carried out once it is. A connection that fails rejects `connected()`
@@ -9,6 +9,7 @@
  * - A ref or actor of another engine is refused with ConnectionError ("belongs to a cluster that was shut down").
  * - What a user gets wrong has been refused before; what cannot cross is thrown by the engine, as SerializationError, at the call.
  */
+import { InvalidOptionError } from "../errors/index.ts";
 import type { ActorOptions as WireActorOptions, LeaseShape, ResourceAmounts } from "../protocol/messages.ts";
 import type { PlacementGroupId } from "../protocol/ids.ts";
 
@@ -65,6 +66,29 @@ export const objectRefBrand: unique symbol = Symbol.for("mobula.ObjectRef") as n
 export const streamBrand: unique symbol = Symbol.for("mobula.ObjectRefStream") as never;
 /** On every actor handle: its `ActorCore`. The engine reads it to send handles on. */
 export const actorCoreKey: unique symbol = Symbol.for("mobula.ActorHandle") as never;
+
+/**
+ * For `instanceof`: whether a value is an object ref. Refs are made by `put` and by remote calls, never with `new`.
+ *
+ * @example
+ * ```ts
+ * import * as ray from "mobula";
+ *
+ * console.log(ray.put(1) instanceof ray.ObjectRef); // true
+ * await ray.shutdown();
+ * ```
+ */
+export const ObjectRef: { readonly name: string; [Symbol.hasInstance](value: unknown): value is ObjectRef<unknown> } = class {
+  constructor() {
+    throw new InvalidOptionError("An ObjectRef cannot be constructed. put(value) makes one, and every remote call does.", {
+      option: "ObjectRef",
+      value: "new",
+    });
+  }
+  static [Symbol.hasInstance](value: unknown): value is ObjectRef<unknown> {
+    return isObjectRef(value);
+  }
+};
 
 export function isObjectRef(value: unknown): value is ObjectRef<unknown> {
   return typeof value === "object" && value !== null && objectRefBrand in value;

@@ -10,7 +10,7 @@ import * as tag from "./format.ts";
 import { globalName } from "./globals.ts";
 import { isClass } from "./identity.ts";
 import { serialize } from "./hooks.ts";
-import { verbatim } from "./refusals.ts";
+import { nativeRefusal, verbatim } from "./refusals.ts";
 
 type ByValue = FunctionRecord & { kind: "value" };
 
@@ -24,7 +24,10 @@ export function writeFunction(encoder: Encoder, fn: Function, asClass = false): 
   const text = encoder.refCodec.describe(fn);
   if (text !== undefined) return writeRef(encoder, fn, text);
   const name = globalName(fn);
-  if (name !== undefined) return encoder.writeGlobal(name);
+  if (name !== undefined) {
+    if (encoder.enclosing === 0) refuseNative(encoder, fn, name);
+    return encoder.writeGlobal(name);
+  }
   // A callable object with a class of its own, such as a remote function.
   const owner: unknown = fn.constructor;
   if (typeof owner === "function" && owner !== Function && serialize in owner && writeHooked(encoder, fn, owner)) return;
@@ -39,9 +42,23 @@ function writeRecord(encoder: Encoder, fn: Function, identified: boolean): void 
     if (record.kind === "reference") registry.keepReference(fn, record);
     else if (identified) encoder.captured.push([fn, record]);
   }
-  if (record.kind === "reference") return writeReference(encoder, fn, record);
+  if (record.kind === "reference") {
+    if (encoder.enclosing === 0 && record.url === "global:") refuseNative(encoder, fn, record.path.join("."));
+    return writeReference(encoder, fn, record);
+  }
   const stateless = record.captures.length === 0 && record.properties.length === 0;
   writeByValue(encoder, fn, record, identified || stateless ? registry.idOf(fn) : "");
+}
+
+const nativeText = /\{\s*\[native code\]\s*\}\s*$/;
+
+/**
+ * Native functions that are handed over as such are refused; classes of the language are not. Those that functions use inside, such as
+ * `Object.defineProperty` in the helpers of bundlers, cross by name.
+ */
+function refuseNative(encoder: Encoder, fn: Function, name: string): void {
+  if (Object.hasOwn(fn, "prototype") || !nativeText.test(Function.prototype.toString.call(fn))) return;
+  encoder.refuse(nativeRefusal(name));
 }
 
 function writeReference(encoder: Encoder, fn: Function, record: FunctionRecord & { kind: "reference" }): void {
@@ -72,14 +89,24 @@ function writeByValue(encoder: Encoder, fn: Function, record: ByValue, id: strin
     encoder.writeString(url);
     addModule(encoder, url);
   }
+  const outermost = encoder.enclosing++ === 0;
   // What is evaluated while the function is completed must find its captures complete.
   encoder.complete(() => {
     encoder.writeUint(record.captures.length);
     record.captures.forEach((value, i) => {
-      encoder.within(verbatim(`.(captured ${record.captureNames?.[i] ?? i})`), () => encoder.writeValue(value));
+      encoder.within(verbatim(`.(captured ${record.captureNames?.[i] ?? i})`), () => writeCapture(encoder, value, outermost));
     });
   });
   encoder.complete(() => writeProperties(encoder, record.properties));
+  encoder.enclosing--;
+}
+
+function writeCapture(encoder: Encoder, value: unknown, outermost: boolean): void {
+  if (outermost && typeof value === "function" && !types.isProxy(value)) {
+    const name = globalName(value);
+    if (name !== undefined) refuseNative(encoder, value, name);
+  }
+  encoder.writeValue(value);
 }
 
 function writeProperties(encoder: Encoder, properties: ByValue["properties"]): void {

@@ -12,6 +12,7 @@ import { globalName } from "./globals.ts";
 import { deserialize, serialize } from "./hooks.ts";
 import { classOrPrototype } from "./identity.ts";
 import {
+  DETACHED,
   PROXY,
   SHARED_BUFFER,
   SYMBOL,
@@ -19,6 +20,7 @@ import {
   globalInstance,
   halfHooked,
   handleRefusal,
+  hookThrew,
   opaqueRefusal,
   privateFields,
   subclassRefusal,
@@ -152,8 +154,11 @@ function foreignRefusal(value: object): ReturnType<typeof opaqueRefusal> {
 export function writeClassFirst(encoder: Encoder, owner: object): void {
   if (encoder.isKnown(owner) || globalName(owner) !== undefined) return;
   encoder.writeByte(tag.PRELUDE);
+  // What a class uses inside is no more handed over than what a function's helpers do.
+  encoder.enclosing++;
   if (typeof owner === "function") writeFunction(encoder, owner, true);
   else encoder.within("__proto__", () => encoder.writeObject(owner));
+  encoder.enclosing--;
 }
 
 /** Through `static [serialize]`. False if the class has no hooks. */
@@ -165,8 +170,12 @@ export function writeHooked(encoder: Encoder, value: object, owner: Function): b
     encoder.refuse(halfHooked(owner.name, typeof write === "function" ? "deserialize" : "serialize"));
   }
   writeMade(encoder, value, owner, tag.HOOKED, undefined, () => {
-    const data: unknown = Reflect.apply(write, owner, [value]);
-    return data;
+    try {
+      const data: unknown = Reflect.apply(write, owner, [value]);
+      return data;
+    } catch (error) {
+      encoder.refuse(hookThrew(owner.name, error), error);
+    }
   });
   return true;
 }
@@ -262,7 +271,17 @@ function writeBoxed(encoder: Encoder, value: object): void {
   encoder.add(value);
 }
 
+/** Not all supported versions of Node have the property `detached`. */
+function refuseDetached(encoder: Encoder, buffer: ArrayBuffer): void {
+  try {
+    void new Uint8Array(buffer);
+  } catch (error) {
+    encoder.refuse(DETACHED, error);
+  }
+}
+
 function writeArrayBuffer(encoder: Encoder, value: ArrayBuffer): void {
+  if (value.byteLength === 0) refuseDetached(encoder, value);
   encoder.writeByte(tag.ARRAY_BUFFER);
   encoder.add(value);
   encoder.spans.push({ buffer: value, offset: 0, length: value.byteLength, width: 1, whole: true });
@@ -271,6 +290,7 @@ function writeArrayBuffer(encoder: Encoder, value: ArrayBuffer): void {
 function writeView(encoder: Encoder, value: ArrayBufferView): void {
   const { buffer } = value;
   if (types.isSharedArrayBuffer(buffer)) encoder.refuse(SHARED_BUFFER);
+  if (buffer.byteLength === 0) refuseDetached(encoder, buffer as ArrayBuffer);
   // A view of another realm is found by its name.
   const prototype = Object.getPrototypeOf(value) as object;
   const kind = tag.VIEW_OF_PROTOTYPE.get(prototype) ?? tag.VIEWS.findIndex((type) => type?.name === classNameOf(value));

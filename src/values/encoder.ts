@@ -3,6 +3,7 @@
  * is written by `writeSpecial` (encode-special.ts). Reused from call to call; not for two calls at once.
  */
 import { types } from "node:util";
+import { MobulaError } from "../errors/index.ts";
 import type { Span } from "./buffers.ts";
 import { writeBufferTable } from "./buffers.ts";
 import type { Encoded, FunctionCodec, FunctionRecord, RefCodec } from "./contract.ts";
@@ -12,7 +13,7 @@ import { globalName } from "./globals.ts";
 import type { IdentityRegistry } from "./identity.ts";
 import { classOrPrototype } from "./identity.ts";
 import type { EntryStep, Refusal, Step } from "./refusals.ts";
-import { SYMBOL, TOO_DEEP, UNDER_CONSTRUCTION, formatStep, refusal } from "./refusals.ts";
+import { SYMBOL, TOO_DEEP, UNDER_CONSTRUCTION, formatStep, readingThrew, refusal } from "./refusals.ts";
 import { ByteWriter } from "./writer.ts";
 
 /** Below this many objects a search beats a Map. */
@@ -35,6 +36,7 @@ export interface Mark {
   readonly codes: number;
   readonly captured: number;
   readonly depth: number;
+  readonly enclosing: number;
   readonly base: number;
   readonly prefix: string;
   readonly deferAt: number;
@@ -56,6 +58,8 @@ export class Encoder extends ByteWriter {
   /** Instances whose hook has given data that is being written. */
   readonly constructing = new Set<object>();
   depth = 0;
+  /** Functions by value around what is written now. */
+  enclosing = 0;
 
   /** Objects in the order of their numbers. */
   #objects: (object | undefined)[] = [];
@@ -94,7 +98,8 @@ export class Encoder extends ByteWriter {
       done = true;
       return encoded;
     } catch (error) {
-      throw isStackOverflow(error) ? refusal(path, TOO_DEEP, error) : error;
+      if (error instanceof MobulaError) throw error;
+      throw isStackOverflow(error) ? refusal(path, TOO_DEEP, error) : refusal(this.path(), readingThrew(error), error);
     } finally {
       this.#reset(done);
     }
@@ -127,6 +132,7 @@ export class Encoder extends ByteWriter {
     this.#shapeCount = 0;
     this.#lastShape = 0;
     this.depth = 0;
+    this.enclosing = 0;
     this.#base = 0;
     this.#deferAt = tag.DEFER_SPAN;
     this.#queue = undefined;
@@ -439,6 +445,7 @@ export class Encoder extends ByteWriter {
       codes: this.codes.length,
       captured: this.captured.length,
       depth: this.depth,
+      enclosing: this.enclosing,
       base: this.#base,
       prefix: this.#prefix,
       deferAt: this.#deferAt,
@@ -464,6 +471,7 @@ export class Encoder extends ByteWriter {
     this.codes.length = mark.codes;
     this.captured.length = mark.captured;
     this.depth = mark.depth;
+    this.enclosing = mark.enclosing;
     this.#base = mark.base;
     this.#prefix = mark.prefix;
     this.#deferAt = mark.deferAt;

@@ -66,6 +66,29 @@ export const SHARED_BUFFER: Refusal = {
   todo: "Send a copy (`array.slice()`), or use `createBuffer` for memory that other processes read in place",
 };
 
+export const DETACHED: Refusal = {
+  what: "a detached ArrayBuffer",
+  why: "Its memory was transferred away",
+  todo: "Send what it was transferred to, or a copy made before",
+};
+
+export function hookThrew(className: string, error: unknown): Refusal {
+  return {
+    what: `an instance of ${className}, whose \`static [serialize]\` threw`,
+    why: inspectText(error).split("\n")[0]!,
+    todo: "Its error is the `cause` of this one",
+  };
+}
+
+/** A getter, or a trap of a proxy deep inside, threw while the value was read. */
+export function readingThrew(error: unknown): Refusal {
+  return {
+    what: "an object that cannot be read",
+    why: `Reading it threw ${inspectText(error).split("\n")[0]!}`,
+    todo: "Send plain data: getters are read as it leaves",
+  };
+}
+
 const OPEN = "An open handle belongs to the process that opened it";
 
 /** Advice by the name of a global class whose instances cannot cross. */
@@ -162,7 +185,7 @@ function isNodes(value: object, name: string): boolean {
 /** Objects of the engine without properties of their own, which no class lookup recognises. */
 export function opaqueRefusal(value: object): Refusal | undefined {
   const iterators = "Iterators live in the process that runs them";
-  const todo = "Send what it gives, as an array; or return it from a task, to stream";
+  const todo = 'Send what it gives, as an array; to stream it, make the function itself a generator, or set numReturns to "streaming"';
   if (types.isGeneratorObject(value)) return { what: "a generator", why: iterators, todo };
   if (types.isMapIterator(value) || types.isSetIterator(value)) return { what: "an iterator", why: iterators, todo };
   if (types.isExternal(value)) {
@@ -174,6 +197,15 @@ export function opaqueRefusal(value: object): Refusal | undefined {
   const tag: unknown = Reflect.get(value, Symbol.toStringTag);
   if (typeof tag === "string" && tag.endsWith(" Iterator")) return { what: "an iterator", why: iterators, todo };
   return undefined;
+}
+
+/** A function of the language or of Node without a source. `name`: how every process finds it. */
+export function nativeRefusal(name: string): Refusal {
+  return {
+    what: "a native function",
+    why: `It has no source that could run elsewhere; every process has its own as ${name}`,
+    todo: `Write ${name} where it is used, or wrap it: (...args) => ${name}(...args)`,
+  };
 }
 
 export const PROXY: Refusal = {

@@ -27,7 +27,7 @@ import { ActorHost } from "../runtime/worker/actor-host.ts";
 import { ActorLog } from "../runtime/worker/actor-log.ts";
 import type { Channel, RunningCall } from "../runtime/worker/call.ts";
 import { CallRunner } from "../runtime/worker/call-runner.ts";
-import { ActorExit, runFollowed } from "../runtime/worker/context.ts";
+import { ActorExit, currentContext, runFollowed } from "../runtime/worker/context.ts";
 import type { CallContext } from "../runtime/worker/context.ts";
 import { Definitions } from "../runtime/worker/definitions.ts";
 import { Executor, setVisibleGpus } from "../runtime/worker/executor.ts";
@@ -300,6 +300,8 @@ export class Worker {
 
   #exitActor(): never {
     if (!this.#starting) return notAnActor();
+    const call = currentContext();
+    if (call) call.exits = true;
     throw new ActorExit();
   }
 
@@ -317,6 +319,7 @@ export class Worker {
 
   /** Something failed outside any call: what this process knows can no longer be trusted. */
   #failed(error: unknown): void {
+    if (error instanceof ActorExit) return this.#actorExits();
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     process.stderr.write(`${text}\n`);
     const message = `an error was not caught outside of any call: ${text.split("\n", 1)[0]!}`;

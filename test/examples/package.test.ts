@@ -115,6 +115,31 @@ test("the packed package runs from elsewhere, from ESM and from CommonJS", async
   assert.equal(common.stdout, "42\n");
 });
 
+const EXPORTS = `import * as ray from "mobula";
+import { Pool, Queue, asCompleted } from "mobula/util";
+export class Adder { add(x: number) { return x; } }
+export const square = ray.remote((x: number) => x * x);
+export const RemoteAdder = ray.remote(Adder);
+export const adder = RemoteAdder.remote();
+export const ref = square.remote(1);
+export const stored = ray.put({ a: 1 });
+export const method = adder.add;
+export const node = square.bind(1);
+export const pair = ray.remote((): [number, string] => [1, "a"], { numReturns: 2 }).remote();
+export const stream = ray.remote(function* () { yield 1; }).remote();
+export const find = () => ray.getActor<typeof Adder>("x");
+export const waits = () => ray.wait([ref]);
+export const buffer = () => ray.createBuffer(5, Float64Array);
+export const group = ray.placementGroup([{ CPU: 1 }]);
+export const place = ray.inPlacementGroup(group);
+export const starts = () => ray.init();
+export const context = () => ray.getRuntimeContext();
+export const pool = new Pool(1);
+export const mapped = () => pool.imap((x: number) => x, [1]);
+export const queue = new Queue<number>();
+export const completed = () => asCompleted([ref]);
+`;
+
 test("the packed types hold in a project that checks libraries too, with either module resolution", (t) => {
   const { folder } = packed(t);
   fs.writeFileSync(path.join(folder, "program.mts"), CONSUMER);
@@ -129,6 +154,9 @@ test("the packed types hold in a project that checks libraries too, with either 
     fs.writeFileSync(path.join(folder, name), text);
   }
   fs.writeFileSync(path.join(folder, "package.json"), `{ "type": "module" }`);
+  // Everything a user's module can export has a name that its declarations can use.
+  fs.writeFileSync(path.join(folder, "exports.mts"), EXPORTS);
+  files.push("exports.mts");
   for (const [module, moduleResolution] of [
     ["nodenext", "nodenext"],
     ["esnext", "bundler"],
@@ -144,7 +172,10 @@ test("the packed types hold in a project that checks libraries too, with either 
       noUncheckedIndexedAccess: true,
       allowImportingTsExtensions: true,
       skipLibCheck: false,
-      noEmit: true,
+      rewriteRelativeImportExtensions: true,
+      declaration: true,
+      emitDeclarationOnly: true,
+      outDir: path.join(folder, "declarations"),
     };
     fs.writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
     const { status, stdout } = spawnSync(path.join(root, "node_modules/.bin/tsc"), ["-p", folder], { encoding: "utf8" });

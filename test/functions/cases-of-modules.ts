@@ -54,6 +54,12 @@ export const modules: readonly Case[] = [
 /** Only where the module system has them. */
 export const moduleOnly: readonly Case[] = [
   {
+    name: "a class whose base class had to be awaited",
+    code: "class Awaited extends (await import('node:events')).EventEmitter { z() { return 1; } } CASE(() => () => new Awaited().z());",
+    expected: 1,
+    except: /bundle/,
+  },
+  {
     name: "import.meta",
     code: `
 CASE(() => () => [import.meta.url.split('/').at(-1).split('.')[0], import.meta.filename.length > 5,

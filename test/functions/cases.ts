@@ -70,6 +70,22 @@ const shade = 1; CASE(() => () => { const inner = shade; { const shade = 2; retu
 } });`,
     expected: 7,
   },
+  {
+    name: "variables that are undefined and initialised, or not yet assigned",
+    code: `
+const nothing = Number.prototype.nowhere; let notSet; { const nothing = 5; let notSet = nothing; notSet += 1; }
+const makesNone = (given) => { const none = given.nowhere; let later;
+return () => [none, later, nothing, notSet].every((v) => v === undefined); };
+CASE(() => makesNone({}));`,
+    expected: true,
+  },
+  {
+    name: "a native function that a function uses inside, and a class of the language",
+    code: `
+const most = Math.max; const helped = (a, b) => most(a, b); const Dict = Map;
+CASE(() => () => [helped(1, 2), new Dict([[1, 2]]).size]);`,
+    expected: [2, 1],
+  },
   { name: "a parameter that hides", code: "const hides = 1; CASE(() => (hides = 5) => hides);", expected: 5 },
   {
     name: "default parameters and destructuring",
@@ -205,8 +221,10 @@ return innermost.name; })()]);`,
     expected: ["named", 2, "innermost"],
   },
   {
-    name: "functions of the language",
-    code: "const { max } = Math; const map = Array.prototype.map; CASE(() => () => [max(1, 2), map.call([1], (x) => x + 1)]);",
+    name: "functions of the language in a captured object",
+    code: `
+const native = { max: Math.max, map: Array.prototype.map };
+CASE(() => () => [native.max(1, 2), native.map.call([1], (x) => x + 1)]);`,
     expected: [2, [2]],
   },
   {

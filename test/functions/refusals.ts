@@ -63,6 +63,33 @@ export const refusals: readonly Refusal[] = [
     except: /bundle/,
   },
   {
+    name: "a variable of a function in its dead zone, of a name that is declared twice",
+    code: `const inZone = (check) => { CASE(() => () => lateLocal); check();
+let lateLocal = Number('1'); return lateLocal; }; inZone(checkNow);
+const otherLocal = (lateLocal) => lateLocal; otherLocal(1);`,
+    says: ["'lateLocal'", "dead zone"],
+    path: "f.(captured lateLocal)",
+  },
+  {
+    name: "a variable in its dead zone whose initialiser waits for what captures it",
+    code: `
+const waits = () => { const awaited = ((check) => { CASE(() => () => awaited); check(); })(checkNow); return awaited; }; waits();`,
+    says: ["'awaited'", "dead zone"],
+    path: "f.(captured awaited)",
+  },
+  {
+    name: "a native function",
+    code: "CASE(() => Math.max);",
+    says: ["native function", "Math.max", "wrap it"],
+    path: "f",
+  },
+  {
+    name: "a captured native function",
+    code: "const biggest = Math.max; CASE(() => () => biggest(1, 2));",
+    says: ["native function", "Math.max", "wrap it"],
+    path: "f.(captured biggest)",
+  },
+  {
     name: "a native function that nothing leads to",
     code: "const resolver = (() => { let r; new Promise((resolve) => { r = resolve; }); return r; })(); CASE(() => resolver);",
     says: ["native function", "Wrap it"],

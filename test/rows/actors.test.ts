@@ -86,6 +86,34 @@ test("exitActor ends the actor: its call gives undefined, later ones reject", as
   await assert.rejects(ray.get(counter.read.remote()), ray.ActorDiedError);
 });
 
+test("exitActor ends the actor also when it is caught, from a generator, and with several results", async () => {
+  class Leaver {
+    caught(): string {
+      try {
+        ray.exitActor();
+      } catch {
+        // What it throws is not for its caller.
+      }
+      return "went on";
+    }
+    pair(): [number, number] {
+      return ray.exitActor();
+    }
+    *items(): Generator<number> {
+      yield 1;
+      ray.exitActor();
+    }
+  }
+  const Remote = ray.remote(Leaver);
+  const [caught, pair, items] = [Remote.remote(), Remote.remote(), Remote.remote()];
+  assert.equal(await ray.get(caught.caught.remote()), undefined);
+  assert.deepEqual(await ray.get(pair.pair.options({ numReturns: 2 }).remote()), [undefined, undefined]);
+  const got: number[] = [];
+  for await (const ref of items.items.remote()) got.push(await ray.get(ref));
+  assert.deepEqual(got, [1]);
+  for (const handle of [caught, pair, items]) await assert.rejects(ray.get(handle.caught.remote()), ray.ActorDiedError);
+});
+
 test("getActor finds an actor by name; an unknown name and a taken one are refused", async () => {
   const counter = RemoteCounter.options({ name: "the counter" }).remote(7);
   await ray.get(counter.read.remote());

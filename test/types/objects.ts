@@ -123,7 +123,7 @@ if (anything instanceof ray.TaskError) {
   exactly<unknown>()(anything.cause);
   exactly<string>()(anything.code);
 }
-if (anything instanceof ray.ActorUnavailableError) exactly<"not-executed" | "unknown" | undefined>()(anything.outcome);
+if (anything instanceof ray.ActorUnavailableError) exactly<"not-executed" | "unknown">()(anything.outcome);
 
 // ── own serialisation ──────────────────────────────────────────────────────────────────────────
 export class Money {

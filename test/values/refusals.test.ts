@@ -160,13 +160,50 @@ describe("refusals", () => {
     assert.ok(send(new EventEmitter(), here, there) instanceof EventEmitter);
   });
 
-  it("lets what a getter throws through as it is", () => {
+  it("refuses what cannot be read, with what reading it threw as the cause", () => {
+    const thrown = new TypeError("from the getter");
     const value = {
+      ok: 1,
       get bad() {
-        throw new TypeError("from the getter");
+        throw thrown;
       },
     };
-    assert.throws(() => here.codec.encode([value], "args"), TypeError);
+    const error = refusalOf([value]);
+    assert.strictEqual(error.path, "args[0].bad");
+    assert.strictEqual(error.cause, thrown);
+    const hooks = `static [Symbol.for("mobula.serialize")]() { throw slots.thrown; } static [Symbol.for("mobula.deserialize")]() {}`;
+    const Vault = here.functions.define<new () => object>(`class Vault { ${hooks} }`, { thrown });
+    const hook = refusalOf([{ vault: new Vault() }]);
+    assert.match(hook.message, /an instance of Vault, whose `static \[serialize\]` threw/);
+    assert.deepStrictEqual([hook.path, hook.cause], ["args[0].vault", thrown]);
     assert.deepStrictEqual(send([{ a: 1 }], here), [{ a: 1 }]);
   });
+
+  it("refuses a buffer that was transferred away, and views of it", () => {
+    const buffer = new ArrayBuffer(8);
+    const view = new Uint8Array(buffer);
+    structuredClone(buffer, { transfer: [buffer] });
+    refused(buffer, /a detached ArrayBuffer/);
+    refused(view, /a detached ArrayBuffer/);
+  });
+
+  it("refuses native functions that are handed over, not classes of the language, nor what functions use inside", () => {
+    for (const native of [Math.max, JSON.parse, [].push, console.log]) refused(native, /a native function.*wrap it/);
+    const direct = here.functions.define("() => slots.max(1, 2)", { max: Math.max });
+    assert.throws(() => here.codec.encode(direct, "f"), { name: "SerializationError", path: "f.(captured max)" });
+    const helper = here.functions.define("(a) => slots.max(a, 2)", { max: Math.max });
+    const fn = here.functions.define("(a) => slots.helper(a)", { helper });
+    assert.strictEqual(send(fn, here)(5), 5);
+    assert.deepStrictEqual(send([Map, Uint8Array], here), [Map, Uint8Array]);
+  });
 });
+
+function refusalOf(value: unknown): SerializationError {
+  try {
+    here.codec.encode(value, "args");
+  } catch (error) {
+    assert.ok(error instanceof SerializationError, String(error));
+    return error;
+  }
+  assert.fail("it was not refused");
+}

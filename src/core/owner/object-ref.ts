@@ -70,6 +70,11 @@ export class ObjectRef {
     return true;
   }
 
+  /** In JSON, for logs: nothing makes a ref of it again. */
+  toJSON(): { id: ObjectId } {
+    return { id: this.id };
+  }
+
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return `ObjectRef(${this.id})`;
   }

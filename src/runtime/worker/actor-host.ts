@@ -174,11 +174,17 @@ export class ActorHost implements Blocking {
 
   #noMethod(name: string): InvalidOptionError {
     const names: string[] = [];
+    let isOther = false;
     for (let at: object | null = this.#instance; at && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
-      names.push(...Object.getOwnPropertyNames(at).filter((key) => key !== "constructor"));
+      for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+        if (key === "constructor") continue;
+        if (typeof value === "function") names.push(key);
+        else isOther ||= key === name;
+      }
     }
     const { className } = this.#start;
-    return new InvalidOptionError(`${className} has no method ${JSON.stringify(name)}. ${suggest(name, names)}`, { option: name });
+    const what = isOther ? `${className}.${name} is no method` : `${className} has no method ${JSON.stringify(name)}`;
+    return new InvalidOptionError(`${what}. ${suggest(name, names)}`, { option: name });
   }
 
   #noStream(name: string): InvalidOptionError {

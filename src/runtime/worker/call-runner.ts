@@ -76,12 +76,16 @@ export class CallRunner {
 
   /** Answers with an error; what user code threw is wrapped in a TaskError. As all that answer, it returns the time. */
   threw(call: RunningCall, error: unknown): number {
-    if (error instanceof ActorExit) {
-      this.#reply(call, { kind: "returned", results: call.push.numReturns === 1 ? [this.#pack(call, undefined, 0)] : NONE });
-      this.#host.actorExits();
-      return call.endedAt;
-    }
+    if (call.exits || error instanceof ActorExit) return this.#exited(call);
     return this.#reply(call, { kind: "threw", error: this.errorPayload(call, error) });
+  }
+
+  /** It called exitActor(), whatever it did afterwards: each of its results is undefined. */
+  #exited(call: RunningCall): number {
+    const results = Array.from({ length: call.push.numReturns }, (_, index) => this.#pack(call, undefined, index));
+    this.#reply(call, { kind: "returned", results });
+    this.#host.actorExits();
+    return call.endedAt;
   }
 
   errorPayload(call: RunningCall, error: unknown): Payload {
@@ -173,6 +177,7 @@ export class CallRunner {
   }
 
   #returned(call: RunningCall, value: unknown): number {
+    if (call.exits) return this.#exited(call);
     const { numReturns } = call.push;
     let results: Payload[] | readonly Payload[];
     try {
@@ -302,8 +307,10 @@ export class CallRunner {
   }
 
   #streamEnded(call: RunningCall, length: number, error: unknown): void {
-    const payload = error === undefined ? undefined : this.errorPayload(call, error);
+    const exits = call.exits || error instanceof ActorExit;
+    const payload = error === undefined || exits ? undefined : this.errorPayload(call, error);
     this.#reply(call, { kind: "stream-ended", length, error: payload });
+    if (exits) this.#host.actorExits();
   }
 }
 

@@ -56,6 +56,8 @@ export class RunningCall implements CallContext {
   /** Time spent waiting for others, which is not run time. */
   waitedMs = 0;
   cancelled = false;
+  /** It called exitActor(). */
+  exits = false;
   /** Its code has been entered: only then may it have changed anything. */
   entered = false;
   /** Items of its stream that the reader has taken, as far as known. */

@@ -25,6 +25,8 @@ export interface CallContext {
   /** The call waits for others (`blocked`), and goes on when its resources are there again (`resumed` settles). */
   block(): void;
   unblock(): Promise<void>;
+  /** It called exitActor(): its actor ends with it, also when it catches what that threw. */
+  exits?: boolean;
   /** What it submitted, so that cancelling it cancels them. */
   readonly children: Set<ChildTask>;
 }
