@@ -270,7 +270,7 @@ export class Control {
     this.#die(actor, reason ?? { cause: "start-failed", message: failure.message }, { failure });
   }
 
-  /** It is asked for elsewhere: an answer that is under way, of a worker that is to end, is not for this incarnation. Undefined: it is over. */
+  /** It is asked for elsewhere: an answer on its way, of a worker that is to end, is not for this incarnation. Undefined: it is over. */
   again(id: ActorId, epoch: number): ActorRequest | undefined {
     const actor = this.#actors.get(id);
     if (actor === undefined || actor.epoch !== epoch || actor.phase !== "placing") return undefined;

@@ -112,6 +112,7 @@ export class ControlLink {
   #address = 0;
   #epoch: number | undefined;
   #state: "new" | "joining" | "joined" | "over" = "new";
+  #joiningSince = 0;
   /** When control last took something. */
   #takenAt = 0;
   #taken = 0;
@@ -146,7 +147,7 @@ export class ControlLink {
 
   start(): void {
     this.#state = "joining";
-    this.#takenAt = performance.now();
+    this.#takenAt = this.#joiningSince = performance.now();
     this.#join();
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
   }
@@ -232,6 +233,7 @@ export class ControlLink {
   peerRestarted(): void {
     if (this.#state === "over") return;
     this.#state = "joining";
+    this.#joiningSince = performance.now();
     this.#events.controlChanged();
     this.#join();
     for (const { from, body } of this.#open.values()) this.#toControl(from, "ask", body);
@@ -442,10 +444,17 @@ export class ControlLink {
   #beat(): void {
     const now = performance.now();
     const { sentMessages, keptMessages } = this.#link().statistics();
+    const joined = this.#state === "joined";
     if (keptMessages === 0 || sentMessages - keptMessages > this.#taken) this.#takenAt = now;
     this.#taken = sentMessages - keptMessages;
     const waitMs = this.#options.waitMs ?? WAIT_MS;
-    if (now - this.#takenAt < waitMs) return this.#sayStatus();
+    if (now - (joined ? this.#takenAt : this.#joiningSince) < waitMs) {
+      if (joined) return this.#sayStatus();
+      // The control that took what this node had said of itself may have ended before it answered, and a link that has nothing to say does
+      // not look for the next one.
+      if (keptMessages === 0) this.#join();
+      return;
+    }
     const where = this.#addresses.map(formatAddress).join(" and ");
     const why = this.#trouble === undefined ? "it does not answer" : this.#trouble.message;
     this.#lose(`control at ${where} has been away for ${Math.round(waitMs / 1000)} s: ${why}`);
