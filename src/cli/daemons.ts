@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defaultCapacity } from "../memory/capacity.ts";
 import type { JobId, NodeId } from "../protocol/ids.ts";
+import { homeFolder, tlsFolder } from "../runtime/network/home.ts";
 import { startOf } from "../runtime/environments/process-marks.ts";
 import type { NodeHere } from "../runtime/client/nodes-here.ts";
 import { DAEMON_CONFIG } from "../runtime/daemon/config.ts";
@@ -19,6 +20,9 @@ const daemonMain = fileURLToPath(new URL(`../runtime/daemon/main.${ending}`, imp
 const workerMain = fileURLToPath(new URL(`../worker/main.${ending}`, import.meta.url));
 
 const START_MS = 90_000;
+/** For one that could not start, or was not to. */
+const END_MS = 10_000;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export interface NodeOptions {
   readonly home: string;
@@ -41,6 +45,9 @@ export interface StartedNode {
 /** Resolves when it serves. Rejects with what it says when it cannot, and then nothing of it is left. */
 export async function startNode(options: NodeOptions): Promise<StartedNode> {
   const { home } = options;
+  const interrupted = new AbortController();
+  const interrupt = (signal: NodeJS.Signals): void => interrupted.abort(signal);
+  for (const signal of SIGNALS) process.on(signal, interrupt);
   const sessionDir = newSessionDir();
   const nodeId = randomBytes(6).toString("hex") as NodeId;
   const logs = join(home, "logs");
@@ -53,24 +60,40 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
     const { child, report } = startProcess<Exclude<DaemonReport, { readonly error: string }>>({
       file: daemonMain,
       flags,
-      env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) },
+      env: { ...process.env, ...absoluteFolders(), [DAEMON_CONFIG]: JSON.stringify(config) },
       stdin: "ignore",
       stderr: file,
       startMs: START_MS,
       cwd: home,
     });
+    interrupted.signal.addEventListener("abort", () => child.kill());
+    if (interrupted.signal.aborted) child.kill();
     const ended = new Promise<number>((resolve) => child.on("exit", (code) => resolve(code ?? 1)));
-    const { pid } = await report.catch((error: Error) => {
+    const { pid } = await report.catch(async (error: Error) => {
       child.kill();
+      // What it has started ends before it does.
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, END_MS).unref())]);
       rmSync(sessionDir, { recursive: true, force: true });
+      const { aborted, reason } = interrupted.signal;
+      if (aborted) throw new CommandError(`the node did not start: ${String(reason)} ended its start, and nothing of it runs`);
       const unsaid = error.message.startsWith("it ");
       throw new CommandError(`the node did not start: ${error.message}${unsaid ? `; see ${log}` : ""}`);
     });
     child.unref();
     return { nodeId, pid, log, ended };
   } finally {
+    for (const signal of SIGNALS) process.off(signal, interrupt);
     closeSync(file);
   }
+}
+
+/** What the environment names in the folder of the command, for a daemon that runs in another. */
+function absoluteFolders(): NodeJS.ProcessEnv {
+  const tlsDir = tlsFolder();
+  return {
+    ...(process.env["MOBULA_HOME"] ? { MOBULA_HOME: homeFolder() } : {}),
+    ...(tlsDir === undefined ? {} : { MOBULA_TLS_DIR: tlsDir }),
+  };
 }
 
 function daemonConfig(options: NodeOptions, nodeId: NodeId, sessionDir: string): DaemonConfig {

@@ -4,7 +4,7 @@ import type { ClusterStatus } from "../runtime/control/questions.ts";
 import { JobClient, JobError } from "../client/index.ts";
 import { CommandError } from "./command.ts";
 import { secureFetch } from "./secure-fetch.ts";
-import { askControl, targetOf } from "./target.ts";
+import { askControl, isUrl, targetOf } from "./target.ts";
 import type { Target, TargetOptions } from "./target.ts";
 
 /** Where control leads anew the HTTP API begins a moment later. */
@@ -12,7 +12,7 @@ const TAKEOVER_MS = 10_000;
 const LOOK_MS = 200;
 
 export async function jobClient(options: TargetOptions): Promise<JobClient> {
-  const target = targetOf(options);
+  const target = targetOf(options, true);
   const address = await urlOf(target);
   const token = target.token.expose();
   const how = address.startsWith("https:") && target.tlsDir !== undefined ? secureFetch(loadTls(target.tlsDir).ca) : fetch;
@@ -30,15 +30,13 @@ function roaming(how: typeof fetch, options: TargetOptions): typeof fetch {
     } catch (error) {
       const refused = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
       const again = (init.method !== "POST" || refused) && !(init.body instanceof ReadableStream) && init.signal?.aborted !== true;
-      const now = again ? await urlOf(targetOf(options)).catch(() => undefined) : undefined;
+      const now = again ? await urlOf(targetOf(options, true)).catch(() => undefined) : undefined;
       if (now === undefined || new URL(now).origin === at.origin) throw error;
       origin = now;
       return await how(new URL(asked.pathname + asked.search, origin), init);
     }
   };
 }
-
-const isUrl = (address: string): boolean => /^https?:\/\//i.test(address);
 
 /** Something about one job. That there is none is said as commands say it. */
 export async function withJob<T>(options: TargetOptions, id: string, run: (client: JobClient) => Promise<T>): Promise<T> {

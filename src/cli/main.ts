@@ -5,18 +5,22 @@ import { UsageError } from "./command.ts";
 import { commands } from "./commands/index.ts";
 import { helpOf, overview } from "./help.ts";
 import { Output, printError } from "./output.ts";
-import { parse } from "./parse.ts";
+import { groupOf, parse } from "./parse.ts";
 
 function version(): string {
   const { version: text } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
   return text;
 }
 
-async function main(words: readonly string[]): Promise<number> {
-  const [first] = words;
-  if (first === undefined || first === "help" || first === "--help" || first === "-h") {
-    process.stdout.write(`${overview(commands, version())}\n`);
-    return first === undefined ? 2 : 0;
+const isHelp = (word: string | undefined): boolean => word === "--help" || word === "-h";
+
+async function main(given: readonly string[]): Promise<number> {
+  const words = given[0] === "help" ? [...given.slice(1), "--help"] : given;
+  const [first, second] = words;
+  const listed = isHelp(first) ? commands : isHelp(second) ? groupOf(first, commands) : [];
+  if (listed.length > 0) {
+    process.stdout.write(`${overview(listed, version())}\n`);
+    return 0;
   }
   if (first === "--version" || first === "-v") {
     process.stdout.write(`${version()}\n`);
@@ -30,8 +34,14 @@ async function main(words: readonly string[]): Promise<number> {
   return await parsed.command.run({ options: parsed.options as never, arguments: parsed.arguments, output: new Output(parsed.json) });
 }
 
-// A pipe that is closed early, as by `head`, is no failure.
-process.stdout.on("error", () => process.exit(0));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // A pipe that is closed early, as by `head`, is no failure.
+  if (error.code === "EPIPE") process.exit(0);
+  printError(`the output cannot be written: ${error.message}`);
+  process.exit(1);
+});
+// There is nobody to tell.
+process.stderr.on("error", () => {});
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

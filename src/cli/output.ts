@@ -7,7 +7,7 @@ export class Output {
 
   constructor(json: boolean) {
     this.json = json;
-    this.#colours = !json && process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
+    this.#colours = !json && process.stdout.isTTY && coloursWanted(process.env);
   }
 
   /** One value: as JSON, or as the lines that `text` makes of it. */
@@ -36,6 +36,10 @@ export class Output {
     return [this.style("bold", lineOf(head)), ...rows.map(lineOf)].join("\n");
   }
 }
+
+/** As https://no-color.org says, and Node. */
+export const coloursWanted = ({ NO_COLOR = "", FORCE_COLOR, TERM }: NodeJS.ProcessEnv): boolean =>
+  NO_COLOR === "" && FORCE_COLOR !== "0" && TERM !== "dumb";
 
 export function printError(message: string): void {
   process.stderr.write(`mobula: ${message.replaceAll(/\s*\n\s*/g, " ").trim()}\n`);

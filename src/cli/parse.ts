@@ -1,5 +1,7 @@
 /** From the words after `mobula` to a command and its options. What is wrong is said with the nearest right word. */
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { nearest } from "../errors/index.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
 
@@ -33,7 +35,8 @@ export function parse(words: readonly string[], commands: readonly Command[]): P
       options: { ...options, json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
     });
   } catch (error) {
-    throw new UsageError(`${explained(error as Error, command)} See: mobula ${command.name} --help`);
+    const own = command.passesOn === "after --" && !words.includes("--") ? " Its own command stands after --." : "";
+    throw new UsageError(`${explained(error as Error, command)}${own} See: mobula ${command.name} --help`);
   }
   const { json, help, ...values } = parsed.values as Record<string, string | boolean | string[] | undefined>;
   if (command.passesOn === "after --" && passed.length > 0 && parsed.positionals.length > 0 && help !== true) {
@@ -44,7 +47,14 @@ export function parse(words: readonly string[], commands: readonly Command[]): P
   }
   const given = [...parsed.positionals, ...passed];
   if (help !== true) checkCount(command, given.length);
-  return { command, options: values, arguments: given, json: json === true, help: help === true };
+  return { command, options: withAbsoluteFolders(values, command), arguments: given, json: json === true, help: help === true };
+}
+
+/** What a command starts may run in another folder. */
+function withAbsoluteFolders(values: Parsed["options"], { options }: Command): Parsed["options"] {
+  const folders = Object.entries(values).filter(([name]) => options[name]?.value === "FOLDER");
+  for (const [name, value] of folders) if (value === "") throw new UsageError(`--${name} must name a folder, and is empty`);
+  return { ...values, ...Object.fromEntries(folders.map(([name, value]) => [name, resolve(value as string)])) };
 }
 
 /** `--priority -1` is a number and no option. */
@@ -59,21 +69,29 @@ function withNegatives(words: readonly string[], { options }: Command): string[]
   return joined;
 }
 
+/** The commands whose first word is this one, and have a second. */
+export const groupOf = (word: string | undefined, commands: readonly Command[]): Command[] =>
+  word === undefined ? [] : commands.filter(({ name }) => name.startsWith(`${word} `));
+
 function findCommand(words: readonly string[], commands: readonly Command[]): Command {
+  const [one, second] = words;
+  if (one === undefined) throw new UsageError("a command is missing. See: mobula --help");
   const two = words.slice(0, 2).join(" ");
-  const found = commands.find(({ name }) => name === two) ?? commands.find(({ name }) => name === words[0]);
+  const found = commands.find(({ name }) => name === two) ?? commands.find(({ name }) => name === one);
   if (found !== undefined) return found;
-  const group = commands.filter(({ name }) => name.startsWith(`${words[0]} `)).map(({ name }) => name);
-  if (group.length > 0) {
-    const wanted = words[1] === undefined || words[1].startsWith("-") ? "a command is missing" : `there is no command ${two}`;
-    const near = nearest(two, group);
-    throw new UsageError(`${wanted}.${near === undefined ? ` Commands: ${group.join(", ")}` : ` Did you mean: mobula ${near}?`}`);
-  }
-  const near = nearest(
-    words[0] ?? "",
-    commands.map(({ name }) => name),
+  const group = groupOf(one, commands).map(({ name }) => name);
+  const missing = group.length > 0 && (second === undefined || second.startsWith("-"));
+  if (missing) throw new UsageError(`a command is missing. Commands: ${group.join(", ")}`);
+  const near = nearestCommand(one, two, group.length > 0 ? group : commands.map(({ name }) => name));
+  const others = group.length > 0 ? `Commands: ${group.join(", ")}` : "See: mobula --help";
+  throw new UsageError(
+    `there is no command ${group.length > 0 ? two : one}. ${near === undefined ? others : `Did you mean: mobula ${near}?`}`,
   );
-  throw new UsageError(`there is no command ${words[0]}.${near === undefined ? " See: mobula --help" : ` Did you mean: mobula ${near}?`}`);
+}
+
+/** `jobs list` is `job list`, and so is what only lacks its first word: `logs`. */
+function nearestCommand(one: string, two: string, names: readonly string[]): string | undefined {
+  return nearest(two, names) ?? nearest(one, names) ?? names.find((name) => name.endsWith(` ${one}`));
 }
 
 /** What belongs to the command, and what it passes on. */
@@ -106,25 +124,4 @@ function checkCount({ name, takes = [0, 0], arguments: expected }: Command, coun
   if (count >= least && count <= most) return;
   const wanted = most === 0 ? "takes no argument" : `takes ${expected ?? `${least} to ${most} arguments`}`;
   throw new UsageError(`${name} ${wanted}, and ${count === 0 ? "none was" : `${count} were`} given. See: mobula ${name} --help`);
-}
-
-/** The candidate that differs least, if it is near at all: edit distance. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let least = Math.max(2, Math.floor(word.length / 3)) + 1;
-  for (const candidate of candidates) {
-    const distance = distanceOf(word, candidate);
-    if (distance < least) [best, least] = [candidate, distance];
-  }
-  return best;
-}
-
-function distanceOf(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -5,7 +5,8 @@ import { ConnectionError } from "../errors/index.ts";
 import { nodeOf, nodesHere } from "../runtime/client/nodes-here.ts";
 import { ask, homeFolder, tlsFolder, findToken, loadTls, parseAddress, tokenCredential } from "../runtime/network/index.ts";
 import type { Question, Secret } from "../runtime/network/index.ts";
-import { CommandError } from "./command.ts";
+import { CommandError, UsageError } from "./command.ts";
+import { addresses } from "./values.ts";
 
 /** What `start --head` leaves in its folder: enough to go on after a crash. */
 export interface ClusterFile {
@@ -25,8 +26,10 @@ export function readClusterFile(dir: string): ClusterFile | undefined {
   let text: string;
   try {
     text = readFileSync(clusterFileOf(dir), "utf8");
-  } catch {
-    return undefined;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new CommandError(`the file of the cluster cannot be read: ${message}. Look at who owns ${dir}, or name another folder by --dir`);
   }
   try {
     const file = JSON.parse(text) as ClusterFile;
@@ -51,12 +54,23 @@ export interface TargetOptions {
   readonly "tls-dir"?: string;
 }
 
-/** `--address`, else MOBULA_ADDRESS, else the cluster whose folder is `--dir`. */
-export function targetOf(options: TargetOptions): Target {
+/** `--address`, else MOBULA_ADDRESS, else undefined; checked, but for a URL where those are taken. */
+export function namedAddress({ address }: TargetOptions, urls = false): string | undefined {
+  const named = address ?? process.env["MOBULA_ADDRESS"];
+  if (named === undefined || (named === "" && address === undefined)) return undefined;
+  if (!urls || !isUrl(named)) return addresses(address === undefined ? "MOBULA_ADDRESS" : "--address", named).join(",");
+  if (URL.canParse(named)) return named;
+  throw new UsageError(`${JSON.stringify(named.slice(0, 200))} is no URL. Write one such as http://127.0.0.1:8265, or HOST:PORT`);
+}
+
+export const isUrl = (address: string): boolean => /^https?:\/\//i.test(address);
+
+/** The cluster that is named, else the one whose folder is `--dir`. `urls`: that of an HTTP API will do. */
+export function targetOf(options: TargetOptions, urls = false): Target {
+  const named = namedAddress(options, urls);
   const dir = options.dir ?? homeFolder();
   const file = readClusterFile(dir);
-  const named = options.address ?? process.env["MOBULA_ADDRESS"];
-  const address = named === undefined || named === "" ? addressIn(dir, file) : withStandbys(named, dir);
+  const address = named === undefined ? addressIn(dir, file) : withStandbys(named, dir);
   if (address === undefined) {
     throw new CommandError(`no cluster is known in ${dir}. Start one by: mobula start --head; or name one by --address HOST:PORT`);
   }

@@ -1,4 +1,6 @@
 /** Values of options, checked: what is wrong names the option. */
+import { MobulaError } from "../errors/index.ts";
+import { parseAddress } from "../runtime/network/address.ts";
 import { UsageError } from "./command.ts";
 
 export function number(option: string, text: string | undefined, least = 0, most = Number.MAX_SAFE_INTEGER): number | undefined {
@@ -16,6 +18,18 @@ export function port(option: string, text: string | undefined): number | undefin
   return value;
 }
 
+/** `host:port`, several with commas. */
+export function addresses(option: string, text: string): string[] {
+  return text.split(",").map((each) => {
+    try {
+      parseAddress(each, option);
+      return each.trim();
+    } catch (error) {
+      throw error instanceof MobulaError ? new UsageError(error.message) : error;
+    }
+  });
+}
+
 /** JSON of an object whose values are amounts. */
 export function amounts(option: string, text: string | undefined): Record<string, number> | undefined {
   if (text === undefined) return undefined;
@@ -24,6 +38,11 @@ export function amounts(option: string, text: string | undefined): Record<string
     value = JSON.parse(text);
   } catch {
     value = undefined;
+  }
+  const own = Object.keys(Object(value)).find((name) => /^(cpu|gpu|memory|objectStoreMemory|)$/i.test(name.trim()));
+  if (own !== undefined) {
+    const instead = own.trim() === "" ? "and has an empty one" : `and ${own} is given by an option of its own, or by the machine`;
+    throw new UsageError(`--${option} takes names of your own, ${instead}`);
   }
   const good = typeof value === "object" && value !== null && !Array.isArray(value);
   if (!good || Object.values(value as object).some((amount) => typeof amount !== "number" || !(amount >= 0))) {

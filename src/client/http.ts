@@ -99,14 +99,13 @@ async function refusal(response: Response, url: URL, { jobId }: Asked): Promise<
   if (typeof said?.code !== "string" || typeof said.message !== "string") return notMobula(response, url, { jobId });
   const details = { address: url.origin, reason: said.code, status, jobId };
   return new JobError(
-    explain(said.message, undefined, ADVICE[status]),
+    explain(said.message, undefined, ADVICE[said.code]),
     typeof said.field === "string" ? { ...details, field: said.field } : details,
   );
 }
 
-const ADVICE: Readonly<Record<number, string>> = {
-  401: "Give the cluster's token: it is in the file named token in the folder of its head, and `mobula token` prints where",
-};
+const GIVE_TOKEN = "Give the cluster's token: it is in the file named token in the folder of its head, and `mobula token` prints where";
+const ADVICE: Readonly<Record<string, string>> = { TOKEN_MISSING: GIVE_TOKEN, TOKEN_WRONG: GIVE_TOKEN };
 
 function unreachable(url: URL, error: unknown, { jobId }: Pick<Asked, "jobId">): JobError {
   const { cause, message } = error as Error & { cause?: { message?: string; code?: string } };

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { cliPage, PAGE } from "../../scripts/cli-docs.ts";
-import { nearest } from "../../src/cli/parse.ts";
+import { nearest } from "../../src/errors/index.ts";
 import { writeNodeFile } from "../../src/runtime/client/nodes-here.ts";
 import { startOf } from "../../src/runtime/environments/process-marks.ts";
 import { leakChecked } from "../harness/index.ts";
@@ -19,7 +19,19 @@ test("a wrong call exits with 2 and the nearest right word, and prints nothing e
   const rows: [string[], RegExp][] = [
     [["strat"], /no command strat\. Did you mean: mobula start\?/],
     [["list", "node"], /no command list node\. Did you mean: mobula list nodes\?/],
+    [[], /a command is missing\. See: mobula --help/],
     [["list"], /a command is missing/],
+    [["jobs", "list"], /Did you mean: mobula job list\?/],
+    [["logs", "x"], /Did you mean: mobula job logs\?/],
+    [["status", "--address", "foo"], /--address is "foo", which is no address/],
+    [["start", "--address", "http://a:1"], /--address is "http:\/\/a:1", which is no address/],
+    [["start", "--address", "a:1", "--fresh"], /start --address takes no --fresh/],
+    [["job", "list", "--address", "http://"], /"http:\/\/" is no URL/],
+    [["list", "nodes", "--filter", "x"], /--filter must be KEY=VALUE/],
+    [["list", "workers", "--filter", "node=x"], /there is no key "node"/],
+    [["list", "nodes", "--limit", "0"], /--limit must be a number/],
+    [["status", "--dir", ""], /--dir must name a folder/],
+    [["submit", "node", "--epochs", "3"], /no option --epochs\. Its own command stands after --/],
     [["xyzzy"], /See: mobula --help/],
     [["start", "--haed"], /no option --haed\. Did you mean --head\?/],
     [["start"], /either --head or --address/],
@@ -54,6 +66,7 @@ test("what cannot be done exits with 1 and one line that says what to do", async
     [["start", "--head", "--port", "0", "--host", "0.0.0.0"], /without TLS is refused.*ca create.*--insecure-no-tls/],
     [["stop"], /no node of .* runs here/],
     [["run", "nothing.mjs"], /there is no file nothing\.mjs/],
+    [["start", "--head", "--dir", import.meta.filename], /folder \S+ cannot be made: .* is a file\. Name another by --dir/],
   ];
   for (const [words, expected, env] of rows) {
     const { code, stdout, stderr } = home.run(words, env);
@@ -85,6 +98,8 @@ test("help has an example for every command, the doctor looks, and completion is
   const home = new Home(t);
   const overview = home.run(["--help"]);
   assert.equal(overview.code, 0);
+  assert.match(home.run(["help", "start"]).stdout, /^mobula start /);
+  assert.match(home.run(["job", "--help"]).stdout, /\n {2}job logs /);
   const names = [...overview.stdout.matchAll(/^ {2}([a-z-]+(?: [a-z]+)?) {2,}\S/gm)].map(([, name]) => name!);
   assert.ok(names.length >= 13, names.join());
   for (const name of names) {

@@ -1,5 +1,6 @@
 /** A cluster's folder for one test, and the command run in it. Every node that a test starts ends with the test. */
 import { spawn, spawnSync } from "node:child_process";
+import type { SpawnSyncOptions, SpawnSyncReturns } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import type { TestContext } from "node:test";
@@ -29,12 +30,14 @@ export class Home {
   readonly dir: string;
   readonly #env: NodeJS.ProcessEnv;
 
-  constructor(t: TestContext) {
+  /** `first`: before its folder is removed. */
+  constructor(t: TestContext, first = (): void => {}) {
     this.dir = path.join(root, ".tmp", `home-${process.pid}-${homes++}`);
     fs.mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     const { MOBULA_ADDRESS: _address, MOBULA_TOKEN: _token, MOBULA_TOKEN_FILE: _file, ...env } = process.env;
     this.#env = { ...env, MOBULA_HOME: this.dir };
     t.after(() => {
+      first();
       for (const { pid } of nodesHere(this.dir)) process.kill(pid, "SIGTERM");
       for (const until = Date.now() + 10_000; nodesHere(this.dir).length > 0 && Date.now() < until;) spawnSync("sleep", ["0.05"]);
       for (const { pid } of nodesHere(this.dir)) process.kill(pid, "SIGKILL");
@@ -42,13 +45,13 @@ export class Home {
     });
   }
 
-  run(words: readonly string[], env: NodeJS.ProcessEnv = {}): Ran {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
-      env: { ...this.#env, ...env },
-      encoding: "utf8",
-      timeout: 60_000,
-    });
+  run(words: readonly string[], env: NodeJS.ProcessEnv = {}, cwd?: string): Ran {
+    const { status, stdout, stderr } = this.spawnSync(words, { env: { ...this.#env, ...env }, cwd });
     return { code: status, stdout, stderr };
+  }
+
+  spawnSync(words: readonly string[], options: SpawnSyncOptions): SpawnSyncReturns<string> {
+    return spawnSync(process.execPath, [main, ...words], { env: this.#env, timeout: 60_000, ...options, encoding: "utf8" });
   }
 
   /** What the command prints as JSON; it must succeed. */

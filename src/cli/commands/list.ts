@@ -1,8 +1,10 @@
 /** `mobula list`: nodes and workers. */
 import type { ClusterStatus, NodeStatus } from "../../runtime/control/questions.ts";
+import { ConnectionError, suggest } from "../../errors/index.ts";
 import { command, UsageError } from "../command.ts";
-import type { Output } from "../output.ts";
+import { printError } from "../output.ts";
 import { askAt, askControl, targetOf } from "../target.ts";
+import type { Target } from "../target.ts";
 import { number } from "../values.ts";
 import { ADDRESS, DIR, TLS_DIR } from "./options.ts";
 import { nodeTable } from "./status.ts";
@@ -11,7 +13,7 @@ const OPTIONS = {
   address: ADDRESS,
   dir: DIR,
   "tls-dir": TLS_DIR,
-  filter: { value: "KEY=VALUE", about: "Only what has this value; may be given more than once", many: true },
+  filter: { value: "KEY=VALUE", about: "Only what has this value, such as labels.zone=a; may be given more than once", many: true },
   limit: { value: "N", about: "At most so many (default 100)" },
 } as const;
 
@@ -25,14 +27,21 @@ interface WorkerStatus {
   readonly title: string;
 }
 
+const NODE_KEYS = [
+  ...["nodeId", "address", "hostname", "alive", "state", "head", "pid"],
+  ...["resources", "labels"],
+] as const satisfies readonly (keyof NodeStatus)[];
+const WORKER_KEYS = ["workerId", "nodeId", "pid", "state", "leases", "actorId", "title"] as const satisfies readonly (keyof WorkerStatus)[];
+
 export const listNodes = command({
   name: "list nodes",
   about: "The nodes of the cluster, dead ones for an hour.",
   options: OPTIONS,
-  example: "mobula list nodes --filter alive=true",
+  example: "mobula list nodes --filter alive=true --filter labels.zone=a",
   async run({ options, output }) {
+    const choose = choice<NodeStatus>(options, NODE_KEYS);
     const { nodes } = (await askControl(targetOf(options), { kind: "status" })) as ClusterStatus;
-    show(nodes, options, output, (chosen) => nodeTable(chosen, output));
+    output.result(choose(nodes), (chosen) => nodeTable(chosen, output));
     return 0;
   },
 });
@@ -43,10 +52,14 @@ export const listWorkers = command({
   options: OPTIONS,
   example: "mobula list workers --filter state=ready --limit 20",
   async run({ options, output }) {
+    const choose = choice<WorkerStatus>(options, WORKER_KEYS);
     const target = targetOf(options);
     const { nodes } = (await askControl(target, { kind: "status" })) as ClusterStatus;
-    const found = await Promise.all(nodes.filter(({ alive }) => alive).map(({ address }) => askAt(target, address, { kind: "workers" })));
-    show(found.flat() as WorkerStatus[], options, output, (chosen) =>
+    const found = await workersOf(
+      target,
+      nodes.filter(({ alive }) => alive),
+    );
+    output.result(choose(found), (chosen) =>
       output.table(
         ["WORKER", "NODE", "PID", "STATE", "LEASES", "RUNS"],
         chosen.map(({ workerId, nodeId, pid, state, leases, title }) => [
@@ -63,23 +76,47 @@ export const listWorkers = command({
   },
 });
 
-function show<T extends NodeStatus | WorkerStatus>(
-  all: readonly T[],
-  { filter, limit }: { readonly filter?: readonly string[]; readonly limit?: string },
-  output: Output,
-  text: (chosen: readonly T[]) => string,
-): void {
-  const wanted = (filter ?? []).map((each) => {
-    const at = each.indexOf("=");
-    if (at < 1) throw new UsageError(`--filter must be KEY=VALUE, and is ${each}`);
-    return [each.slice(0, at), each.slice(at + 1)] as const;
-  });
-  const first = all[0] as Readonly<Record<string, unknown>> | undefined;
-  for (const [key] of wanted) {
-    if (first !== undefined && !all.some((each) => key in each)) {
-      throw new UsageError(`--filter ${key}: there is no such key. Keys: ${Object.keys(first).join(", ")}`);
+/** Of each node, so many at a time. One that has gone meanwhile has none. */
+async function workersOf(target: Target, nodes: readonly NodeStatus[]): Promise<WorkerStatus[]> {
+  const found: WorkerStatus[][] = nodes.map(() => []);
+  const left = nodes.entries();
+  const askOn = async (): Promise<void> => {
+    for (const [i, { nodeId, address }] of left) {
+      try {
+        found[i] = (await askAt(target, address, { kind: "workers" })) as WorkerStatus[];
+      } catch (error) {
+        if (!(error instanceof ConnectionError)) throw error;
+        printError(`node ${nodeId} is left out. ${error.message}`);
+      }
     }
-  }
-  const chosen = all.filter((each) => wanted.every(([key, value]) => String((each as unknown as Record<string, unknown>)[key]) === value));
-  output.result(chosen.slice(0, number("limit", limit, 1) ?? 100), text);
+  };
+  await Promise.all(Array.from({ length: Math.min(ASKED_AT_ONCE, nodes.length) }, askOn));
+  return found.flat();
+}
+
+const ASKED_AT_ONCE = 32;
+
+/** What `--filter` and `--limit` leave, checked before anybody is asked. */
+function choice<T extends object>(
+  { filter = [], limit }: { readonly filter?: readonly string[]; readonly limit?: string },
+  keys: readonly string[],
+): (all: readonly T[]) => T[] {
+  const wanted = filter.map((each) => {
+    const at = each.indexOf("=");
+    if (at < 1) throw new UsageError(`--filter must be KEY=VALUE, and is ${JSON.stringify(each)}`);
+    const key = each.slice(0, at);
+    const [first = ""] = key.split(".");
+    if (!keys.includes(first)) throw new UsageError(`--filter: there is no key ${JSON.stringify(first)}. ${suggest(first, keys)}`);
+    return [key, each.slice(at + 1)] as const;
+  });
+  const most = number("limit", limit, 1) ?? 100;
+  return (all) => all.filter((each) => wanted.every(([key, value]) => textAt(each, key) === value)).slice(0, most);
+}
+
+/** `labels.zone`: a name after a dot may have dots itself. */
+function textAt(value: unknown, key: string): string | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (Object.hasOwn(value, key)) return String(Reflect.get(value, key));
+  const dot = key.indexOf(".");
+  return dot < 0 ? undefined : textAt(Reflect.get(value, key.slice(0, dot)), key.slice(dot + 1));
 }

@@ -1,8 +1,9 @@
 /** Commands of a few lines. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { hostname } from "node:os";
+import { constants, hostname } from "node:os";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ClusterStatus } from "../../runtime/control/questions.ts";
 import { homeFolder } from "../../runtime/network/home.ts";
@@ -76,31 +77,59 @@ export const run = command({
   options: { address: ADDRESS, dir: DIR },
   example: "mobula run train.ts --epochs 3",
   async run({ options, arguments: [file, ...rest] }) {
-    if (!existsSync(file!)) throw new CommandError(`there is no file ${file}`);
+    const info = statSync(file!, { throwIfNoEntry: false });
+    if (info?.isFile() !== true) throw new CommandError(info === undefined ? `there is no file ${file}` : `${file} is no file to run`);
     const target = targetOf(options);
     const child = spawn(process.execPath, [...loaderFor(file!), file!, ...rest], {
       stdio: "inherit",
-      env: { ...process.env, MOBULA_ADDRESS: target.address, MOBULA_HOME: target.dir },
+      env: {
+        ...process.env,
+        MOBULA_ADDRESS: target.address,
+        MOBULA_HOME: target.dir,
+        ...(target.tlsDir === undefined ? {} : { MOBULA_TLS_DIR: target.tlsDir }),
+      },
     });
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
-    return await new Promise<number>((resolve, reject) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
+      process.on(signal, () => {
+        if (!(KEYS.includes(signal) && inFront())) child.kill(signal);
+      });
+    }
+    return await new Promise<number>((done, reject) => {
       child.on("error", reject);
-      child.on("exit", (code, signal) => resolve(code ?? (signal === "SIGINT" ? 130 : 1)));
+      // As shells say it.
+      child.on("exit", (code, signal) => done(code ?? 128 + constants.signals[signal!]));
     });
   },
 });
 
-/** TypeScript needs a Node that strips types, or tsx beside the program. */
-function loaderFor(file: string): string[] {
-  if (!/\.[cm]?ts$/.test(file)) return [];
+/** Signals of keys go to all processes in front of a terminal: the program has had them already. */
+const KEYS: readonly NodeJS.Signals[] = ["SIGINT", "SIGQUIT"];
+
+function inFront(): boolean {
   try {
-    const tsx = createRequire(pathToFileURL(`${process.cwd()}/`)).resolve("tsx");
-    return ["--import", pathToFileURL(tsx).href];
+    // After the name: state, parent, group, session, terminal, and the group in front of that.
+    const [, , group, , , front] = readFileSync("/proc/self/stat", "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return group === front;
   } catch {
-    const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
-    if (major > 22 || (major === 22 && minor >= 18)) return [];
-    throw new CommandError(
-      `${file} is TypeScript, which Node ${process.versions.node} does not run. Install tsx beside it, or use Node 22.18 or newer`,
-    );
+    return false;
   }
+}
+
+/** TypeScript needs tsx, beside the program, here, or beside mobula; or a Node that strips types. */
+function loaderFor(file: string): string[] {
+  if (!/\.[cm]?tsx?$/.test(file)) return [];
+  for (const from of [pathToFileURL(resolve(file)), pathToFileURL(`${process.cwd()}/`), import.meta.url]) {
+    try {
+      return ["--import", pathToFileURL(createRequire(from).resolve("tsx")).href];
+    } catch {
+      continue;
+    }
+  }
+  const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
+  if (major > 22 || (major === 22 && minor >= 18)) return [];
+  throw new CommandError(
+    `${file} is TypeScript, which Node ${process.versions.node} does not run. Install tsx beside it, or use Node 22.18 or newer`,
+  );
 }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { nodesHere } from "../../runtime/client/nodes-here.ts";
+import { ifUnlocked } from "../../runtime/environments/file-lock.ts";
 import { homeFolder, tlsFolder } from "../../runtime/network/home.ts";
 import { clusterOf, leaderOf } from "../../runtime/control/clusters.ts";
 import type { ControlConfig } from "../../runtime/control/config.ts";
@@ -15,7 +16,7 @@ import type { StartedNode } from "../daemons.ts";
 import type { Output } from "../output.ts";
 import { clusterFileOf, readClusterFile } from "../target.ts";
 import type { ClusterFile } from "../target.ts";
-import { amounts, number, pairs, port } from "../values.ts";
+import { addresses, amounts, number, pairs, port } from "../values.ts";
 import { DIR, TLS_DIR } from "./options.ts";
 
 const PORT = 6380;
@@ -57,14 +58,33 @@ export const start = command({
     if ([head === true, address !== undefined, standby === true].filter(Boolean).length !== 1) {
       throw new UsageError("start takes either --head or --address HOST:PORT, or --standby --redis URL. See: mobula start --help");
     }
-    if (address !== undefined && options.redis !== undefined) {
-      throw new UsageError("start --address takes no --redis: only control uses it. See: mobula start --help");
+    const how = address !== undefined ? "address" : standby === true ? "standby" : "head";
+    for (const name of NOT_TAKEN[how]) {
+      if (options[name] !== undefined) throw new UsageError(`start --${how} takes no --${name}. See: mobula start --help`);
     }
     const dir = options.dir ?? homeFolder();
-    if (standby === true) return await startStandby(dir, options, output);
-    return head === true ? await startHead(dir, options, output) : await joinCluster(dir, options, output);
+    // All is checked before anything is made, or forgotten.
+    const choice = choiceOf(options);
+    if (standby === true) return await startStandby(dir, options, choice, output);
+    return head === true ? await startHead(dir, options, choice, output) : await joinCluster(dir, options, choice, output);
   },
 });
+
+/** What only a control uses. */
+const NOT_TAKEN = { head: [], standby: ["fresh"], address: ["redis", "fresh", "dashboard-port", "allow-origin"] } as const;
+
+type Choice = ReturnType<typeof choiceOf>;
+
+/** Options whose values may be wrong. */
+function choiceOf(options: Options) {
+  return {
+    control: options.address === undefined ? [] : addresses("--address", options.address),
+    port: port("port", options.port),
+    dashboardPort: port("dashboard-port", options["dashboard-port"]),
+    allowOrigins: origins(options["allow-origin"]),
+    node: nodeOptions(options),
+  };
+}
 
 interface StartedHead {
   readonly address: string;
@@ -75,25 +95,44 @@ interface StartedHead {
   readonly dir: string;
 }
 
-async function startHead(dir: string, options: Options, output: Output): Promise<number> {
-  const running = nodesHere(dir).find(({ head }) => head);
-  if (running !== undefined) {
-    throw new CommandError(
-      `a head of ${dir} runs already: process ${running.pid}, control at ${running.control.join(", ")}. ` +
-        `Stop it by: mobula stop --dir ${dir}; or name another folder by --dir`,
-    );
-  }
+/** One at a time in a folder: the second must find what the first has made. */
+async function startHead(dir: string, options: Options, choice: Choice, output: Output): Promise<number> {
+  refuseSecond(dir);
   privateFolder(dir);
-  if (options.fresh === true)
-    for (const name of ["cluster.json", "control", "token"]) rmSync(join(dir, name), { recursive: true, force: true });
+  const started = await ifUnlocked(join(dir, "starting"), () => serveHead(dir, options, choice));
+  if (started === undefined) throw new CommandError(`a head of ${dir} is being started by another command. Look at it by: mobula status`);
+  const { node, result, redis } = started;
+  output.result(result, () => told(result, redis));
+  return await stay(node, options);
+}
+
+function refuseSecond(dir: string): void {
+  const running = nodesHere(dir).find(({ head }) => head);
+  if (running === undefined) return;
+  throw new CommandError(
+    `a head of ${dir} runs already: process ${running.pid}, control at ${running.control.join(", ")}. ` +
+      `Stop it by: mobula stop --dir ${dir}; or name another folder by --dir`,
+  );
+}
+
+/** Forgotten by `--fresh`. Folders of jobs are cleared up by the node, which ends what still runs of them. */
+const OF_CLUSTER = ["cluster.json", "control", "token"];
+
+async function serveHead(
+  dir: string,
+  options: Options,
+  choice: Choice,
+): Promise<{ readonly node: StartedNode; readonly result: StartedHead; readonly redis: boolean }> {
+  refuseSecond(dir);
+  if (options.fresh === true) for (const name of OF_CLUSTER) rmSync(join(dir, name), { recursive: true, force: true });
   const before = readClusterFile(dir);
   const { from: tokenFile } = createToken(dir);
   const file: ClusterFile = {
     clusterId: before?.clusterId ?? randomBytes(8).toString("hex"),
     host: options.host ?? before?.host ?? "127.0.0.1",
-    port: port("port", options.port) ?? before?.port ?? PORT,
-    dashboardPort: port("dashboard-port", options["dashboard-port"]) ?? before?.dashboardPort ?? DASHBOARD_PORT,
-    ...given("allowOrigins", origins(options["allow-origin"]) ?? before?.allowOrigins),
+    port: choice.port ?? before?.port ?? PORT,
+    dashboardPort: choice.dashboardPort ?? before?.dashboardPort ?? DASHBOARD_PORT,
+    ...given("allowOrigins", choice.allowOrigins ?? before?.allowOrigins),
     ...given("redis", options.redis ?? before?.redis),
     ...given("tlsDir", options["tls-dir"] ?? tlsFolder() ?? before?.tlsDir),
   };
@@ -126,7 +165,7 @@ async function startHead(dir: string, options: Options, output: Output): Promise
     },
     ...given("tlsDir", file.tlsDir),
   };
-  const node = await startNode({ home: dir, cluster, ...nodeOptions(options) }).catch((error: Error) => {
+  const node = await startNode({ home: dir, cluster, ...choice.node }).catch((error: Error) => {
     if (file.redis === undefined || !error.message.includes(" is in use by ")) throw error;
     throw new CommandError(`${error.message} To stand by for it: mobula start --standby --redis URL`);
   });
@@ -136,8 +175,7 @@ async function startHead(dir: string, options: Options, output: Output): Promise
   const served = { ...file, port: Number(address.slice(address.lastIndexOf(":") + 1)), dashboardPort };
   writeFileSync(clusterFileOf(dir), `${JSON.stringify(served, undefined, 2)}\n`, { mode: 0o600 });
   const result: StartedHead = { address, nodeId: node.nodeId, pid: node.pid, dashboardUrl: dashboardUrl ?? null, tokenFile, dir };
-  output.result(result, () => told(result, file.redis !== undefined));
-  return await stay(node, options);
+  return { node, result, redis: file.redis !== undefined };
 }
 
 function told({ address, nodeId, pid, tokenFile, dashboardUrl }: StartedHead, redis: boolean): string {
@@ -153,7 +191,7 @@ function told({ address, nodeId, pid, tokenFile, dashboardUrl }: StartedHead, re
 }
 
 /** A node without processors of its own, which keeps a control that waits to lead. */
-async function startStandby(dir: string, options: Options, output: Output): Promise<number> {
+async function startStandby(dir: string, options: Options, choice: Choice, output: Output): Promise<number> {
   const file = readClusterFile(dir);
   const url = options.redis ?? file?.redis;
   if (url === undefined) throw new UsageError("start --standby needs --redis URL, the one that the head was started with");
@@ -171,18 +209,18 @@ async function startStandby(dir: string, options: Options, output: Output): Prom
   const keeps: ControlConfig = {
     ...common,
     store: { kind: "redis", url, clusterId },
-    port: port("port", options.port) ?? 0,
+    port: choice.port ?? 0,
     standby: true,
   };
   const leader = await leaderOf(keeps.store);
   // Where it leads one day, it serves the HTTP API as well.
   const dashboard = {
-    port: port("dashboard-port", options["dashboard-port"]) ?? DASHBOARD_PORT,
+    port: choice.dashboardPort ?? DASHBOARD_PORT,
     exact: options["dashboard-port"] !== undefined,
-    ...given("allowOrigins", origins(options["allow-origin"])),
+    ...given("allowOrigins", choice.allowOrigins),
   };
   const cluster = { ...common, control: leader === undefined ? [] : [leader], port: 0, keeps, dashboard };
-  const node = await startNode({ home: dir, cluster, numCpus: 0, numGpus: 0, ...nodeOptions(options) });
+  const node = await startNode({ home: dir, cluster, numCpus: 0, numGpus: 0, ...choice.node });
   const address = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!.keeps!;
   output.result({ address, nodeId: node.nodeId, pid: node.pid }, () =>
     [
@@ -210,7 +248,7 @@ function keptToken(dir: string): { token: Secret; tokenFile: string } {
   throw new CommandError(`${path} holds another token than MOBULA_TOKEN: it is the folder of another cluster. Name another by --dir`);
 }
 
-async function joinCluster(dir: string, options: Options, output: Output): Promise<number> {
+async function joinCluster(dir: string, options: Options, choice: Choice, output: Output): Promise<number> {
   privateFolder(dir);
   const token = findToken({ dir });
   if (token === undefined) {
@@ -223,15 +261,15 @@ async function joinCluster(dir: string, options: Options, output: Output): Promi
   if (token.from === "MOBULA_TOKEN") writeFileSync(tokenFile, `${token.token.expose()}\n`, { mode: 0o600 });
   const cluster = {
     tokenFile,
-    control: options.address!.split(",").map((each) => each.trim()),
+    control: choice.control,
     host: options.host ?? "127.0.0.1",
-    port: port("port", options.port) ?? 0,
+    port: choice.port ?? 0,
     insecure: options["insecure-no-tls"] === true,
     ...given("tlsDir", options["tls-dir"] ?? tlsFolder() ?? readClusterFile(dir)?.tlsDir),
   };
   let node: StartedNode;
   try {
-    node = await startNode({ home: dir, cluster, ...nodeOptions(options) });
+    node = await startNode({ home: dir, cluster, ...choice.node });
   } finally {
     // It is read once, at the start.
     if (tokenFile !== token.from) rmSync(tokenFile, { force: true });

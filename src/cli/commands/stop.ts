@@ -3,6 +3,7 @@ import { nodesHere } from "../../runtime/client/nodes-here.ts";
 import { homeFolder } from "../../runtime/network/home.ts";
 import { command, CommandError } from "../command.ts";
 import { stopNode } from "../daemons.ts";
+import { namedAddress } from "../target.ts";
 import { number } from "../values.ts";
 import { DIR } from "./options.ts";
 
@@ -22,9 +23,9 @@ export const stop = command({
   async run({ options, output }) {
     const dir = options.dir ?? homeFolder();
     const graceMs = number("grace-ms", options["grace-ms"]) ?? 10_000;
-    const address = options.all === true ? undefined : (options.address ?? (process.env["MOBULA_ADDRESS"] || undefined));
+    const address = options.all === true ? undefined : namedAddress(options);
     const nodes = nodesHere(dir).filter(
-      ({ control }) => address === undefined || address.split(",").some((each) => control.includes(each.trim())),
+      ({ control }) => address === undefined || address.split(",").some((each) => control.includes(each)),
     );
     if (nodes.length === 0) {
       throw new CommandError(`no node of ${address ?? dir} runs here. See: mobula status; or name its folder by --dir`);

@@ -103,7 +103,11 @@ async function follow(client: JobClient, jobId: string, output: Output): Promise
   const interrupted = new AbortController();
   const stop = (signal: NodeJS.Signals): void => interrupted.abort(signal);
   for (const signal of SIGNALS) process.on(signal, stop);
-  if (!output.json) process.stderr.write(`Job ${jobId} was submitted. Its end: mobula job stop ${jobId}\n`);
+  const tell = (text: string): void => {
+    // For people: in a file or a pipe what is on stderr is an error.
+    if (!output.json && process.stderr.isTTY) process.stderr.write(`${text}\n`);
+  };
+  tell(`Job ${jobId} was submitted. Its end: mobula job stop ${jobId}`);
   try {
     const { signal } = interrupted;
     await copyLog(client, jobId, output.json ? process.stderr : process.stdout, signal).catch((error: unknown) => {
@@ -112,7 +116,7 @@ async function follow(client: JobClient, jobId: string, output: Output): Promise
     });
     const job = await client.wait(jobId, { signal });
     if (output.json) output.result(job, () => "");
-    else if (job.status === "SUCCEEDED") process.stderr.write(`Job ${jobId} succeeded.\n`);
+    else if (job.status === "SUCCEEDED") tell(`Job ${jobId} succeeded.`);
     else printError(endOf(job));
     return exitCodeOf(job);
   } catch (error) {
@@ -125,9 +129,11 @@ async function follow(client: JobClient, jobId: string, output: Output): Promise
   }
 }
 
-/** Its last lines, which its message has too, were just printed. */
-function endOf({ jobId, status, message }: Job): string {
-  return status === "STOPPED" ? `job ${jobId} was stopped` : `job ${jobId} failed: ${message.split("\n")[0]}`;
+/** Its last lines, which its message has too, were just printed; one that never started has printed nothing. */
+function endOf({ jobId, status, message, startedAt }: Job): string {
+  if (status === "STOPPED") return `job ${jobId} was stopped. What it has printed: mobula job logs ${jobId}`;
+  const more = startedAt === null ? `More of it: mobula job status ${jobId}` : `What it has printed: mobula job logs ${jobId}`;
+  return `job ${jobId} failed: ${message.split("\n")[0]!.replace(/\.$/, "")}. ${more}`;
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;

@@ -30,7 +30,8 @@ export async function withLock<T>(file: string, waitMs: number, action: () => Pr
 
 /** As `withLock`, at once; undefined where another holds it. */
 export async function ifUnlocked<T>(file: string, action: () => Promise<T>): Promise<T | undefined> {
-  if (!(await tryLock(file))) return undefined;
+  // The first try may have removed the lock of a dead one.
+  if (!(await tryLock(file)) && !(await tryLock(file))) return undefined;
   try {
     return await action();
   } finally {

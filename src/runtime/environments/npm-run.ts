@@ -62,10 +62,28 @@ export async function runNpm({ args, folder, timeoutMs, signal, what }: NpmRun):
     ? `npm did not end within ${Math.round(timeoutMs / 1000)} s`
     : signal.aborted
       ? "The node is ending"
-      : `npm ended with ${code}`;
+      : `npm ended with ${code}${reasonIn(said)}`;
   const tail = said.length === 0 ? "" : `\nThe last that npm said:\n${said.map((line) => `  ${line}`).join("\n")}`;
   throw environmentError(`${what} could not be installed: ${why}${tail}`, "", "", undefined, said);
 }
+
+/** What npm's codes mean and ask for, in short. */
+function reasonIn(said: readonly string[]): string {
+  const code = said.map((line) => /^npm (?:ERR!|error) code (\w+)/.exec(line)?.[1]).find((found) => found !== undefined);
+  return code === undefined ? "" : `, ${REASONS[code] ?? code}`;
+}
+
+const UNREACHED = "the registry cannot be reached: check this machine's network and its .npmrc";
+const REASONS: Readonly<Record<string, string>> = {
+  E404: "the registry has no such package: check its name",
+  ETARGET: "the registry has no version of it in that range: check the range",
+  ERESOLVE: "two of them need versions of a third that do not agree: change their ranges",
+  ENOSPC: "the disk of this machine is full",
+  EAI_AGAIN: UNREACHED,
+  ENOTFOUND: UNREACHED,
+  ECONNREFUSED: UNREACHED,
+  ETIMEDOUT: UNREACHED,
+};
 
 function lastLinesOf(child: ChildProcess): () => string[] {
   let text = "";

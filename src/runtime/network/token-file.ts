@@ -4,7 +4,7 @@
  */
 import { closeSync, fstatSync, linkSync, mkdirSync, openSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { InvalidOptionError, explain } from "../../errors/index.ts";
 import { homeFolder } from "./home.ts";
 import { Secret } from "./secret.ts";
@@ -27,7 +27,13 @@ function wrong(what: string, why: string, todo: string, value: string, cause?: u
 
 /** Makes the folder (0700) if it is missing. One that others may write to is refused: they could replace what is in it. */
 export function privateFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === "EEXIST" || code === "ENOTDIR" ? "it, or a part of its path, is a file" : message;
+    throw wrong(`The folder ${folder} cannot be made`, why, "Name another by --dir or MOBULA_HOME", folder, error);
+  }
   const { mode, uid } = statSync(folder);
   const own = process.getuid?.();
   if (own !== undefined && uid !== own && own !== 0) {
@@ -82,7 +88,7 @@ export function findToken({ dir, env = process.env }: { dir?: string; env?: Node
   const text = env["MOBULA_TOKEN"];
   if (text !== undefined && text !== "") return { token: checked(text.trim(), "MOBULA_TOKEN", "MOBULA_TOKEN"), from: "MOBULA_TOKEN" };
   const named = env["MOBULA_TOKEN_FILE"];
-  if (named !== undefined && named !== "") return { token: readTokenFile(named), from: named };
+  if (named !== undefined && named !== "") return { token: readTokenFile(named), from: resolve(named) };
   const path = join(dir ?? homeFolder(env), TOKEN_FILE);
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
   return { token: readTokenFile(path), from: path };
