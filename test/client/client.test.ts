@@ -117,7 +117,7 @@ test("each refusal is a JobError with what the server said", async (t) => {
   );
   await assert.rejects(
     (await at(refusal(403, "TOKEN_WRONG", "The token is wrong."))).submit(submit),
-    isError({ status: 403, reason: "TOKEN_WRONG" }, /^The token is wrong\.$/),
+    isError({ status: 403, reason: "TOKEN_WRONG" }, /^The token is wrong\. .*mobula token/),
   );
   await assert.rejects(
     (await at(refusal(404, "NOT_FOUND", "There is no job j."))).status("j"),
