@@ -24,6 +24,8 @@ export class Executor implements CallHost {
   #turnEnd = 0;
   readonly #resuming = new Map<LeaseId, Resumption>();
   readonly #resumed: Resumption[] = [];
+  /** Leases whose owner is gone, by the node's word. */
+  readonly orphans = new Set<LeaseId>();
 
   constructor(worker: SimWorker) {
     this.#worker = worker;
@@ -51,7 +53,7 @@ export class Executor implements CallHost {
   resume(call: Call, then: () => void): void {
     const { channel } = call;
     const { turn } = channel;
-    if (channel.link.closed) return void this.#worker.calls.delete(call);
+    if (channel.closed) return void this.#worker.calls.delete(call);
     this.#resuming.set(channel.leaseId!, { call, turn, then });
     this.#worker.client.send("taskUnblocked", { leaseId: channel.leaseId!, turn });
   }
@@ -61,6 +63,14 @@ export class Executor implements CallHost {
     const { leaseId } = channel;
     if (leaseId) this.#resuming.delete(leaseId);
     if (channel.suspended) for (const call of channel.running.values()) this.#worker.calls.delete(call);
+  }
+
+  /** The node says that the owner of this lease is gone. It hears when no call of it runs any more. */
+  orphaned(leaseId: LeaseId): void {
+    this.orphans.add(leaseId);
+    const { calls, client } = this.#worker;
+    for (const { channel } of calls) if (channel.leaseId === leaseId && !channel.suspended) return;
+    client.send("leaseOver", { leaseId });
   }
 
   resumedByNode(leaseId: LeaseId, turn: number): void {
@@ -121,6 +131,7 @@ export class Executor implements CallHost {
       (args) => FUNCTIONS[name]!(call.context, ...args),
       () => {
         world.history.usesNoMore(id, call);
+        if (channel.leaseId && this.orphans.has(channel.leaseId)) this.#worker.client.send("leaseOver", { leaseId: channel.leaseId });
         // A call that only computed is followed by the next at once; else the event loop comes first.
         if (this.#busy !== call) return;
         this.#busy = undefined;

@@ -240,6 +240,10 @@ export class SimNode {
         return node.killProcess(from, body, now);
       case "workerOwns":
         return node.workerOwns(from, body, now);
+      case "spareAnswer":
+        return node.spareAnswer(from, body, now);
+      case "leaseOver":
+        return node.leaseOver(from, body, now);
       case "exitDeclined":
         return node.exitDeclined(from, now);
       case "objectEscape":

@@ -65,6 +65,15 @@ class ForgetsOwners extends NodeMachine {
   override ownerLost(): void {}
 }
 
+/** Takes every idle worker for an actor. */
+class ForgetsLeftBehind extends NodeMachine {
+  override workerOwns(): void {}
+
+  override spareAnswer(id: ProcessId, _answer: Body<"spareAnswer">, now: number): void {
+    super.spareAnswer(id, { spare: true }, now);
+  }
+}
+
 class CountsEscapesTwice extends RefTable {
   readonly #seen = new Set<RefId>();
 
@@ -191,6 +200,19 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   "forgets-returns": planted("the node forgets every fifth lease that comes back", () => node(ForgetsReturns)),
   "loses-wakeups": planted("the node loses every fourth task that asks to go on", () => node(LosesWakeups)),
   "forgets-owners": planted("what a dead owner had leased stays leased", () => node(ForgetsOwners)),
+  "forgets-left-behind": planted("an actor is given a process in which tasks were left behind", () => node(ForgetsLeftBehind)),
+  "ends-the-innocent": planted("the process on which a dead owner had a lease is ended, whatever else is in it", () => ({
+    node: (config, real) =>
+      new NodeMachine(
+        config,
+        tampered(real, {
+          send: (to, name, body) => {
+            if (name === "leaseOrphaned") real.killWorker(to, { cause: "killed", message: "its owner is gone" });
+            else real.send(to, name, body);
+          },
+        }),
+      ),
+  })),
   "double-capacity": planted("the node gives out more CPUs than it has", () => ({
     node: (config, real) => new NodeMachine({ ...config, total: { ...config.total, CPU: 2 * (config.total.CPU ?? 0) } }, real),
   })),

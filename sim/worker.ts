@@ -116,13 +116,16 @@ export class SimWorker {
         link.closed = true;
         link.way?.end();
         this.#links.delete(link);
-        for (const channel of link.channels.values()) {
-          channel.closed = true;
-          for (const call of channel.running.values()) call.cancel(true);
-          this.executor.abandon(channel);
-        }
+        for (const channel of link.channels.values()) this.#end(channel);
       },
     };
+  }
+
+  /** Nobody wants what its calls return. */
+  #end(channel: Channel): void {
+    channel.closed = true;
+    for (const call of channel.running.values()) call.cancel(true);
+    this.executor.abandon(channel);
   }
 
   /** Nobody else holds the actor, and nothing is under way in it. */
@@ -186,6 +189,14 @@ export class SimWorker {
       case "actorAlone":
         this.#alone = true;
         return this.idles();
+      case "spareRequest":
+        this.callEnds();
+        return this.client.send("spareAnswer", { spare: !this.#owns });
+      case "leaseOrphaned": {
+        const { leaseId } = body as Body<"leaseOrphaned">;
+        for (const link of this.#links) for (const each of link.channels.values()) if (each.leaseId === leaseId) this.#end(each);
+        return this.executor.orphaned(leaseId);
+      }
       case "exitRequest":
         if ((body as Body<"exitRequest">).ifIdle && this.client.owner.open > 0) return this.client.send("exitDeclined", {});
         return this.end(0);
@@ -321,7 +332,7 @@ export class SimWorker {
     assigned: ResourceAmounts,
   ): void {
     const words = claims >= 0 ? this.world.claims.words(claims) : undefined;
-    const state = { turn: 0, suspended: false, closed: false };
+    const state = { turn: 0, suspended: false, closed: leaseId !== undefined && this.executor.orphans.has(leaseId) };
     const tables = { queue: new Deque<Push>(), unclaimed: new Set<number>(), skip: new Set<number>(), running: new Map<number, Call>() };
     const answers = { shared: new Set<number>(), answered: new Map<number, Answered>() };
     link.channels.set(index, { index, link, leaseId, actorId, words, assigned, ...tables, ...answers, ...state });

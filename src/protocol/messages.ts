@@ -136,6 +136,12 @@ export const definitions = {
   /** Ask a worker to end itself once idle; the node kills it if it does not. */
   exitRequest: def(20, "node", "worker", { reason: str(1024), /** only if no task of its own is open, else it declines */ ifIdle: bool }),
   exitDeclined: def(24, "worker", "node", {}),
+  /** May an actor have this process? It would end with the actor, and what its tasks have left behind with it. */
+  spareRequest: def(6, "node", "worker", {}),
+  spareAnswer: def(7, "worker", "node", { spare: bool }),
+  /** The owner of a lease on it is gone. Answered by `leaseOver` as soon as no call of that lease runs any more, and none will. */
+  leaseOrphaned: def(128, "node", "worker", { leaseId }),
+  leaseOver: def(129, "worker", "node", { leaseId }),
   /** A call of this worker has ended and left tasks of its own behind (true), or the last of those is over (false). */
   workerOwns: def(25, "worker", "node", { open: bool }),
   killProcess: def(21, "owner", "node", {

@@ -126,6 +126,7 @@ export class Worker {
         flushNode: () => this.#client.node.flush(),
         keep: (ids) => this.#client.keep(ids),
         shared: (owner, answered) => this.#runner.shared(owner, answered),
+        isOrphaned: (leaseId) => this.#executor.isOrphaned(leaseId),
         actorHolds: () => this.#starting ?? { assigned: {}, gpuIds: [] },
         arrived: (channel) => this.#arrived(channel),
         drain: () => this.#drain(),
@@ -168,6 +169,15 @@ export class Worker {
         this.#alone = true;
         this.#idles();
         return true;
+      case "spareRequest":
+        this.#isSpare();
+        return true;
+      case "leaseOrphaned": {
+        const { leaseId } = body as Body<"leaseOrphaned">;
+        for (const link of this.#links) link.orphaned(leaseId);
+        this.#executor.orphaned(leaseId);
+        return true;
+      }
       case "exitRequest":
         // Tasks that its tasks left behind would end with it.
         if ((body as Body<"exitRequest">).ifIdle && this.#client.world.owner.open > 0) this.#client.node.send("exitDeclined", {});
@@ -283,6 +293,12 @@ export class Worker {
     if (this.#owns || this.#client.world.owner.open === 0) return;
     this.#owns = true;
     this.#client.node.send("workerOwns", { open: true });
+  }
+
+  /** May an actor have this process? Not while tasks that calls have left behind are in it. The node hears when that is over. */
+  #isSpare(): void {
+    this.#callEnds();
+    this.#client.node.send("spareAnswer", { spare: !this.#owns });
   }
 
   #taskEnded(): void {

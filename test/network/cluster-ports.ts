@@ -153,6 +153,7 @@ async function worker(): Promise<void> {
         flushNode: () => {},
         keep: (ids) => (acted.push("kept"), ids.map((id) => ({ id }))),
         shared: () => acted.push("shared"),
+        isOrphaned: () => false,
         actorHolds: () => ({ assigned: {}, gpuIds: [] }),
         arrived: () => acted.push("push"),
         drain: () => {

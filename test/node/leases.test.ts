@@ -289,7 +289,7 @@ test("a worker's death frees its leases and is told to their owners", () => {
   h.release(theirs!.leaseId, false, OTHER);
 });
 
-test("an owner's end: running tasks are killed, those that wait free their worker", () => {
+test("an owner's end: tasks that run on are killed, those that wait free their worker", () => {
   const h = new NodeHarness({ CPU: 2 }).ready();
   h.machine.driverJoined(OTHER, JOB);
   h.request("r1", shape(), OTHER);
@@ -300,14 +300,44 @@ test("an owner's end: running tasks are killed, those that wait free their worke
   h.request("r4", shape(), OTHER);
   h.machine.ownerLost(OTHER, h.now);
   h.check();
-  assert.deepEqual(h.killed.map((each) => each.id).includes(running!.worker.processId), true);
+  assert.deepEqual(h.sent.at(-1), { to: running!.worker.processId, name: "leaseOrphaned", body: { leaseId: running!.leaseId } });
   assert.equal(h.machine.waiting, 0);
+  assert.equal(h.free.CPU, 1, "what runs on may use its CPU still");
+  h.pass(400);
+  assert.deepEqual(h.killed, []);
+  h.pass(200);
+  assert.deepEqual(h.killed.splice(0), [
+    { id: running!.worker.processId, reason: { cause: "killed", message: "the process that its task belonged to is gone" } },
+  ]);
   h.unblocked(waiting!, 1);
   h.request("r5", shape(), OTHER);
   assert.deepEqual(h.take("taskResumed"), []);
   assert.equal(h.machine.waiting, 0, "nobody who is gone gets a lease");
-  for (const { id } of h.killed.splice(0)) h.lost(id);
+  h.lost(running!.worker.processId);
   assert.equal(h.free.CPU, 2);
+});
+
+test("a worker on which nothing of a lease runs lives on without its owner, and with what is left behind in it (sim seed 33158)", () => {
+  const h = new NodeHarness({ CPU: 2 }).ready();
+  h.machine.driverJoined(OTHER, JOB);
+  h.request("r1", shape(), OTHER);
+  h.request("r2", shape(), OTHER);
+  const [idle, waiting] = h.grants();
+  h.machine.leaseOver(idle!.worker.processId, { leaseId: idle!.leaseId }, h.now);
+  assert.equal(h.machine.leases().length, 2, "its owner lives: only that gives it back");
+  h.machine.ownerLost(OTHER, h.now);
+  h.machine.leaseOver(waiting!.worker.processId, { leaseId: idle!.leaseId }, h.now);
+  assert.equal(h.machine.leases().length, 2, "another worker does not say it");
+  h.machine.leaseOver(idle!.worker.processId, { leaseId: idle!.leaseId }, h.now);
+  h.check();
+  h.blocked(waiting!, 1);
+  assert.deepEqual(h.machine.leases(), [], "one that waits for others never goes on");
+  h.pass(5000);
+  assert.deepEqual(h.killed, []);
+  assert.equal(h.free.CPU, 2);
+  h.request("r3");
+  h.request("r4");
+  assert.deepEqual(new Set(h.grants().map(({ worker }) => worker)), new Set([idle!.worker, waiting!.worker]));
 });
 
 test("a suspended lease whose owner is gone does not keep its worker from others", () => {
@@ -374,6 +404,7 @@ test("waiting for running tasks is no warning, waiting for actors that never end
   h.machine.leaseCancel(DRIVER, { requestId: "r2" as LeaseRequestId }, h.now);
   h.release(grant.leaseId);
   h.actor("a1", { life: { CPU: 1 } });
+  h.answers();
   h.request("r3");
   h.pass(5000);
   assert.match(h.take("warning")[0]!.message, /actors and placement groups hold \{CPU: 1\}/);
@@ -387,6 +418,7 @@ test("an actor holds what it keeps, not what it needed to be placed", () => {
   h.pass(5);
   assert.equal(h.placed.length, 0, "it needs a CPU to be placed");
   h.release(grant.leaseId);
+  h.answers();
   assert.equal(h.placed.length, 1);
   assert.equal(h.free.CPU, 1, "and gives it back");
   h.request("r2");

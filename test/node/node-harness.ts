@@ -96,6 +96,21 @@ export class NodeHarness {
     this.check();
   }
 
+  /** Workers that were asked whether an actor may have them, and have not answered. */
+  asked(): ProcessId[] {
+    return this.sent.filter(({ name }) => name === "spareRequest").map(({ to }) => to);
+  }
+
+  /** All of those answer. */
+  answers(spare = true): void {
+    const asked = this.asked();
+    this.take("spareRequest");
+    for (const id of asked) {
+      this.machine.spareAnswer(id, { spare }, this.now);
+      this.check();
+    }
+  }
+
   lost(id: ProcessId, reason: DeathReason = { cause: "signal", message: "killed by SIGKILL", signal: "SIGKILL" }): void {
     this.machine.workerLost(id, reason, this.now);
     this.machine.ownerLost(id, this.now);

@@ -15,8 +15,11 @@ class World {
   readonly starting: ProcessId[] = [];
   readonly alive: ProcessId[] = [];
   readonly doomed = new Set<ProcessId>();
+  /** Questions to workers that are not answered yet. */
+  readonly asked: { to: ProcessId; orphan?: LeaseId }[] = [];
   readonly turns = new Map<LeaseId, number>();
   readonly owners = new Map<LeaseRequestId, ProcessId>();
+  readonly owning = new Set<ProcessId>();
   requests = 0;
   actors = 0;
   groups = 0;
@@ -30,12 +33,25 @@ class World {
     this.starting.push(...this.h.spawned.splice(0).map((each) => each.id));
     for (const { id } of this.h.killed.splice(0)) this.doomed.add(id);
     for (const { to, name } of this.h.sent) if (name === "exitRequest") this.doomed.add(to);
+    for (const { to, name, body } of this.h.sent) {
+      if (name === "spareRequest") this.asked.push({ to });
+      if (name === "leaseOrphaned") this.asked.push({ to, orphan: body.leaseId as LeaseId });
+    }
     this.grants.push(...this.h.grants());
     this.h.sent.length = 0;
   }
 
   owner(n: number): ProcessId {
     return n % 3 === 0 || this.alive.length === 0 ? DRIVER : this.alive[n % this.alive.length]!;
+  }
+
+  answer(at: number, spare: boolean): void {
+    const [question] = this.asked.splice(at, 1);
+    if (question?.orphan) this.h.machine.leaseOver(question.to, { leaseId: question.orphan }, this.h.now);
+    else if (question) {
+      this.h.machine.spareAnswer(question.to, { spare }, this.h.now);
+      if (!spare) this.owning.add(question.to);
+    }
   }
 
   lose(id: ProcessId): void {
@@ -134,10 +150,19 @@ const acts: ((w: World, a: number, b: number) => void)[] = [
     ),
   (w, a) => w.h.machine.askGroup(DRIVER, 2, { kind: "groupRemove", groupId: `g${a % (w.groups + 1)}` as PlacementGroupId }, w.h.now),
   (w, a) => w.h.pass([1, 20, 60, 600, 5000][a % 5]!),
+  (w, a, b) => {
+    if (w.asked.length > 0) w.answer(a % w.asked.length, b % 3 > 0);
+  },
+  (w, a) => {
+    const id = pick([...w.owning], a);
+    if (id === undefined) return;
+    w.owning.delete(id);
+    w.h.machine.workerOwns(id, { open: false }, w.h.now);
+  },
 ];
 
 /** How often each act is drawn: starts and blocks often, deaths and groups seldom. */
-const weights = [6, 1, 1, 1, 4, 6, 6, 6, 1, 1, 2, 1, 1, 1, 3];
+const weights = [6, 1, 1, 1, 4, 6, 6, 6, 1, 1, 2, 1, 1, 1, 3, 3, 1];
 const kinds = fc.oneof(...weights.map((weight, kind) => ({ weight, arbitrary: fc.constant(kind) })));
 const ops = fc.array(fc.tuple(kinds, fc.nat(1000), fc.nat(1000)), { minLength: 1, maxLength: 200, size: "max" });
 
@@ -165,6 +190,9 @@ function drain(w: World): void {
       w.h.hello(id);
     }
     for (const id of w.alive) w.h.machine.ownerLost(id, w.h.now);
+    w.absorb();
+    while (w.asked.length > 0) w.answer(0, true);
+    for (const id of w.owning) w.h.machine.workerOwns(id, { open: false }, w.h.now);
     w.h.pass(100);
   }
 }
@@ -193,13 +221,14 @@ test("the same history has the same effects", () => {
 });
 
 test("the histories reach the states that matter", () => {
-  const seen = { stacked: 0, resuming: 0, groups: 0, waiting: 0 };
+  const seen = { stacked: 0, resuming: 0, groups: 0, waiting: 0, asked: 0 };
   for (const list of fc.sample(ops, { numRuns: 500, seed: 7 })) {
     const w = run(list);
     const workers = w.h.machine.workers();
     seen.stacked += workers.filter((worker) => worker.leases > 1).length;
     seen.resuming += w.h.machine.leases().filter((lease) => lease.state === "resuming").length;
     seen.waiting += w.h.machine.waiting;
+    seen.asked += w.asked.length;
     seen.groups += w.groups;
   }
   for (const [what, count] of Object.entries(seen)) assert.ok(count >= 10, `${what}: ${count} in 500 histories`);

@@ -111,6 +111,70 @@ test("an idle worker with tasks of its own says so, stays, and is asked again; o
   assert.ok(first);
 });
 
+test("a worker that has run tasks is asked before an actor gets it: what it has left behind may not be known yet", () => {
+  const h = new NodeHarness({ CPU: 2 }, { poolSoftCap: 2 }).ready();
+  for (const id of ["r1", "r2"]) h.request(id);
+  const [first, second] = h.grants();
+  h.release(first!.leaseId);
+  h.actor("a1");
+  assert.deepEqual(h.asked(), [first!.worker.processId]);
+  assert.deepEqual(h.placed, []);
+  h.request("r3", shape({}));
+  assert.deepEqual(h.grants(), [], "nothing else comes to it meanwhile");
+  h.answers(false);
+  assert.deepEqual(h.placed, [], "tasks are left behind in it");
+  assert.equal(h.grant().worker.processId, first!.worker.processId, "a task may run there");
+  h.release(second!.leaseId);
+  h.answers();
+  assert.deepEqual(
+    h.placed.splice(0).map(({ worker }) => worker),
+    [second!.worker.processId],
+  );
+  for (const { leaseId } of h.machine.leases()) h.release(leaseId);
+  h.actor("a2");
+  assert.deepEqual(h.asked(), [], "what it has said holds until it says that it is over");
+  h.machine.workerOwns(first!.worker.processId, { open: false }, h.now);
+  h.helloAll();
+  assert.equal(h.placed.length, 1, "one that has never run a task is not asked");
+});
+
+test("an actor does not wait for a worker that is late to say whether it may have it, and one that never does is killed", () => {
+  const h = new NodeHarness({ CPU: 2 }, { poolSoftCap: 8 }).ready();
+  for (const id of ["r1", "r2"]) h.request(id);
+  for (const { leaseId } of h.grants()) h.release(leaseId);
+  h.actor("a1");
+  assert.equal(h.asked().length, 1);
+  h.pass(250);
+  const [mute, other] = h.asked();
+  assert.notEqual(mute, other);
+  h.machine.spareAnswer(other!, { spare: true }, h.now);
+  assert.deepEqual(
+    h.placed.map(({ worker }) => worker),
+    [other],
+  );
+  h.helloAll();
+  h.pass(61_000);
+  assert.deepEqual(h.killed, [{ id: mute, reason: { cause: "killed", message: "it did not answer its node within 60 s" } }]);
+});
+
+test("a worker that was asked and is not needed any more is as before", () => {
+  const h = new NodeHarness({ CPU: 1 }).ready();
+  h.request("r1");
+  h.release(h.grant().leaseId);
+  h.actor("a1");
+  h.machine.unplaceActor("a1" as ActorId, 1, { gently: "over" }, h.now);
+  h.request("r2");
+  assert.deepEqual(h.grants(), []);
+  h.answers();
+  const grant = h.grant();
+  h.release(grant.leaseId);
+  h.actor("a2");
+  assert.deepEqual(h.asked(), [grant.worker.processId], "what it said before its last lease counts no more");
+  h.lost(grant.worker.processId);
+  h.helloAll();
+  assert.equal(h.placed.length, 1);
+});
+
 test("a worker serves one environment for life", () => {
   const h = new NodeHarness({ CPU: 1 }).ready();
   h.request("r1", shape({ CPU: 1 }, { envVars: { B: "2", A: "1" } }));

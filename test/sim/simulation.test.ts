@@ -8,7 +8,7 @@ import { WORKLOADS } from "../../sim/workloads/index.ts";
 /** As many seeds as fit, from these on; others are for `npm run sim`. */
 const SEEDS = 200;
 /** Seeds that have found a bug once. */
-const FOUND = [0, 11, 12, 13, 15, 30, 31, 46, 61, 70, 94, 174, 190, 20788, 20835];
+const FOUND = [0, 11, 12, 13, 15, 30, 31, 46, 61, 70, 94, 174, 190, 20788, 20835, 25107, 33158];
 
 const repeat = (seed: string): string => `repeat it: npm run sim -- --seed ${seed}`;
 

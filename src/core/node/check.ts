@@ -28,6 +28,9 @@ function checkLeases(s: NodeState): void {
       throw new Error(`lease ${lease.id} is ${lease.state} and its CPUs are not so`);
     if ((lease.state === "resuming") !== s.resuming.has(lease)) throw new Error(`lease ${lease.id} is ${lease.state} and queued otherwise`);
   }
+  for (const lease of s.orphans.keys()) {
+    if (!s.leases.has(lease.id) || lease.state !== "active") throw new Error(`lease ${lease.id} is ${lease.state}, or over, and orphaned`);
+  }
   if (s.byRequest.size !== s.leases.size) throw new Error("requests and leases differ in number");
   for (const lease of s.resuming) if (!s.leases.has(lease.id)) throw new Error(`lease ${lease.id} is over and waits to go on`);
   for (const worker of s.pool.workers) {
@@ -99,7 +102,7 @@ function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
     }
   }
   // While a process starts or soon may, or a class gathers, resources are kept for someone.
-  if (s.pool.starting() > 0 || s.pool.holdsBack) return;
+  if (s.pool.starting() > 0 || s.pool.asks(now) || s.pool.holdsBack) return;
   // What is over by now, such as a time of gathering, is seen to by the tick that is due.
   if ((s.alarm.at ?? Infinity) <= now) return;
   for (const waiting of s.queue.classes) if (waiting.gatherUntil > now) return;

@@ -33,6 +33,8 @@ interface Pass {
   readonly promises: Map<string, number>;
   /** Environments for which no process is started yet, because tasks that wait may soon go on. */
   readonly heldBack: Set<string>;
+  /** Actors that count on a worker that was asked whether they can have it, by environment. */
+  readonly asking: Map<string, number>;
   /** How many of the promises need a process that is not starting yet. */
   planned: number;
   readonly blocked: WaitingClass[];
@@ -42,7 +44,8 @@ interface Pass {
 }
 
 export function dispatch(s: NodeState, now: number): void {
-  const pass: Pass = { now, held: [], promises: new Map(), heldBack: new Set(), planned: 0, blocked: [], limited: [], served: false };
+  const tables = { promises: new Map<string, number>(), heldBack: new Set<string>(), asking: new Map<string, number>() };
+  const pass: Pass = { now, held: [], ...tables, planned: 0, blocked: [], limited: [], served: false };
   s.jobs.advance(now);
   resumeTasks(s, pass);
   s.queue.serve((waiting, promised) => serveOne(s, pass, waiting, promised));
@@ -204,6 +207,11 @@ function findWorker(s: NodeState, pass: Pass, want: Want): Worker | undefined {
 /** False when no process will be started for it. */
 function promise(s: NodeState, pass: Pass, want: Want): boolean {
   if (!s.environments.want(want.env)) return false;
+  const asking = pass.asking.get(want.env) ?? 0;
+  if (want.kind === "actor" && s.pool.askSpare(want.env, asking, pass.now)) {
+    pass.asking.set(want.env, asking + 1);
+    return true;
+  }
   const promises = pass.promises.get(want.env) ?? 0;
   if (s.pool.starting(want.env) <= promises) {
     if (s.pool.paused(want.env, pass.now) || pass.planned >= s.pool.startsMax) return false;
@@ -258,6 +266,7 @@ function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now:
   };
   want.account.members++;
   worker.leases.add(lease);
+  worker.spare = "unknown";
   s.leases.set(id, lease);
   s.byRequest.set(requestId, lease);
   s.port.send(want.owner, "leaseGrant", lease.grant);

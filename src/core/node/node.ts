@@ -18,6 +18,7 @@ import { dispatch, isLimited, resumeDemand } from "./dispatch.ts";
 import { cancelBundles, commitBundles, prepareBundles, refuseGroup, removeBundles, reservedBundles } from "./bundles.ts";
 import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, removeGroupsOf } from "./groups.ts";
 import { Ledger } from "./ledger.ts";
+import { endOrphans, orphan } from "./orphans.ts";
 import { WorkerPool } from "./pool.ts";
 import { RequestQueue } from "./queue.ts";
 import { copyOf, excessOf, fits, isEmpty, subtractFrom } from "../resources.ts";
@@ -46,6 +47,7 @@ export class NodeMachine {
       byRequest: new Map(),
       tombstones: new Map(),
       resuming: new Set(),
+      orphans: new Map(),
       environments: new EnvironmentTable(port),
       actors: new Map(),
       groups: new Map(),
@@ -101,6 +103,18 @@ export class NodeMachine {
     dispatch(this.#s, now);
   }
 
+  /** Whether an actor may have it, as of now. */
+  spareAnswer(id: ProcessId, { spare }: Body<"spareAnswer">, now: number): void {
+    const worker = this.#s.pool.get(id);
+    if (worker?.spare !== "asked") return;
+    worker.spare = spare ? "yes" : "unknown";
+    // It says when that is over.
+    if (!spare) worker.owns = true;
+    this.#s.pool.idle(worker, now);
+    dispatch(this.#s, now);
+    if (worker.spare === "yes") worker.spare = "unknown";
+  }
+
   /** It was asked to end if it was idle, and is not. */
   exitDeclined(id: ProcessId, now: number): void {
     const worker = this.#s.pool.get(id);
@@ -121,7 +135,7 @@ export class NodeMachine {
     dispatch(this.#s, now);
   }
 
-  /** An owner is gone: nobody takes the results of its tasks. Those that run are ended with their workers. */
+  /** An owner is gone: nobody takes the results of its tasks. Workers on which they run on are ended, after a while. */
   ownerLost(id: ProcessId, now: number): void {
     const s = this.#s;
     remember(s.gone, id, true, GONE_MAX);
@@ -137,8 +151,7 @@ export class NodeMachine {
     for (const group of s.groups.values()) group.waiting = group.waiting.filter((call) => call.from !== id);
     for (const lease of [...s.leases.values()]) {
       if (lease.owner !== id) continue;
-      if (lease.state === "active")
-        s.pool.kill(lease.worker, { cause: "killed", message: "the process that its task belonged to is gone" });
+      if (lease.state === "active") orphan(s, lease, now);
       else this.#endLease(lease, now);
     }
     dispatch(s, now);
@@ -152,7 +165,8 @@ export class NodeMachine {
   jobEnded(jobId: JobId, now: number): void {
     const s = this.#s;
     for (const lease of s.leases.values()) {
-      if (lease.account.jobId === jobId) s.pool.kill(lease.worker, { cause: "killed", message: `job ${jobId} has ended` });
+      if (lease.account.jobId === jobId && !s.orphans.has(lease))
+        s.pool.kill(lease.worker, { cause: "killed", message: `job ${jobId} has ended` });
     }
     removeGroupsOf(s, jobId);
     s.jobs.ended(jobId);
@@ -281,9 +295,19 @@ export class NodeMachine {
     dispatch(this.#s, now);
   }
 
+  /** Nothing of an orphaned lease runs any more. */
+  leaseOver(from: ProcessId, body: Body<"leaseOver">, now: number): void {
+    const lease = this.#s.leases.get(body.leaseId);
+    if (lease === undefined || lease.worker.id !== from || !this.#s.orphans.has(lease)) return;
+    this.#endLease(lease, now);
+    dispatch(this.#s, now);
+  }
+
   taskBlocked(from: ProcessId, body: Body<"taskBlocked">, now: number): void {
     const lease = this.#s.leases.get(body.leaseId);
     if (lease === undefined || lease.worker.id !== from || body.turn <= lease.turn) return;
+    // Nobody will let it go on.
+    if (this.#s.orphans.has(lease)) return this.leaseOver(from, body, now);
     lease.turn = body.turn;
     this.#s.resuming.delete(lease);
     lease.state = "suspended";
@@ -446,6 +470,7 @@ export class NodeMachine {
   tick(now: number): void {
     this.#s.alarm.clear();
     this.#s.pool.tick(now);
+    endOrphans(this.#s, now);
     dispatch(this.#s, now);
     warn(this.#s, now);
     for (const waiting of this.#s.queue.classes) if (waiting.gatherUntil > now) this.#s.alarm.set(waiting.gatherUntil);
@@ -523,6 +548,7 @@ export class NodeMachine {
     s.byRequest.delete(lease.requestId);
     remember(s.tombstones, lease.requestId, "over", TOMBSTONES_MAX);
     s.resuming.delete(lease);
+    s.orphans.delete(lease);
     lease.worker.leases.delete(lease);
     s.jobs.advance(now);
     lease.ledger.give(lease.kept);

@@ -15,7 +15,7 @@ const CROWD_TIMEOUT_MS = 1000;
 const REGISTER_TIMEOUT_MS = 60_000;
 /** A worker that was asked to end is killed after so long. */
 const END_TIMEOUT_MS = 5000;
-/** One that may decline may be computing first. */
+/** One that may decline, or is asked whether an actor may have it, may be computing first. */
 const DECLINE_TIMEOUT_MS = 60_000;
 /** Starts in a row that may fail before what waits for that environment is refused. */
 const START_FAILURES_MAX = 3;
@@ -29,6 +29,9 @@ const START_PAUSE_MS = 5000;
  * alone, and most waits are over sooner.
  */
 const SHORT_WAIT_MS = 20;
+
+/** How long a worker that was asked whether an actor may have it is counted on: one that computes answers late. */
+const SPARE_MS = 200;
 
 /** Processes that are kept ready when actors take others. */
 const SPARE = 2;
@@ -186,10 +189,34 @@ export class WorkerPool {
     let best: Worker | undefined;
     for (const worker of this.#workers.values()) {
       // A worker ends with its actor, and with it the tasks that others left on it (sim seed 94).
-      if (forActor && !this.#isSpare(worker)) continue;
+      if (forActor && (worker.spare !== "yes" || !this.#isSpare(worker))) continue;
       if (this.isIdle(worker) && worker.env === env && (best === undefined || worker.idleSince > best.idleSince)) best = worker;
     }
     return best;
+  }
+
+  /**
+   * Whether an actor may count on a worker that was asked if it can have it, when `before` others do already. If need be one more is
+   * asked. Nothing else comes to it before it has answered.
+   */
+  askSpare(env: string, before: number, now: number): boolean {
+    const counted = this.#count(({ spare, spareBy, env: its }) => spare === "asked" && spareBy > now && its === env);
+    if (counted > before) return true;
+    for (const worker of this.#workers.values()) {
+      if (worker.env !== env || worker.spare !== "unknown" || !this.#isSpare(worker)) continue;
+      worker.spare = "asked";
+      worker.spareBy = now + SPARE_MS;
+      worker.deadline = now + DECLINE_TIMEOUT_MS;
+      this.#alarm.set(worker.spareBy);
+      this.#port.send(worker.id, "spareRequest", {});
+      return true;
+    }
+    return false;
+  }
+
+  /** Whether an actor counts on a worker that has not answered yet. */
+  asks(now: number): boolean {
+    return this.#count(({ spare, spareBy }) => spare === "asked" && spareBy > now) > 0;
   }
 
   /**
@@ -213,7 +240,8 @@ export class WorkerPool {
   }
 
   isIdle(worker: Worker): boolean {
-    return worker.state === "ready" && worker.leases.size === 0 && worker.actor === undefined && !worker.retire;
+    const { state, leases, actor, retire, spare } = worker;
+    return state === "ready" && leases.size === 0 && actor === undefined && !retire && spare !== "asked";
   }
 
   /** Its last lease went: it waits for others or, when it has to, ends. */
@@ -272,8 +300,9 @@ export class WorkerPool {
   tick(now: number): void {
     let surplus = this.#idleCount() - this.#config.workers;
     for (const worker of [...this.#workers.values()].sort((a, b) => a.idleSince - b.idleSince)) {
-      if (worker.state !== "ready" && worker.deadline <= now) this.#expired(worker);
-      else if (worker.state !== "ready") this.#alarm.set(worker.deadline);
+      const owesAnswer = worker.state !== "ready" || worker.spare === "asked";
+      if (owesAnswer && worker.deadline <= now) this.#expired(worker);
+      else if (owesAnswer) this.#alarm.set(worker.deadline);
       else if (worker.retire) {
         if (worker.leases.size === 0) this.#retire(worker, now);
       } else if (surplus > 0 && this.isIdle(worker)) {
@@ -287,6 +316,7 @@ export class WorkerPool {
         surplus--;
       }
     }
+    for (const { spare, spareBy } of this.#workers.values()) if (spare === "asked" && spareBy > now) this.#alarm.set(spareBy);
     for (const { pausedUntil } of this.#starts.values()) if (pausedUntil > now) this.#alarm.set(pausedUntil);
   }
 
@@ -325,6 +355,8 @@ export class WorkerPool {
       actor: undefined,
       retire: false,
       owns: false,
+      spare: "yes",
+      spareBy: -Infinity,
       killed: false,
     });
     this.#alarm.set(deadline);
@@ -336,7 +368,11 @@ export class WorkerPool {
       worker.state = "ending";
       worker.deadline = Infinity;
       this.#port.killWorker(worker.id, { cause: "start-failed", message: `it did not register within ${seconds} s of its start` });
-    } else this.kill(worker, { cause: "killed", message: "it was asked to end and did not" });
+      return;
+    }
+    const ends = worker.state === "ending";
+    const message = ends ? "it was asked to end and did not" : `it did not answer its node within ${DECLINE_TIMEOUT_MS / 1000} s`;
+    this.kill(worker, { cause: "killed", message });
   }
 
   #idleCount(): number {

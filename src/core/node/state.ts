@@ -56,7 +56,7 @@ export interface Worker {
   /** It has said hello, ever. */
   registered: boolean;
   address: WorkerAddress | undefined;
-  /** Starting: until when it must register. Ending: until when it must be gone. */
+  /** Starting: until when it must register. Ending: until when it must be gone. Asked whether it is spare: until when it must answer. */
   deadline: number;
   idleSince: number;
   readonly leases: Set<Lease>;
@@ -65,6 +65,13 @@ export interface Worker {
   retire: boolean;
   /** Its calls have left tasks behind, which end with it. */
   owns: boolean;
+  /**
+   * Whether an actor may have it. Once it has had a lease only it knows: what it says of tasks that were left behind may come after its
+   * owner has given the lease back. So it is asked.
+   */
+  spare: "yes" | "unknown" | "asked";
+  /** Asked: until when an actor counts on it. */
+  spareBy: number;
   /** On purpose, by us: not a failure to start. */
   killed: boolean;
 }
@@ -168,6 +175,8 @@ export interface NodeState {
   readonly tombstones: Map<LeaseRequestId, Tombstone>;
   /** Leases whose tasks have what they waited for, in the order they said so. */
   readonly resuming: Set<Lease>;
+  /** Leases whose owner is gone, until their workers have ended what runs on them; and until when they may. */
+  readonly orphans: Map<Lease, number>;
   /** By the id of the request that each came from: of an actor one incarnation may end while the next is there. */
   readonly actors: Map<string, ActorHold>;
   readonly groups: Map<PlacementGroupId, Group>;

@@ -58,6 +58,8 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
     },
     workerOwns: (body, from) => node.workerOwns(from.id, body, c.now()),
     exitDeclined: (_body, from) => node.exitDeclined(from.id, c.now()),
+    spareAnswer: (body, from) => node.spareAnswer(from.id, body, c.now()),
+    leaseOver: (body, from) => node.leaseOver(from.id, body, c.now()),
     workerTitle: (body, from) => c.titled(from.id, body.title),
 
     objectEscape: (body, from) => refs.escape(from.id, body),

@@ -19,6 +19,8 @@ import type { Definitions, LoadedFunction } from "./definitions.ts";
 
 /** The event loop gets a turn after so long. */
 const TURN_MS = 8;
+/** Leases of owners that are gone of which that is remembered. */
+const ORPHANED_MAX = 256;
 /** A function that takes longer may hold up answers that wait to be written: they go out first. Microseconds. */
 const SHORT_US = 500;
 
@@ -41,8 +43,10 @@ export class Executor implements Blocking {
   readonly #resuming = new Map<LeaseId, Resumption>();
   /** Calls that may go on as soon as the worker is free. */
   readonly #resumed: Resumption[] = [];
-  /** Calls that have begun and not ended. */
-  open = 0;
+  /** Calls that have begun and went on after their first turn. */
+  readonly #calls = new Set<RunningCall>();
+  /** Leases whose owner is gone, by the node's word. Only the latest: what is asked for is answered within a while or never. */
+  readonly #orphaned = new Set<LeaseId>();
   onIdle: () => void = () => {};
 
   constructor(runner: CallRunner, definitions: Definitions, node: NodeSender) {
@@ -78,7 +82,7 @@ export class Executor implements Blocking {
       if (turnEnd === 0) turnEnd = now + TURN_MS;
       else if (now > turnEnd) this.#later();
     }
-    if (!this.#busy && !this.#scheduled && this.open === 0) this.onIdle();
+    if (!this.#busy && !this.#scheduled && this.#calls.size === 0) this.onIdle();
   }
 
   suspend(call: RunningCall): void {
@@ -116,6 +120,20 @@ export class Executor implements Blocking {
     for (const [leaseId, { call }] of this.#resuming) if (call.channel.link === link) this.#resuming.delete(leaseId);
   }
 
+  /** The node says that the owner of this lease is gone. It hears when no call of it runs any more; calls that wait will not go on. */
+  orphaned(leaseId: LeaseId): void {
+    if (this.#orphaned.size >= ORPHANED_MAX) this.#orphaned.delete(this.#orphaned.values().next().value!);
+    this.#orphaned.add(leaseId);
+    this.#resuming.delete(leaseId);
+    for (const { channel } of this.#calls) if (channel.leaseId === leaseId && !channel.suspended) return;
+    this.#node.send("leaseOver", { leaseId });
+  }
+
+  /** Whether nothing of this lease may begin. */
+  isOrphaned(leaseId: LeaseId): boolean {
+    return this.#orphaned.has(leaseId);
+  }
+
   #next(): Channel | undefined {
     for (let i = this.#ready.length; i > 0; i--) {
       const channel = this.#ready[0]!;
@@ -147,13 +165,15 @@ export class Executor implements Blocking {
       return call.endedAt;
     }
     channel.running.set(push.seq, call);
-    this.open++;
+    this.#calls.add(call);
     void ending.then(() => this.#ended(call, target));
     return performance.now();
   }
 
   #ended(call: RunningCall, target: LoadedFunction | Promise<LoadedFunction>): void {
-    this.open--;
+    this.#calls.delete(call);
+    const { leaseId } = call.channel;
+    if (this.#orphaned.size > 0 && leaseId && this.#orphaned.has(leaseId)) this.#node.send("leaseOver", { leaseId });
     if (!(target instanceof Promise)) this.#measure(target, call);
     else this.#spans.add(call, call.ranUs(call.endedAt));
     this.#release(call);

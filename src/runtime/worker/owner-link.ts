@@ -49,6 +49,8 @@ export interface LinkHost {
   keep(ids: readonly (ObjectId | ActorId)[]): readonly object[];
   /** Others than its owner hold refs to the results of an answer that was given. */
   shared(owner: ProcessId, answered: Answered): void;
+  /** Whether the node has said that this owner is gone. */
+  isOrphaned(leaseId: LeaseId): boolean;
   /** What the actor of this process holds while it lives, and where what it submits is placed. */
   actorHolds(): Held;
   /** A call came in on a channel's queue. */
@@ -121,6 +123,11 @@ export class OwnerLink {
     this.connection.flush();
   }
 
+  /** The node says that the owner of this lease is gone: what is still to be read of it begins nothing more. */
+  orphaned(leaseId: LeaseId): void {
+    for (const channel of this.channels.values()) if (channel.leaseId === leaseId) end(channel);
+  }
+
   #message(name: MessageName, body: never): void {
     const handler = (this.#handlers as unknown as Partial<Record<MessageName, (body: never, from: undefined) => void>>)[name];
     if (!handler) throw new MalformedMessage("message", "one that an owner sends to a worker", name);
@@ -169,7 +176,7 @@ export class OwnerLink {
       skip: new Set<number>(),
       running: new Map<number, RunningCall>(),
     };
-    const state = { turn: 0, suspended: false, closed: false };
+    const state = { turn: 0, suspended: false, closed: leaseId !== undefined && this.#host.isOrphaned(leaseId) };
     const answers = new SharedAnswers();
     this.channels.set(index, { answers, index, link: this, leaseId, actorId, words, assigned, gpuIds, children, ...tables, ...state });
   }
@@ -202,11 +209,14 @@ export class OwnerLink {
 
   #closed(): void {
     clearTimeout(this.#helloTimer);
-    for (const channel of this.channels.values()) {
-      channel.closed = true;
-      for (const call of channel.running.values()) call.cancel(true);
-    }
+    for (const channel of this.channels.values()) end(channel);
     this.way?.end();
     this.#host.linkClosed(this);
   }
+}
+
+/** Nobody wants what its calls return. */
+function end(channel: Channel): void {
+  channel.closed = true;
+  for (const call of channel.running.values()) call.cancel(true);
 }
