@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
+import type { Readable } from "node:stream";
 
 /** A folder that is not there yet, for a daemon to make. Short: sockets in it have paths of at most 107 bytes. */
 export const newSessionDir = (): string => `${tmpdir()}/mobula-${randomBytes(4).toString("hex")}`;
@@ -19,6 +20,8 @@ export interface StartOptions<R> {
   readonly stdin: "pipe" | "ignore";
   /** Where its stderr goes: this process's, or an open file. */
   readonly stderr: "inherit" | number;
+  /** Streams with descriptors, that it has as 3 and on. */
+  readonly inherits?: readonly Readable[];
   /** It has said something within this time, or it is killed. */
   readonly startMs: number;
   /** What it says after its first report. Absent: nobody reads it. */
@@ -26,7 +29,7 @@ export interface StartOptions<R> {
 }
 
 /** A daemon or control has its token from a file; what it starts, workers, hooks and npm, has its environment and is to have none. */
-const NO_TOKEN = { MOBULA_TOKEN: undefined, MOBULA_TOKEN_FILE: undefined };
+export const NO_TOKEN = { MOBULA_TOKEN: undefined, MOBULA_TOKEN_FILE: undefined };
 
 export interface Failed {
   readonly error: string;
@@ -39,10 +42,10 @@ export interface StartedProcess<R> {
 }
 
 export function startProcess<R extends object>(options: StartOptions<R>): StartedProcess<R> {
-  const { file, flags, env, cwd, stdin, stderr, startMs, onMore } = options;
+  const { file, flags, env, cwd, stdin, stderr, inherits = [], startMs, onMore } = options;
   const child = spawn(process.execPath, [...flags, file], {
     env: { ...env, ...NO_TOKEN },
-    stdio: [stdin, "pipe", stderr],
+    stdio: [stdin, "pipe", stderr, ...inherits],
     // No Ctrl-C of the terminal reaches it.
     detached: true,
     ...(cwd === undefined ? {} : { cwd }),

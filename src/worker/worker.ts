@@ -1,8 +1,10 @@
 /**
  * A worker process: joins its node, listens for owners, and runs what they push: tasks of the leases on it, or one actor.
  */
+import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { libc } from "../memory/ffi.ts";
 import { adoptEngine, apiHooks } from "../api/session.ts";
 import { wellKnown } from "../api/well-known.ts";
@@ -33,6 +35,8 @@ import { Definitions } from "../runtime/worker/definitions.ts";
 import { Executor, setVisibleGpus } from "../runtime/worker/executor.ts";
 import { OwnerLink } from "../runtime/worker/owner-link.ts";
 import { runSetup } from "./setup.ts";
+
+const EARLY_POLL_MS = 2;
 
 export interface WorkerSettings extends WorkerConfig {
   readonly jobId: JobId;
@@ -97,11 +101,12 @@ export class Worker {
   }
 
   async start(): Promise<void> {
-    const { sessionDir, processId, nodeSocket, reach } = this.#settings;
-    // The kernel ends this process with its daemon, whatever it is doing then.
+    const { sessionDir, processId, nodeSocket, reach, startedBy } = this.#settings;
+    // The kernel ends this process with its daemon (the first one with its driver), whatever it is doing then.
     libc()?.setParentDeathSignal(9);
     prepareOutput(() => this.#client.node.flush());
     process.on("uncaughtException", (error) => this.#failed(error));
+    if (startedBy !== undefined) await serving(nodeSocket, startedBy);
     const socket = `${sessionDir}/w-${processId}.sock`;
     const server = createServer((owner) => this.#accept(owner, (block) => this.#client.store.claims(block)));
     await new Promise<void>((resolve) => server.listen(socket, resolve));
@@ -383,5 +388,13 @@ function prepareOutput(first: () => void): void {
       first();
       return write(...args);
     };
+  }
+}
+
+/** The node that this process was started beside serves; or whoever has started both is gone. */
+async function serving(nodeSocket: string, startedBy: number): Promise<void> {
+  while (!existsSync(nodeSocket)) {
+    if (process.ppid !== startedBy) process.exit(1);
+    await sleep(EARLY_POLL_MS);
   }
 }

@@ -21,6 +21,8 @@ import { countGpus } from "../gpus.ts";
 import type { ApiHooks, ClusterInfo, Engine, EngineOptions } from "../engine.ts";
 import { Client } from "./client.ts";
 import { ClientEngine, notAnActor } from "./engine.ts";
+import { startFirstWorker } from "./first-worker.ts";
+import type { FirstWorker } from "./first-worker.ts";
 import { LogPrinter } from "./log-printer.ts";
 import { newSessionDir, startProcess } from "../start-process.ts";
 import { nodeOf } from "./nodes-here.ts";
@@ -60,6 +62,8 @@ class LocalCluster {
   readonly #printer = new LogPrinter();
   readonly #connected: Promise<ClusterInfo>;
   #daemon: ChildProcess | undefined;
+  /** Started beside it, and its own from then on. */
+  #first: FirstWorker | undefined;
   #sessionDir: string | undefined;
   #ending: Promise<void> | undefined;
   readonly #beforeExit = (): void => void this.#end();
@@ -128,6 +132,7 @@ class LocalCluster {
       this.#client.node.fail(failed);
       this.#made.reject(failed);
       this.#daemon?.kill();
+      this.#first?.kill();
       this.#removeSession();
       throw failed;
     }
@@ -149,7 +154,9 @@ class LocalCluster {
     const { cluster, token } =
       this.#address === undefined ? {} : await (await import("./joining.ts")).joining(this.#address, this.#options.token);
     const sessionDir = (this.#sessionDir = newSessionDir());
-    const config = this.#daemonConfig(sessionDir, cluster);
+    const settings = this.#daemonConfig(sessionDir, cluster);
+    const first = (this.#first = startFirstWorker(settings));
+    const config: DaemonConfig = first === undefined ? settings : { ...settings, firstWorker: first.pid };
     // From sources it needs what loads TypeScript.
     const flags = ending === "ts" ? workerFlags(process.execArgv) : daemonFlags(process.execArgv);
     const { child: daemon, report } = startProcess<Exclude<DaemonReport, { readonly error: string }>>({
@@ -158,12 +165,15 @@ class LocalCluster {
       env: { ...process.env, [DAEMON_CONFIG]: JSON.stringify(config) },
       stdin: "pipe",
       stderr: "inherit",
+      inherits: first?.output,
       startMs: START_MS,
     });
     this.#daemon = daemon;
+    first?.handOver(daemon);
     if (token !== undefined) daemon.stdin!.write(`${token}\n`);
     daemon.on("exit", (code, signal) => {
       this.#ended?.(nodeDied(daemon.pid, code, signal));
+      first?.kill();
       this.#client.node.destroy();
       this.#removeSession();
     });

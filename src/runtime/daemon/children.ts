@@ -60,16 +60,16 @@ export class Children {
   }
 
   spawn(id: ProcessId, envVars: Readonly<Record<string, string>>, environment?: PreparedEnvironment): void {
-    this.adopt(new WorkerProcess(this.#config, id, envVars, environment));
+    this.adopt(WorkerProcess.start(this.#config, id, envVars, environment));
   }
 
   adopt(process: WorkerProcess): void {
     const child = new Child(process);
     this.#children.set(process.id, child);
-    if (process.child === undefined) return process.whenExited(() => setImmediate(() => this.#gone(child)));
-    const { stdout, stderr } = process.child;
-    const out = new LineReader(stdout!, (lines) => this.#events.printed(child, "stdout", lines));
-    const err = new LineReader(stderr!, (lines) => {
+    if (process.started === undefined) return process.whenExited(() => setImmediate(() => this.#gone(child)));
+    const { stdout, stderr } = process.started;
+    const out = new LineReader(stdout, (lines) => this.#events.printed(child, "stdout", lines));
+    const err = new LineReader(stderr, (lines) => {
       for (const line of lines.slice(-LAST_LINES)) child.lastLines.push(line.slice(0, LAST_LINE_MAX));
       child.lastLines.splice(0, child.lastLines.length - LAST_LINES);
       let characters = child.lastLines.reduce((sum, line) => sum + line.length, 0);
@@ -78,18 +78,24 @@ export class Children {
     });
     let timer: NodeJS.Timeout | undefined;
     let over = false;
+    let open = 2;
     const drained = (): void => {
       if (over || !process.exited) return;
       over = true;
       clearTimeout(timer);
-      stdout!.destroy();
-      stderr!.destroy();
+      stdout.destroy();
+      stderr.destroy();
       out.end();
       err.end();
       this.#gone(child);
     };
-    process.child.on("close", drained);
-    process.whenExited(() => (timer = setTimeout(drained, DRAIN_MS)));
+    for (const stream of [stdout, stderr]) stream.on("close", () => --open === 0 && drained());
+    process.whenExited(() => (open === 0 ? drained() : (timer = setTimeout(drained, DRAIN_MS))));
+  }
+
+  /** Its connection has ended: so may it have. */
+  suspect(id: ProcessId): void {
+    this.#children.get(id)?.process.started?.suspect?.();
   }
 
   /** Ends it at once; its death will have this reason. */
@@ -118,7 +124,7 @@ export class Children {
   /** Stops or goes on reading what they print. */
   setReading(reading: boolean): void {
     for (const { process } of this.#children.values()) {
-      for (const stream of [process.child?.stdout, process.child?.stderr]) {
+      for (const stream of [process.started?.stdout, process.started?.stderr]) {
         if (reading) stream?.resume();
         else stream?.pause();
       }

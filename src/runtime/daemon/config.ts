@@ -60,6 +60,8 @@ export interface DaemonConfig {
   readonly envVars?: Readonly<Record<string, string>>;
   /** Whether workers are started before work asks for them. Default true; they would be of no use to a job whose work all wants more. */
   readonly prestart?: boolean;
+  /** The process of the first worker, where the driver has started it: its pipes are inherited. */
+  readonly firstWorker?: number;
   /** Where environments are made. Default: below MOBULA_HOME, or in the home folder. */
   readonly environmentsHome?: string;
   /** More fields for the worker's own configuration. */
@@ -91,7 +93,8 @@ export interface WorkerConfig {
   readonly processId: ProcessId;
   readonly sessionDir: string;
   readonly nodeSocket: string;
-  readonly nodePid: number;
+  /** The process that has started it beside its node, which may not serve yet. */
+  readonly startedBy?: number;
   /** The working folder of the daemon, which is that of the driver. */
   readonly nodeFolder: string;
   /** Flags that it would have been started with, had it not to load these modules itself. */

@@ -304,6 +304,7 @@ export class Daemon {
       if (!left && this.#config.home === undefined) void this.end("its driver is gone", 0);
       return;
     }
+    this.#children.suspect(peer.id);
     const exit = this.#exits.get(peer.id);
     if (exit !== undefined) return this.#workerLost(peer.id, exit);
     const message = "it closed its connection to the node and did not end";

@@ -3,7 +3,7 @@
  * the first workers before it loads anything else; the rest of the daemon takes both over.
  */
 import { once } from "node:events";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Socket } from "node:net";
 import { availableParallelism } from "node:os";
@@ -11,6 +11,7 @@ import { workerId } from "../../protocol/ids.ts";
 import { isCompiled, keepCompiled, loadAtOnce } from "../loading.ts";
 import { DAEMON_CONFIG, nodeSocketOf, prestartedFor } from "./config.ts";
 import type { ClusterConfig, DaemonConfig, DaemonReport } from "./config.ts";
+import { inherited } from "./first-worker.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 function report(error: unknown): void {
@@ -42,13 +43,18 @@ async function main(): Promise<void> {
     mkdirSync(config.sessionDir, { mode: 0o700 });
     made = true;
     const listening = once(server, "listening");
-    server.listen(nodeSocketOf(config.sessionDir));
+    const socket = nodeSocketOf(config.sessionDir);
+    server.listen(`${socket}.new`);
     // One core loads the daemon itself: more at once than there are others would only delay the first.
     const early = Math.min(prestartedFor(config), Math.max(1, availableParallelism() - 1));
     for (let i = 0; i < early; i++) {
-      workers.push(new WorkerProcess(config, workerId(config.nodeId, i), {}));
+      const id = workerId(config.nodeId, i);
+      const first = i === 0 ? config.firstWorker : undefined;
+      workers.push(first === undefined ? WorkerProcess.start(config, id, {}) : new WorkerProcess(id, undefined, inherited(first)));
     }
     await listening;
+    // Under its name it is there once it can be connected to: the first worker waits for that.
+    renameSync(`${socket}.new`, socket);
     const cluster = await withToken(config.cluster);
     keepCompiled();
     const { Daemon } = isCompiled

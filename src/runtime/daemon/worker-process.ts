@@ -1,14 +1,16 @@
 /**
- * One worker process as a child of the daemon: started in a session of its own, its exit kept until somebody asks.
- * Imports next to nothing, because the first ones are started before the rest of the daemon is loaded.
+ * One worker process of the daemon: in a session of its own, its exit kept until somebody asks. Imports next to nothing, because the
+ * first ones are started before the rest of the daemon is loaded, and the very first by the program (first-worker.ts).
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import type { Readable } from "node:stream";
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { PreparedEnvironment } from "../environments/index.ts";
 import { splitPreloads } from "../flags.ts";
 import { jobOf } from "../job.ts";
 import type { Job } from "../job.ts";
+import { NO_TOKEN } from "../start-process.ts";
 import { nodeSocketOf, WORKER_CONFIG, workerReachOf } from "./config.ts";
 import type { DaemonConfig, WorkerConfig } from "./config.ts";
 
@@ -19,57 +21,93 @@ export interface Exit {
   readonly error: Error | undefined;
 }
 
+/** A process that runs, whoever has started it. */
+export interface Started {
+  readonly pid: number | undefined;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Called once, with how it ended. */
+  onExit(listener: (exit: Exit) => void): void;
+  /** There is reason to think that it has ended. */
+  suspect?(): void;
+}
+
+interface Variables {
+  readonly [name: string]: string;
+}
+
+/**
+ * Starts a worker of the node with this configuration: `processId` is its own, `variables` those beyond its job's. `early`: beside its daemon,
+ * which may not serve yet.
+ */
+export function spawnWorker(
+  config: DaemonConfig,
+  processId: ProcessId,
+  variables: Variables,
+  environment?: PreparedEnvironment,
+  early = false,
+): ChildProcess {
+  const { sessionDir, workerMain, workerConfig } = config;
+  const { job, envVars } = jobOf(variables);
+  const workerExecArgv = job?.execArgv ?? config.workerExecArgv;
+  const { flags, preloads } = splitPreloads(workerExecArgv);
+  // A worker of compiled files loads them itself, one of sources needs them to load at all.
+  const execArgv = workerMain.endsWith(".js") ? flags : workerExecArgv;
+  const own: WorkerConfig = {
+    processId,
+    sessionDir,
+    nodeSocket: nodeSocketOf(sessionDir),
+    nodeFolder: process.cwd(),
+    ...(early ? { startedBy: process.pid } : {}),
+    execArgv: workerExecArgv,
+    preloads: execArgv === flags ? preloads : [],
+    reach: workerReachOf(config),
+    envVars,
+    ...(environment === undefined ? {} : { environment }),
+  };
+  const served = job === undefined ? {} : { jobId: job.jobId, namespace: job.namespace, entry: job.entry, job };
+  const settings = { [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...served, ...own }) };
+  // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
+  return spawn(process.execPath, [...execArgv, workerMain], {
+    cwd: environment?.workDir,
+    env: { ...process.env, ...NO_TOKEN, ...(job?.envVars ?? config.envVars), ...envVars, ...settings },
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+}
+
 export class WorkerProcess {
   readonly id: ProcessId;
-  /** Undefined where it could not be started. */
-  readonly child: ChildProcess | undefined;
   /** What it serves, where a node serves many. */
   readonly job: Job | undefined;
+  /** Undefined where it could not be started. */
+  readonly started: Started | undefined;
   #exit: Exit | undefined;
   #onExit: ((exit: Exit) => void) | undefined;
 
-  constructor(config: DaemonConfig, id: ProcessId, variables: Readonly<Record<string, string>>, environment?: PreparedEnvironment) {
+  constructor(id: ProcessId, job: Job | undefined, started: Started | Error) {
     this.id = id;
-    const { sessionDir, workerMain, workerConfig } = config;
-    const { job, envVars } = jobOf(variables);
     this.job = job;
-    const workerExecArgv = job?.execArgv ?? config.workerExecArgv;
-    const { flags, preloads } = splitPreloads(workerExecArgv);
-    // A worker of compiled files loads them itself, one of sources needs them to load at all.
-    const execArgv = workerMain.endsWith(".js") ? flags : workerExecArgv;
-    const loading = { execArgv: workerExecArgv, preloads: execArgv === flags ? preloads : [] };
-    const place = { processId: id, sessionDir, nodeSocket: nodeSocketOf(sessionDir), nodePid: process.pid, nodeFolder: process.cwd() };
-    const own: WorkerConfig = {
-      ...place,
-      ...loading,
-      reach: workerReachOf(config),
-      envVars,
-      ...(environment === undefined ? {} : { environment }),
-    };
-    const served = job === undefined ? {} : { jobId: job.jobId, namespace: job.namespace, entry: job.entry, job };
-    const settings = { [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...served, ...own }) };
-    const env: NodeJS.ProcessEnv = { ...process.env, ...(job?.envVars ?? config.envVars), ...envVars, ...settings };
-    // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
+    if (started instanceof Error) this.#exited({ code: null, signal: null, error: started });
+    else {
+      this.started = started;
+      started.onExit((exit) => this.#exited(exit));
+    }
+  }
+
+  /** Starts it as a child of this process. */
+  static start(config: DaemonConfig, id: ProcessId, variables: Variables, environment?: PreparedEnvironment): WorkerProcess {
+    const { job } = jobOf(variables);
     try {
-      const child = spawn(process.execPath, [...execArgv, workerMain], {
-        cwd: environment?.workDir,
-        env,
-        stdio: ["ignore", "pipe", "pipe"],
-        detached: true,
-      });
-      child.on("exit", (code, signal) => this.#exited({ code, signal, error: undefined }));
-      child.on("error", (error) => {
-        if (child.pid === undefined) this.#exited({ code: null, signal: null, error });
-      });
-      this.child = child;
+      return new WorkerProcess(id, job, startedChild(spawnWorker(config, id, variables, environment)));
     } catch (error) {
       // Some reasons come at once: too long an environment, too little memory.
-      this.#exited({ code: null, signal: null, error: error as Error });
+      return new WorkerProcess(id, job, error as Error);
     }
   }
 
   get pid(): number | undefined {
-    return this.child?.pid;
+    return this.started?.pid;
   }
 
   get exited(): boolean {
@@ -84,19 +122,29 @@ export class WorkerProcess {
 
   /** At once, with everything in its process group. */
   kill(): void {
-    killGroup(this.child?.pid);
+    killGroup(this.pid);
+    this.started?.suspect?.();
   }
 
   #exited(exit: Exit): void {
     if (this.#exit !== undefined) return;
     this.#exit = exit;
     // What it started and left behind would be an orphan.
-    killGroup(this.child?.pid);
+    killGroup(this.pid);
     this.#onExit?.(exit);
   }
 }
 
-function killGroup(pid: number | undefined): void {
+function startedChild(child: ChildProcess): Started {
+  let exited: (exit: Exit) => void = () => {};
+  child.on("exit", (code, signal) => exited({ code, signal, error: undefined }));
+  child.on("error", (error) => {
+    if (child.pid === undefined) exited({ code: null, signal: null, error });
+  });
+  return { pid: child.pid, stdout: child.stdout!, stderr: child.stderr!, onExit: (listener) => (exited = listener) };
+}
+
+export function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     process.kill(-pid, "SIGKILL");
