@@ -1,8 +1,8 @@
 /**
- * The first worker of a program's own cluster. The program starts it, side by side with the daemon, so that the first result waits for two
- * starts of Node at once and not for one after the other. From then on it is the daemon's as any other: what it prints comes by pipes that the
- * daemon has inherited. Only how it ended is told to its parent: the program says that on the daemon's stdin, and while it computes, the
- * kernel's list of processes shows it.
+ * The first worker of a program's own cluster. The program starts it, side by side with the daemon, so that the first result waits for
+ * two starts of Node at once and not for one after the other. From then on it is the daemon's as any other: what it prints comes by
+ * pipes that the daemon has inherited. Only how it ended is told to its parent: the program says that on the daemon's stdin, and while it
+ * computes, the kernel's list of processes shows it.
  */
 import { readFileSync } from "node:fs";
 import { Socket } from "node:net";

@@ -37,8 +37,8 @@ interface Variables {
 }
 
 /**
- * Starts a worker of the node with this configuration: `processId` is its own, `variables` those beyond its job's. `early`: beside its daemon,
- * which may not serve yet.
+ * Starts a worker of the node with this configuration: `processId` is its own, `variables` those beyond its job's. `early`: beside its
+ * daemon, which may not serve yet.
  */
 export function spawnWorker(
   config: DaemonConfig,
