@@ -116,8 +116,34 @@ test("what is not there is 404, another method 405 with those that there are; ne
   assert.match(await missing.text(), /openapi\.json/);
   assert.equal((await fetch(`${url}/api/nothing`)).status, 401);
   const wrong = await fetch(`${url}/api/jobs`, { method: "PATCH", headers });
-  assert.deepEqual([wrong.status, wrong.headers.get("allow")], [405, "POST, GET"]);
+  assert.deepEqual([wrong.status, wrong.headers.get("allow")], [405, "POST, GET, HEAD"]);
   assert.equal((await fetch(`${url}/api/jobs/%2e%2e%2f`, { headers })).status, 404);
+});
+
+test("HEAD is GET without its body; what is no request, or is coded, is told as every refusal is", async (t) => {
+  const { url, port, raw } = await serve(t, { answer: ({ kind }) => (kind === "jobs" ? [] : { kind: "job", job: aJob() }) });
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  for (const path of ["/healthz", "/api/jobs", `/api/jobs/${JOB_ID}/logs?follow=1`]) {
+    const response = await fetch(url + path, { method: "HEAD", headers });
+    assert.equal(response.status, 200, path);
+    assert.equal(await response.text(), "");
+  }
+  assert.equal((await fetch(`${url}/api/jobs`, { method: "HEAD", headers })).headers.get("content-length"), "3");
+  assert.equal((await fetch(`${url}/api/jobs`, { method: "HEAD" })).status, 401);
+  const coded = await fetch(`${url}/api/jobs`, {
+    method: "POST",
+    headers: { ...headers, "content-type": "application/json", "content-encoding": "gzip" },
+    body: "{}",
+  });
+  assert.equal(coded.status, 415);
+  for (const [bytes, status, code] of [
+    ["\0garbage\r\n\r\n", 400, "NOT_HTTP"],
+    [`GET /healthz HTTP/1.1\r\nHost: localhost:${port}\r\nX: ${"x".repeat(20_000)}\r\n\r\n`, 431, "HEADERS_TOO_LARGE"],
+  ] as const) {
+    const [head, body] = (await raw(bytes)).split("\r\n\r\n");
+    assert.match(head!, new RegExp(`^HTTP/1.1 ${status} .*\\r\\nContent-Length: ${body!.length}\\r\\n`, "s"));
+    assert.equal((JSON.parse(body!) as { error: { code: string } }).error.code, code);
+  }
 });
 
 test("/openapi.json describes every route, with what it takes and gives", async (t) => {

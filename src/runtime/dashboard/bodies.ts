@@ -13,6 +13,10 @@ export async function readJson(request: IncomingMessage, limits: Limits): Promis
       `The body must be JSON, with the header Content-Type: application/json. It is ${JSON.stringify(type.slice(0, 100))}.`,
     );
   }
+  const coding = request.headers["content-encoding"] ?? "identity";
+  if (coding.toLowerCase() !== "identity") {
+    throw new HttpError(415, "NOT_JSON", `The body must be JSON as it is. It is ${JSON.stringify(coding.slice(0, 100))}.`);
+  }
   const parts: Uint8Array[] = [];
   for await (const part of bytesOf(request, limits.jsonBytes, { allMs: limits.jsonMs })) parts.push(part);
   try {

@@ -45,7 +45,7 @@ export class LogStreams {
     try {
       response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
       response.flushHeaders();
-      await this.#copy(response, jobId, at, follow ? status : undefined);
+      if (response.req.method !== "HEAD") await this.#copy(response, jobId, at, follow ? status : undefined);
       response.end();
     } finally {
       this.#readers--;

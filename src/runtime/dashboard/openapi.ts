@@ -43,8 +43,10 @@ export function openApi(version: string): object {
     info: {
       title: "mobula",
       version,
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       description: "Jobs on a cluster of mobula. Every route but /healthz takes the cluster's token, or a job's own for some.",
     },
+    servers: [{ url: "/" }],
     security: [{ token: [] }],
     paths,
     components: {
@@ -60,6 +62,7 @@ function operation(name: string, route: Route): object {
   const responses: Record<string, object> = {};
   for (const [status, answer] of Object.entries(answers)) responses[status] = responseOf(answer);
   for (const [status, what] of Object.entries(refusalsOf(route))) responses[status] ??= responseOf({ about: what ?? "", schema: refused });
+  responses["default"] = responseOf({ about: "Whatever else is wrong", schema: refused });
   return {
     operationId: name,
     summary: about,

@@ -125,6 +125,44 @@ const packageSchema = {
   properties: { sha256: { type: "string" }, size: { type: "integer", description: "Bytes" } },
   required: ["sha256", "size"],
 };
+const amounts = { type: "object", additionalProperties: { type: "number" } };
+const resources = { type: "object", properties: { total: amounts, available: amounts }, required: ["total", "available"] };
+const clusterSchema = {
+  type: "object",
+  properties: {
+    control: {
+      type: "object",
+      properties: { pid: { type: "integer" }, address: { type: "string" }, role: { type: "string" } },
+      required: ["pid", "address", "role"],
+    },
+    nodes: {
+      type: "array",
+      items: {
+        type: "object",
+        properties: {
+          nodeId: { type: "string" },
+          address: { type: "string" },
+          alive: { type: "boolean", description: "Dead ones are listed for an hour" },
+          head: { type: "boolean" },
+          pid: { type: "integer" },
+          resources,
+          labels: { type: "object", additionalProperties: { type: "string" } },
+        },
+        required: ["nodeId", "address", "alive", "head", "pid", "resources", "labels"],
+      },
+    },
+    resources,
+    pending: {
+      type: "array",
+      items: {
+        type: "object",
+        properties: { resources: amounts, count: { type: "integer" }, reason: { type: "string" } },
+        required: ["resources", "count", "reason"],
+      },
+    },
+  },
+  required: ["control", "nodes", "resources", "pending"],
+};
 const aJob: Answer = { about: "The job", schema: ofJob };
 
 export const routes = {
@@ -218,7 +256,7 @@ export const routes = {
     path: "/api/cluster",
     access: "any job",
     about: "What `mobula status --json` prints",
-    answers: { 200: { about: "Nodes, resources, what waits", schema: { type: "object" } } },
+    answers: { 200: { about: "Nodes, resources, what waits", schema: clusterSchema } },
   },
 } as const satisfies Record<string, Route>;
 
@@ -230,15 +268,15 @@ export interface FoundRoute {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** The route of a request; else the methods that its path has, none for a path that is not known. */
+/** The route of a request; else the methods that its path has, none for a path that is not known. What answers GET answers HEAD. */
 export function findRoute(method: string, path: string): FoundRoute | { readonly allowed: readonly string[] } {
   const parts = path.split("/");
   const allowed: string[] = [];
   for (const [name, route] of Object.entries(routes) as [RouteName, Route][]) {
     const params = match(route.path.split("/"), parts);
     if (params === undefined) continue;
-    if (route.method === method) return { name, route, params };
-    allowed.push(route.method);
+    if (route.method === (method === "HEAD" ? "GET" : method)) return { name, route, params };
+    allowed.push(...(route.method === "GET" ? ["GET", "HEAD"] : [route.method]));
   }
   return { allowed };
 }

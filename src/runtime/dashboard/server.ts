@@ -18,7 +18,7 @@ import { handlers } from "./handlers.ts";
 import type { Parts } from "./handlers.ts";
 import { defaultLimits } from "./limits.ts";
 import type { Limits } from "./limits.ts";
-import { HttpError, notFound, printRefusal, refusalOf } from "./refusal.ts";
+import { clientRefusal, HttpError, notFound, printRefusal, refusalOf } from "./refusal.ts";
 import { findRoute } from "./routes.ts";
 import type { FoundRoute } from "./routes.ts";
 
@@ -82,7 +82,7 @@ export class ApiServer {
     this.#server.on("checkExpectation", listener);
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-      socket.end(`HTTP/1.1 ${CLIENT_ERRORS[error.code ?? ""] ?? "400 Bad Request"}\r\nConnection: close\r\n\r\n`, () => socket.destroy());
+      socket.end(clientRefusal(error.code), () => socket.destroy());
     });
     this.#server.on("upgrade", (_request, socket) => void socket.destroy());
     this.#server.on("connect", (_request, socket) => void socket.destroy());
@@ -134,8 +134,7 @@ export class ApiServer {
     const reply = await handlers[name]({ request, response, params, query: asked, body }, parts);
     if (reply === undefined) return;
     const { status, value, headers } = reply;
-    response.writeHead(status, { "content-type": "application/json; charset=utf-8", ...headers });
-    response.end(`${JSON.stringify(value)}\n`);
+    respond(response, status, `${JSON.stringify(value)}\n`, headers);
   }
 
   /** The cluster's token opens every route, a job's those that say so, while that job runs. */
@@ -174,26 +173,24 @@ export class ApiServer {
   #refuse(request: IncomingMessage, response: ServerResponse, error: HttpError): void {
     // A stream that has begun can only be cut: whoever reads it sees that it is not whole.
     if (response.headersSent || response.destroyed) return void response.destroy();
-    const headers: OutgoingHttpHeaders = { "content-type": "application/json; charset=utf-8", ...error.headers };
     const unread = !request.complete && hasBody(request);
-    if (unread) headers["connection"] = "close";
-    response.writeHead(error.status, headers);
-    response.end(printRefusal(error));
+    respond(response, error.status, printRefusal(error), unread ? { ...error.headers, connection: "close" } : error.headers);
     if (unread) linger(request, this.#limits);
   }
 }
 
-/** What the parser refuses before there is a request. */
-const CLIENT_ERRORS: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
-  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
-};
 /** Answers are data, of now, for whoever asked. */
 const SAFE = { "cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" };
 const CHALLENGE = { headers: { "www-authenticate": "Bearer" } };
 
 const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+
+function respond(response: ServerResponse, status: number, json: string, headers: OutgoingHttpHeaders = {}): void {
+  const length = Buffer.byteLength(json);
+  response.writeHead(status, { "content-type": "application/json; charset=utf-8", "content-length": length, ...headers });
+  response.end(json);
+}
 
 function preflight(response: ServerResponse): void {
   response.writeHead(204, {

@@ -72,7 +72,7 @@ export type BearerResult = { readonly credential: string } | { readonly refusal:
 const MISSING: HttpRefusal = {
   status: 401,
   code: "TOKEN_MISSING",
-  message: "Send the cluster's token as the header Authorization: Bearer TOKEN. mobula token shows it.",
+  message: "Send the cluster's token as the header Authorization: Bearer TOKEN. `mobula token` says which file has it.",
 };
 const WRONG: HttpRefusal = { status: 403, code: "TOKEN_WRONG", message: "The token is not the one of this cluster." };
 
