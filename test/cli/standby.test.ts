@@ -1,11 +1,14 @@
 /** A cluster whose state is in a real Redis: Redis is killed and started again, then the head's machine is gone and a standby leads. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import path from "node:path";
 import { test } from "node:test";
 import { JobClient } from "../../src/client/index.ts";
 import { nodesHere } from "../../src/runtime/client/nodes-here.ts";
 import { ask, parseAddress, readTokenFile, tokenCredential } from "../../src/runtime/network/index.ts";
-import { kill, leakChecked, waitUntil } from "../harness/index.ts";
+import { tarGzip } from "../environments/archives.ts";
+import { freeze, kill, leakChecked, waitUntil } from "../harness/index.ts";
 import { noRedis, RedisServer } from "../stores/redis-server.ts";
 import { Home } from "./home.ts";
 
@@ -151,19 +154,35 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
   });
 
   assert.equal(one.run(["submit", "--", "true"]).code, 0);
+  const token = readFileSync(tokenFile, "utf8").trim();
+  const before = new JobClient({ address: known.dashboardUrl!, token });
+  const upload = async (text: string): Promise<string> => {
+    const bytes = tarGzip([{ path: "said.txt", content: text }]);
+    const hash = createHash("sha256").update(bytes).digest("hex");
+    await before.upload(bytes, { sha256: hash });
+    return hash;
+  };
   await t.test("the leader's machine is killed: the standby leads, and what runs does not notice", async (t) => {
     const leader = (await statusAt(head.address, tokenFile))!;
     const working = three.start(work, head.address, env);
     const steps = (): number => working.stdout.split("\n").length - 1;
     await waitUntil(() => steps() > 5, "it works", { timeoutMs: 30_000, story: () => working.stderr });
+    // One job runs with a package, so the standby has that too; two wait for a daemon that takes nothing, one of them with a new package.
+    const workingDir = await upload("known");
+    const running = await before.submit({ entrypoint: "sleep 1000", runtimeEnv: { workingDir } });
+    await waitUntil(() => existsSync(path.join(two.dir, "packages", workingDir)), "the standby has the package", { timeoutMs: 30_000 });
+    await waitUntil(async () => (await before.status(running.jobId)).status === "RUNNING", "it runs", { timeoutMs: 30_000 });
+    freeze(head.pid);
+    const waits = await before.submit({ entrypoint: "cat said.txt", runtimeEnv: { workingDir } });
+    const lacks = await before.submit({ entrypoint: "cat said.txt", runtimeEnv: { workingDir: await upload("new") } });
     const at = performance.now();
-    const before = steps();
+    const stepsBefore = steps();
     const { sessionDir } = nodesHere(one.dir)[0]!;
     kill(head.pid);
     kill(leader.control.pid);
     const status = await waitUntil(() => statusAt(standby.address, tokenFile), "the standby leads", { timeoutMs: 20_000 });
     const tookMs = performance.now() - at;
-    const meanwhile = steps() - before;
+    const meanwhile = steps() - stepsBefore;
     t.diagnostic(`it led after ${tookMs.toFixed(0)} ms; ${meanwhile} steps meanwhile`);
     // 2 s of them are the lease. The rest is generous: machines that run tests are busy.
     assert.ok(tookMs < 5000, `${tookMs} ms`);
@@ -197,16 +216,23 @@ test("a cluster with its state in Redis", { skip: noRedis }, async (t) => {
     // The HTTP API is the new head's, and knows the jobs of before.
     const { dashboardUrl, nodes } = (await statusAt(standby.address, tokenFile))!;
     assert.equal(nodes.find(({ nodeId }) => nodeId === head.nodeId)?.alive, false, "nobody listens there: it is not waited for");
-    const client = new JobClient({ address: dashboardUrl!, token: readFileSync(tokenFile, "utf8").trim() });
+    const client = new JobClient({ address: dashboardUrl!, token });
     const { jobId } = await client.submit({ entrypoint: "echo over HTTP" });
     assert.equal((await client.wait(jobId)).status, "SUCCEEDED");
     assert.equal(await client.logs(jobId), "over HTTP\n");
+    assert.equal((await client.wait(waits.jobId)).status, "SUCCEEDED");
+    assert.equal(await client.logs(waits.jobId), "known");
+    assert.match((await client.wait(lacks.jobId)).message, /Package .* is not to be had.* Upload it and submit the job again/s);
+    assert.match((await client.wait(running.jobId)).message, /the node that ran it is gone: .*nothing listens there/);
     const jobs = await client.list();
     assert.deepEqual(
       jobs.map(({ entrypoint, status }) => [entrypoint, status]),
       [
         ["echo over HTTP", "SUCCEEDED"],
         ["echo from a job", "SUCCEEDED"],
+        ["cat said.txt", "FAILED"],
+        ["cat said.txt", "SUCCEEDED"],
+        ["sleep 1000", "FAILED"],
         ["true", "SUCCEEDED"],
       ],
     );

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, test } from "node:test";
-import { kill, leakChecked, waitUntil } from "../harness/index.ts";
+import { freeze, kill, leakChecked, waitUntil } from "../harness/index.ts";
 import { Api } from "./api.ts";
 import type { Job } from "./api.ts";
 
@@ -81,6 +81,19 @@ test("the dashboard is killed: it serves again at the same port, and no job noti
   );
   assert.equal(job!.status, "SUCCEEDED");
   assert.equal(await api.log(id), "done\n");
+});
+
+test("a job whose package was uploaded waits while its head is killed, and runs in it when that is started again", async () => {
+  // Nobody takes the order.
+  freeze(api.head.pid);
+  const workingDir = await api.upload({ "said.txt": "from the package\n" });
+  const id = await api.submit({ entrypoint: "cat said.txt", runtimeEnv: { workingDir } });
+  assert.equal((await api.job(id)).status, "PENDING");
+  kill(api.head.pid);
+  await waitUntil(() => api.processes("control/main").length === 0, "control has ended with its daemon", { timeoutMs: 20_000 });
+  api.start();
+  assert.equal((await api.until(id)).status, "SUCCEEDED");
+  assert.equal(await api.log(id), "from the package\n");
 });
 
 test("the head is killed and started again: what ran has failed, what waited runs, the rest is as it was, nothing stays", async () => {

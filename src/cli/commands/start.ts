@@ -116,7 +116,7 @@ function refuseSecond(dir: string): void {
 }
 
 /** Forgotten by `--fresh`. Folders of jobs are cleared up by the node, which ends what still runs of them. */
-const OF_CLUSTER = ["cluster.json", "control", "token"];
+const OF_CLUSTER = ["cluster.json", "control", "token", "packages", "packages-uploaded"];
 
 async function serveHead(
   dir: string,

@@ -2,13 +2,15 @@
  * What a node has beside control where it keeps that running: submitted jobs, whose entry points it runs when control orders them here,
  * and, from when its control leads, the HTTP API.
  */
-import { packagesOf } from "../daemon/config.ts";
 import type { DashboardChoice } from "../dashboard/config.ts";
 import { DashboardKeeper } from "../daemon/dashboard-keeper.ts";
+import { ControlClient } from "../dashboard/control-client.ts";
+import { loadTls, readTokenFile } from "../network/index.ts";
 import { JobRunner } from "../jobs/runner.ts";
 import type { JobsHost } from "../jobs/runner.ts";
 import type { ControlConfig } from "../control/config.ts";
 import type { NodeId } from "../../protocol/ids.ts";
+import { keepPackages, PackagesAhead } from "./kept-packages.ts";
 
 export interface HeadHost extends Pick<JobsHost, "prepare" | "release" | "news" | "log"> {
   readonly nodeId: NodeId;
@@ -19,6 +21,10 @@ export interface HeadHost extends Pick<JobsHost, "prepare" | "release" | "news" 
   readonly dashboard: DashboardChoice | undefined;
   /** Where control is or may be. */
   control(): readonly string[];
+  /** Its control leads. */
+  leads(): boolean;
+  /** Into this node's folder, from whoever has it. */
+  fetchPackage(hash: string): Promise<void>;
   /** The HTTP API serves. */
   serves(): void;
 }
@@ -26,6 +32,9 @@ export interface HeadHost extends Pick<JobsHost, "prepare" | "release" | "news" 
 export class Head {
   readonly jobs: JobRunner;
   readonly #host: HeadHost;
+  readonly #packages: string;
+  readonly #asking: ControlClient;
+  readonly #ahead: PackagesAhead;
   #dashboard: DashboardKeeper | undefined;
   #url: string | undefined;
   #closed = false;
@@ -35,6 +44,15 @@ export class Head {
     const { home, keeps, prepare, release, news, log } = host;
     const address = (): string => host.control().join(",");
     this.jobs = new JobRunner({ home, tokenFile: keeps.tokenFile, address, prepare, release, news, log });
+    this.#packages = keepPackages(home, host.sessionDir);
+    const secure = keeps.tlsDir === undefined ? {} : { tls: loadTls(keeps.tlsDir) };
+    const { clusterId, tokenFile } = keeps;
+    this.#asking = new ControlClient({ addresses: host.control(), token: readTokenFile(tokenFile), clusterId, ...secure });
+    this.#ahead = new PackagesAhead(this.#packages, {
+      leads: () => host.leads(),
+      needed: () => this.#asking.ask<string[]>({ kind: "jobPackages" }),
+      fetch: (hash) => host.fetchPackage(hash),
+    });
   }
 
   /** Of the HTTP API, once it serves. */
@@ -44,11 +62,11 @@ export class Head {
 
   /** Its control leads. Rejects when the HTTP API cannot serve. */
   async lead(): Promise<void> {
-    const { nodeId, home, sessionDir, keeps, dashboard, control, log, serves } = this.#host;
+    const { nodeId, home, keeps, dashboard, control, log, serves } = this.#host;
     if (dashboard === undefined || this.#dashboard !== undefined || this.#closed) return;
     const { clusterId, tokenFile, host, tlsDir, insecure = false } = keeps;
     const secure = tlsDir === undefined ? {} : { tlsDir };
-    const place = { nodeId, home, packages: packagesOf(sessionDir), clusterId, control: control(), tokenFile, host, insecure, ...secure };
+    const place = { nodeId, home, packages: this.#packages, clusterId, control: control(), tokenFile, host, insecure, ...secure };
     this.#dashboard = new DashboardKeeper({ ...dashboard, ...place }, log);
     this.#url = await this.#dashboard.start();
     serves();
@@ -56,6 +74,7 @@ export class Head {
 
   controlAt(addresses: readonly string[]): void {
     this.#dashboard?.controlAt(addresses);
+    this.#asking.controlAt(addresses);
   }
 
   /** Submitted jobs end with the daemon of the node that runs them. */
@@ -65,6 +84,7 @@ export class Head {
 
   close(): void {
     this.#closed = true;
+    this.#ahead.stop();
     this.#dashboard?.stop();
   }
 }

@@ -141,6 +141,8 @@ export class Membership {
       keeps,
       dashboard,
       control: () => this.#control,
+      leads: () => this.#keeper?.leads === true,
+      fetchPackage: (hash) => this.#side.fetchPackage(hash),
       news: (body) => this.#member?.control.jobNews(body),
       serves: () => {
         this.#changed();

@@ -67,7 +67,7 @@ export class PackageExchange implements PackageStore {
       explain(
         `Package ${hash.slice(0, 12)} of a runtime environment is not to be had`,
         "No living node of this cluster has it: the node that it was uploaded to is gone, and the head had not fetched it yet",
-        "Submit the work again",
+        "Submit the work again. If that is a job with a package that came over HTTP: Upload it and submit the job again",
       ),
     );
   }

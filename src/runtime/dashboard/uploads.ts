@@ -2,6 +2,7 @@
  * What of the packages came over HTTP, so that a head that runs for a year does not keep all of them: an empty file for each, whose
  * time is when it was last uploaded or submitted with. What came from programs lies in the same folder, and is not touched.
  */
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -21,6 +22,11 @@ export class Uploads {
     this.#marks = `${packages}-uploaded`;
     this.#most = most;
     this.#freshMs = freshMs;
+  }
+
+  /** Their hashes. */
+  marked(): Set<string> {
+    return new Set(existsSync(this.#marks) ? readdirSync(this.#marks) : []);
   }
 
   /** It is uploaded, or will be used. */
