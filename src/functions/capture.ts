@@ -200,14 +200,17 @@ function nameProperty(fn: Function): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** Up to Node 24 V8 gives plain sloppy functions, and only them, legacy properties of their own. */
+// oxlint-disable-next-line typescript/no-implied-eval -- what it makes is sloppy wherever this module is
+const sloppyShows = Object.hasOwn(new Function(), "caller");
+
 function isStrict(subject: Subject, fragment: Fragment): boolean {
   const { fn, facts, inspector } = subject;
   const { root, wrap } = fragment;
   if (root.type === "ClassExpression" || hasStrictDirective(child(root, "body")?.["body"])) return true;
   if (facts === undefined || inspector === undefined || facts.inModule) return true;
   const plain = wrap === "expression" && root.type === "FunctionExpression" && root["async"] !== true && root["generator"] !== true;
-  // V8 gives plain sloppy functions, and only them, these legacy properties.
-  if (plain) return !Object.hasOwn(fn, "caller");
+  if (plain && sloppyShows) return !Object.hasOwn(fn, "caller");
   const rebuilt = facts.scopes.find((scope) => Object.hasOwn(scope.variables, markName));
   if (rebuilt !== undefined) return (parseCode(String(Reflect.get(rebuilt.variables, markName))) as SourceCode).strict;
   const script = declarationsOf(inspector, facts);

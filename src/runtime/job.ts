@@ -12,6 +12,8 @@ export interface Job {
   readonly driver: ProcessId;
   /** The driver's entry script. */
   readonly entry: string | undefined;
+  /** The driver's folder: workers start there, where it exists. */
+  readonly folder: string;
   /** Flags of Node that decide how modules are loaded. */
   readonly execArgv: readonly string[];
   readonly envVars: Readonly<Record<string, string>>;

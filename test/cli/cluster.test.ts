@@ -37,6 +37,8 @@ test("two nodes: tasks, actors, refs and errors cross them, a program sees the w
     const where = ray.remote(() => ray.getRuntimeContext().nodeId);
     say("nodes", await ray.get([where.options(on("a")).remote(), where.options(on("b")).remote()]));
     say("cpus", (await ray.clusterResources()).CPU);
+    const folder = ray.remote(() => process.cwd());
+    say("folders", await ray.get([folder.options(on("a")).remote(), folder.options(on("b")).remote()]));
     class Counter { n = 0; add(k) { return (this.n += k); } }
     const counter = ray.remote(Counter).options({ ...on("b"), name: "counter" }).remote();
     counter.add.remote(2);
@@ -80,6 +82,8 @@ test("two nodes: tasks, actors, refs and errors cross them, a program sees the w
   const expected: Record<string, unknown> = {
     nodes: [head.nodeId, other.nodeId],
     cpus: 4,
+    // As on one machine: relative paths mean the same.
+    folders: [process.cwd(), process.cwd()],
     near: other.nodeId,
     actor: 5,
     "ref inside": 7,

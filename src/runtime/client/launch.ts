@@ -90,7 +90,7 @@ class LocalCluster {
     if (this.#address !== undefined) {
       const execArgv = workerFlags(process.execArgv);
       const envVars = { ...submitted.envVars, ...options.envVars };
-      this.#client.job = { jobId, namespace, driver: process_, entry: process.argv[1], execArgv, envVars };
+      this.#client.job = { jobId, namespace, driver: process_, entry: process.argv[1], folder: process.cwd(), execArgv, envVars };
     }
     if (options.environment) this.#client.environments.setJob(options.environment);
     this.engine = new ClientEngine(this.#client, {

@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { statSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { ProcessId } from "../../protocol/ids.ts";
 import type { PreparedEnvironment } from "../environments/index.ts";
@@ -69,11 +70,20 @@ export function spawnWorker(
   const settings = { [WORKER_CONFIG]: JSON.stringify({ ...workerConfig, ...served, ...own }) };
   // A process group of its own: no Ctrl-C of the terminal reaches it, and what it starts can be ended with it.
   return spawn(process.execPath, [...execArgv, workerMain], {
-    cwd: environment?.workDir,
+    cwd: environment?.workDir ?? folderHere(job),
     env: { ...process.env, ...NO_TOKEN, ...(job?.envVars ?? config.envVars), ...envVars, ...settings },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+}
+
+/** The folder of a program that may have been started on another machine. */
+function folderHere(job: Job | undefined): string | undefined {
+  try {
+    return job !== undefined && statSync(job.folder).isDirectory() ? job.folder : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export class WorkerProcess {
