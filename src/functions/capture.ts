@@ -201,8 +201,7 @@ function nameProperty(fn: Function): string | undefined {
 }
 
 /** Up to Node 24 V8 gives plain sloppy functions, and only them, legacy properties of their own. */
-// oxlint-disable-next-line typescript/no-implied-eval -- what it makes is sloppy wherever this module is
-const sloppyShows = Object.hasOwn(new Function(), "caller");
+const sloppyShows = Number(process.versions.node.split(".")[0]) <= 24;
 
 function isStrict(subject: Subject, fragment: Fragment): boolean {
   const { fn, facts, inspector } = subject;

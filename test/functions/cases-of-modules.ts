@@ -92,6 +92,7 @@ export const commonJsOnly: readonly Case[] = [
     code: "CASE(() => () => [__filename.split('/').at(-1).split('.')[0], __dirname.length > 1]);",
     expected: ["program", true],
   },
+  { name: "sloppy this of the function itself", code: "CASE(() => function () { return typeof this; });", expected: "object" },
   { name: "sloppy this", code: "CASE(() => () => (function () { return this === globalThis; })());", expected: true },
   {
     name: "strict this",
