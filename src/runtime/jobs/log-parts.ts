@@ -2,7 +2,7 @@
  * The log of a job as files: parts named by where they begin, so that places in a log stay what they are when parts go. The first part and
  * the latest ones are kept; what lay between them is gone, and a reader is told how much that was.
  */
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rm, stat, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -97,6 +97,26 @@ async function readPart(file: string, offset: number): Promise<Uint8Array> {
   } finally {
     await handle.close();
   }
+}
+
+/** Bytes of it that are kept. */
+export async function logSize(folder: string): Promise<number> {
+  const sizes = (await partsOf(folder)).map((begin) =>
+    stat(join(folder, nameOf(begin))).then(
+      ({ size }) => size,
+      () => 0,
+    ),
+  );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+/** All of it goes, and this is at its end: a reader is told how much there was. */
+export async function replaceLog(folder: string, line: string): Promise<void> {
+  const parts = await partsOf(folder);
+  const end = await logEnd(folder);
+  // The last word is there before what it speaks of is gone.
+  if (!parts.includes(end)) await writeFile(join(folder, nameOf(end)), line, { mode: 0o600 });
+  for (const begin of parts) if (begin !== end) await rm(join(folder, nameOf(begin)), { force: true });
 }
 
 /** The whole length of a log, with what is not kept. */

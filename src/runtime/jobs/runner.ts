@@ -15,6 +15,7 @@ import { jobToken, readTokenFile } from "../network/index.ts";
 import { killJob, signalGroup } from "./ending.ts";
 import { removeTraces } from "./entry.ts";
 import { isJobId, JOB_FILE, JOB_ID, jobsFolder, placesOf } from "./folders.ts";
+import { LogSpace } from "./log-space.ts";
 import { cleanEnvironment, Supervisor } from "./supervisor.ts";
 
 export interface JobsHost {
@@ -45,10 +46,12 @@ export class JobRunner {
   readonly #jobs = new Map<JobId, RunningJob>();
   readonly #supervisor: Supervisor;
   readonly #cleared: Promise<void>;
+  readonly #logs: LogSpace;
   #over = false;
 
   constructor(host: JobsHost) {
     this.#host = host;
+    this.#logs = new LogSpace(host.home, (jobId) => this.#jobs.has(jobId as JobId));
     this.#supervisor = new Supervisor(host.home, {
       started: (jobId) => this.#news(jobId, { kind: "started" }),
       ended: (jobId, how) => this.#ended(jobId as JobId, how),
@@ -153,6 +156,7 @@ export class JobRunner {
     this.#jobs.delete(jobId);
     if (job.held) this.#host.release(job.submission.environment!);
     this.#news(jobId, { kind: "ended", ...how, message: how.message.slice(0, MESSAGE_MAX) });
+    this.#logs.ended(jobId).catch((error: Error) => this.#host.log(`logs of jobs: ${error.message}`));
   }
 
   async #supervisorLost(jobIds: readonly string[], how: string): Promise<void> {
