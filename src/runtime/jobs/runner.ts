@@ -40,10 +40,13 @@ interface RunningJob {
 }
 
 const MESSAGE_MAX = 12_000;
+/** Jobs that have ended here are remembered for as long as an order to run them may be under way. */
+const DONE_MAX = 10_000;
 
 export class JobRunner {
   readonly #host: JobsHost;
   readonly #jobs = new Map<JobId, RunningJob>();
+  readonly #done = new Set<JobId>();
   readonly #supervisor: Supervisor;
   readonly #cleared: Promise<void>;
   readonly #logs: LogSpace;
@@ -87,7 +90,8 @@ export class JobRunner {
   }
 
   #run(jobId: JobId, submission: Submission): void {
-    if (this.#jobs.has(jobId)) return;
+    // A control that begins orders again what this node does not speak of, and may have heard it before its first order came here.
+    if (this.#jobs.has(jobId) || this.#done.has(jobId)) return;
     const job: RunningJob = { submission, stopping: false, handedOver: false, held: false };
     this.#jobs.set(jobId, job);
     this.#prepare(jobId, job).catch((error: Error) => {
@@ -127,6 +131,8 @@ export class JobRunner {
     const places = placesOf(home, jobId);
     await mkdir(places.folder, { recursive: true, mode: 0o700 });
     await removeTraces(places);
+    // Of a run that an earlier daemon had begun and could not tell of.
+    await rm(places.log, { recursive: true, force: true });
     const token = jobToken(readTokenFile(tokenFile), jobId).expose();
     await writeFile(places.token, `${token}\n`, { mode: 0o600, flag: "wx" });
     const environment = prepared === undefined ? undefined : asHere(prepared);
@@ -154,6 +160,8 @@ export class JobRunner {
     const job = this.#jobs.get(jobId);
     if (job === undefined) return;
     this.#jobs.delete(jobId);
+    this.#done.add(jobId);
+    if (this.#done.size > DONE_MAX) this.#done.delete(this.#done.values().next().value!);
     if (job.held) this.#host.release(job.submission.environment!);
     this.#news(jobId, { kind: "ended", ...how, message: how.message.slice(0, MESSAGE_MAX) });
     this.#logs.ended(jobId).catch((error: Error) => this.#host.log(`logs of jobs: ${error.message}`));
