@@ -1,5 +1,6 @@
 /** What a wrong call of the command gets: one line that says what to do, an exit code, and nothing left. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
@@ -111,6 +112,44 @@ test("help has an example for every command, the doctor looks, and completion is
   for (const shell of ["bash", "zsh", "fish"]) assert.match(home.run(["completion", shell]).stdout, /mobula/);
   assert.equal(readFileSync(PAGE, "utf8"), cliPage(), "npm run cli:docs writes the page");
   assert.equal(nearest("statsu", ["start", "status", "stop"]), "status");
+});
+
+test("shells complete commands, options, choices and files", (t) => {
+  const home = new Home(t);
+  const wanted: [line: string, words: string[]][] = [
+    ["mobula sta", ["start", "status"]],
+    ["mobula job l", ["list", "logs"]],
+    ["mobula list ", ["nodes", "workers"]],
+    ["mobula job status --d", ["--dir"]],
+    ["mobula job logs --f", ["--follow"]],
+    ["mobula completion ", ["bash", "fish", "zsh"]],
+    ["mobula list nodes --js", ["--json"]],
+    ["mobula start --head --dashboard-port ", []],
+    ["mobula job list x", []],
+  ];
+  const script = path.join(home.dir, "completion");
+  // Each shell's own way to ask; zsh runs the one of bash.
+  const asks: Record<string, (line: string) => string> = {
+    bash: (line) =>
+      `source ${script}; COMP_WORDS=(${line
+        .split(" ")
+        .map((word) => `"${word}"`)
+        .join(" ")}); COMP_CWORD=${line.split(" ").length - 1};` + `_mobula; printf '%s\\n' "\${COMPREPLY[@]}"`,
+    fish: (line) => `source ${script}; complete -C '${line}'`,
+  };
+  for (const [shell, ask] of Object.entries(asks)) {
+    if (spawnSync(shell, ["-c", "true"]).error !== undefined) {
+      t.diagnostic(`${shell} is not installed here`);
+      continue;
+    }
+    writeFileSync(script, home.run(["completion", shell]).stdout);
+    for (const [line, words] of wanted) {
+      const { stdout, stderr } = spawnSync(shell, ["-c", ask(line)], { encoding: "utf8", cwd: home.dir });
+      assert.equal(stderr, "", `${shell}: ${line}`);
+      const found = stdout.split("\n").map((row) => row.split("\t")[0]!);
+      assert.deepEqual(found.filter((word) => word !== "").toSorted(), words, `${shell}: ${line}`);
+    }
+  }
 });
 
 test("a program whose node hangs up before it has said a word is told so", async (t) => {
