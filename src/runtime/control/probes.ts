@@ -5,7 +5,7 @@
  */
 import { ConnectionError } from "../../errors/index.ts";
 import type { NodeId } from "../../protocol/ids.ts";
-import { dial, PROBE } from "../network/index.ts";
+import { dial, formatAddress, PROBE } from "../network/index.ts";
 import type { Address, DialOptions } from "../network/index.ts";
 
 /** Under way at a time; who finds no room is looked for again soon. */
@@ -58,8 +58,10 @@ export class Probes {
       socket.destroy();
       return undefined;
     } catch (error) {
-      const gone = error instanceof ConnectionError && (error.reason === "refused" || error.reason === "peer");
-      return gone ? error.message : undefined;
+      if (!(error instanceof ConnectionError)) return undefined;
+      const where = formatAddress({ host, port });
+      if (error.reason === "refused") return `nothing listens at ${where}`;
+      return error.reason === "peer" ? `another process of the cluster listens at ${where}` : undefined;
     }
   }
 }
