@@ -41,6 +41,11 @@ export function daemonPid(): number {
   return daemon.pid;
 }
 
+/** The workers of this program's node: children of its daemon, and the first one its own. */
+export function workerProcesses(): Process[] {
+  return [...childrenOf(daemonPid()), ...childrenOf(process.pid).filter(({ command }) => /worker\/main\.[jt]s/.test(command))];
+}
+
 /** Resident memory of a process, MiB. */
 export function residentMiB(pid: number): number {
   try {
@@ -81,7 +86,7 @@ export async function rest(): Promise<Rest> {
   const [total, free] = [await ray.clusterResources(), await ray.availableResources()];
   return {
     workers: node!.workers,
-    processes: childrenOf(daemonPid()).length,
+    processes: workerProcesses().length,
     actors: node!.actors,
     leases: node!.leases,
     waiting: node!.waiting,

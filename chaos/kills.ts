@@ -3,7 +3,7 @@
  * nothing is left: no reference, object, actor, process or processor in use.
  */
 import * as ray from "mobula";
-import { childrenOf, daemonPid, ownMiB, settled } from "./cluster.ts";
+import { daemonPid, ownMiB, settled, workerProcesses } from "./cluster.ts";
 import { jobs } from "./jobs.ts";
 import { Random } from "./random.ts";
 import type { Figures, RunOptions } from "./report.ts";
@@ -39,7 +39,7 @@ export async function kills({ count, seed, only }: RunOptions): Promise<Figures>
   const memory: number[] = [];
   while (killed < count && failures.length === 0) {
     await pause(random.int(0, PAUSE_MAX));
-    const victims = childrenOf(daemon);
+    const victims = workerProcesses();
     if (victims.length === 0) continue;
     process.kill(random.pick(victims).pid, "SIGKILL");
     killed++;
