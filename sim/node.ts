@@ -6,7 +6,9 @@ import type { Control, ControlPort } from "../src/core/control/control.ts";
 import type { GroupQuestion, NodeMachine } from "../src/core/node/node.ts";
 import type { NodeConfig } from "../src/core/node/state.ts";
 import { creationRefs, creditedRefs } from "../src/core/refs/creation.ts";
+import { restoredRefs } from "../src/core/journals.ts";
 import type { Journals } from "../src/core/journals.ts";
+import { replyParcel } from "../src/protocol/direct.ts";
 import type { RefTable } from "../src/core/refs/refs.ts";
 import type { ActorId, JobId, NodeId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../src/protocol/messages.ts";
@@ -92,12 +94,7 @@ export class SimNode {
       tell: alone,
       relayCame: alone,
     });
-    this.journals = world.plant.journals({
-      send,
-      hold: (ids) => ids.forEach((id) => this.refs.add(id, JOURNALS)),
-      release: (ids) => ids.forEach((id) => this.refs.drop(JOURNALS, { id, count: 1 })),
-      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
-    });
+    this.journals = this.#makeJournals(send);
     this.control = world.plant.control({
       send: (to, name, body) => {
         if (name === "actorStart") this.#actorStarts(to, body as Body<"actorStart">, send);
@@ -136,6 +133,18 @@ export class SimNode {
     this.#tickStore();
   }
 
+  #makeJournals(send: SimMachineSend): Journals {
+    return this.world.plant.journals({
+      send: (to, name, body) => {
+        if (name === "actorAnswer") for (const id of replyParcel((body as Body<"actorAnswer">).answer)) this.refs.add(id, to);
+        send(to, name, body);
+      },
+      hold: (ids) => ids.forEach((id) => this.refs.add(id, JOURNALS)),
+      release: (ids) => ids.forEach((id) => this.refs.drop(JOURNALS, { id, count: 1 })),
+      copy: alone,
+    });
+  }
+
   #actorIdle(worker: ProcessId, id: ActorId): void {
     const given = this.refs.aloneWith(id, worker);
     if (given !== undefined && this.node.runsActor(worker, id)) this.control.unheld(id, given);
@@ -145,6 +154,7 @@ export class SimNode {
     const { actorId, epoch, options } = start;
     for (const id of creditedRefs(start)) this.refs.add(id, worker);
     const restore = options.checkpoint && this.journals.begin(actorId, epoch, worker);
+    for (const id of restoredRefs(restore)) this.refs.add(id, worker);
     send(worker, "actorStart", { ...start, restore });
   }
 

@@ -14,7 +14,6 @@ import type { OwnerPort } from "../src/core/owner/port.ts";
 import type { Task } from "../src/core/owner/task.ts";
 import { RefTable } from "../src/core/refs/refs.ts";
 import type { RefId } from "../src/core/refs/record.ts";
-import { replyParcel } from "../src/protocol/direct.ts";
 import type { ActorId, ProcessId } from "../src/protocol/ids.ts";
 import type { ActorStatus, Body, DeathReason } from "../src/protocol/messages.ts";
 import { NO_PLANT } from "./plant.ts";
@@ -138,7 +137,6 @@ class ForgetsCalls extends Journals {
     if (!this.#forget()) return super.log(from, body);
     const { to, call, answer } = body;
     const { owner, counter, attempt } = call;
-    this.#port.credit(owner, replyParcel(answer));
     this.#port.send(owner, "actorAnswer", { ...to, counter, attempt, answer });
   }
 }

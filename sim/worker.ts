@@ -216,7 +216,7 @@ export class SimWorker {
     const failed = (why: SimError): void => {
       client.send("actorStartFailed", { actorId, epoch, error: client.errorPayload(why).bytes });
     };
-    if (restore?.kind === "saved") return this.#restore(start, restore, context, failed);
+    if (restore !== undefined) return this.#restore(start, restore, context, failed);
     const args = client.open({ kind: "inline", bytes: start.args, refs: undefined }) as unknown[];
     this.runner.places(args, start.argPayloads, context, (error) => {
       if (error) return failed(error);
@@ -229,7 +229,7 @@ export class SimWorker {
 
   #restore(
     start: Body<"actorStart">,
-    { state, calls }: Extract<Body<"actorStart">["restore"], { kind: "saved" }>,
+    { state, calls }: NonNullable<Body<"actorStart">["restore"]>,
     context: Context,
     failed: (why: SimError) => void,
   ): void {

@@ -104,6 +104,8 @@ export class StoreService {
   readonly #slabBytes: number;
   readonly #processes = new Map<ProcessId, Process>();
   readonly #askers = new Map<number, Asker>();
+  /** Objects that are to stay here, while they come. */
+  readonly #keeps = new Map<number, { id: ObjectId; answer(why: string | undefined): void }>();
   readonly #pinCalls = new Map<number, { process: ProcessId; call: number }>();
   #elsewhere: Elsewhere | undefined;
   #pinnedNow: Pinned | undefined;
@@ -201,6 +203,28 @@ export class StoreService {
   /** The primary is gone: this node's copy is the primary from now on. False: there is none. */
   promote(id: ObjectId): boolean {
     return this.#machine.promote(id);
+  }
+
+  /**
+   * The object is to be here, as the primary, wherever it is now. Answers after this event: undefined when it is, else why it will not be.
+   */
+  keepHere(id: ObjectId, answer: (why: string | undefined) => void): void {
+    const number = ++this.#number;
+    this.#keeps.set(number, { id, answer });
+    this.#run((now) => this.#machine.pin(number, TRANSFER, id, now + RESTORE_WAIT_MS, now));
+  }
+
+  #kept(number: number, at: Body<"storePinned">["at"]): boolean {
+    const keep = this.#keeps.get(number);
+    if (keep === undefined) return false;
+    this.#keeps.delete(number);
+    queueMicrotask(() => {
+      if (at.kind === "lost") return keep.answer(at.reason);
+      const there = this.#machine.promote(keep.id);
+      this.#run((now) => this.#machine.unpin(TRANSFER, at.key, 1, now));
+      keep.answer(there ? undefined : "its bytes were here, and are gone");
+    });
+    return true;
   }
 
   /** Space for a copy, when there is some. Returns what takes the request back. */
@@ -390,7 +414,7 @@ export class StoreService {
 
   #pinAnswer(number: number, at: Body<"storePinned">["at"]): void {
     const call = this.#pinCalls.get(number);
-    if (!call) return;
+    if (!call) return void this.#kept(number, at);
     this.#pinCalls.delete(number);
     this.#options.send(call.process, "storePinned", { call: call.call, at });
   }

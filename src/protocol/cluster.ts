@@ -135,9 +135,13 @@ export const clusterDefinitions = {
       body: bytes(),
       /** An actor that the sender has counted as held by the receiver, for `to`. */
       gives: optional(actorId),
+      /** The sender holds what is in it until the receiver has said `parcelCame`, with this number. */
+      parcel: optional(uint()),
     },
     { limit: 257 * MIB },
   ),
+  /** What was relayed has come, and the sender of this holds what it keeps of it. */
+  parcelCame: def(136, "node", "node", { parcel: uint() }),
   /** A request for a lease that the sender does not serve itself. */
   leaseForward: def(
     81,
@@ -212,6 +216,8 @@ export const clusterDefinitions = {
       /** Submitted jobs that it has begun and not said the end of. */
       entries: optional(list(jobId, 10_000)),
       uses: list(jobUse, 10_000),
+      /** Actors whose log it keeps. */
+      journals: optional(list(actorId, 100_000)),
     },
     { limit: 64 * MIB },
   ),
@@ -306,6 +312,17 @@ export const clusterDefinitions = {
     "node",
     { actors: list(obj({ actorId, given: uint(), aliases: list(obj({ alias: actorId, given: uint() })) }), 1_000_000) },
     { limit: 64 * MIB },
+  ),
+  /**
+   * To the home of an actor that saves its state: what a process is to hear of it, behind the answers that the home has sent. From now on
+   * nothing is logged of incarnations before `epoch`. `after`: what this process, which is gone, had said comes first.
+   */
+  actorNews: def(
+    137,
+    "control",
+    "node",
+    { actorId, epoch: uint(), after: optional(processId), to: processId, code: uint(LAST_CODE), body: bytes() },
+    { limit: 241 * MIB },
   ),
   jobEnded: def(116, "control", "node", { jobId }),
   /** To the node that runs the entry point of a submitted job. `forget`: nobody will ask for its log any more. */

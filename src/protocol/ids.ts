@@ -37,6 +37,9 @@ export const putId = (owner: ProcessId, counter: number): ObjectId => `${owner}-
 export const actorId = (owner: ProcessId, counter: number): ActorId => `${owner}-${counter.toString(36)}-a` as ActorId;
 /** The number that its maker gave to a task, or to the task that returns an object. NaN for what has none. */
 export const counterOf = (id: TaskId | ObjectId): number => Number.parseInt(id.split("-")[1] ?? "", 36);
+/** A checkpoint, made by a worker. Its home is that of its actor, where the log is; no worker's number goes so far. */
+export const checkpointId = (actor: ActorId, worker: ProcessId, counter: number): ObjectId =>
+  `${prefixOf(actor)}7fffff-${worker}${counter.toString(36)}-p` as ObjectId;
 export const wayId = (opener: ProcessId, counter: number): WayId => `${opener}-${counter.toString(36)}` as WayId;
 /** The process that made a task, object or actor. */
 export const makerOf = (id: TaskId | ObjectId | ActorId): ProcessId => id.slice(0, 12) as ProcessId;

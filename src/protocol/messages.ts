@@ -259,7 +259,7 @@ export const definitions = {
       /** Where what it submits is placed, unless that says otherwise. */
       children: optional(strategy),
       /** It begins with this state instead of its constructor, and runs these calls, in this order. */
-      restore: optional(oneOf({ saved: { state: payload, calls: list(loggedCall) }, refused: { why: str() } })),
+      restore: optional(obj({ state: payload, calls: list(loggedCall) })),
     },
     { limit: 512 * MIB },
   ),
@@ -293,6 +293,17 @@ export const definitions = {
     { actorId, seq: uint(), counter: uint(), attempt: uint(), answer: loggedAnswer },
     { limit: 512 * MIB },
   ),
+  /** Its state is to be saved now: the log cannot be cut short else. `failure`: nor can this, and the actor is over. */
+  actorSave: def(130, "node", "worker", { actorId, epoch: uint(), failure: optional(failure) }),
+  /** A checkpoint that lay on another node lies with the log, or there is one before it: an actor that has waited for that may live. */
+  actorSaved: def(135, "node", "worker", { actorId, epoch: uint() }),
+  /** The way to the actor broke, and its answers come by another: which calls has it begun? */
+  callsLost: def(131, "owner", "node", { actorId, epoch: uint() }),
+  /** What that owner has pushed and what has not begun is void. Answered by `callsOver`, behind the answers of what has. */
+  callsCut: def(132, "node", "worker", { actorId, epoch: uint(), owner: processId }),
+  callsOver: def(133, "worker", "node", { actorId, epoch: uint(), owner: processId }),
+  /** Every call of the receiver that was begun by then is answered; those without an answer never were. */
+  callsSettled: def(134, "node", "owner", { actorId, epoch: uint() }),
 
   // ── questions to control; each answered by `answer` with the same `call` ─────────────────────────
   ask: def(

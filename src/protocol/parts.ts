@@ -228,7 +228,8 @@ export type ActorOptions = Static<typeof actorOptions>;
 export const actorStatus = oneOf({
   /** Waiting for resources, a worker, or the constructor's end. */
   pending: { epoch: uint() },
-  alive: { epoch: uint(), address: workerAddress },
+  /** `logged`: it saves its state, and its answers come by way of the node that keeps its log. */
+  alive: { epoch: uint(), address: workerAddress, logged: optional(bool) },
   restarting: { epoch: uint(), reason: deathReason },
   /** `error`: what its constructor threw. `failure`: why it never came to life, where no process died of it. */
   dead: { epoch: uint(), reason: deathReason, error: optional(bytes()), failure: optional(failure) },

@@ -9,10 +9,10 @@ import { libc } from "../memory/ffi.ts";
 import { adoptEngine, apiHooks } from "../api/session.ts";
 import { wellKnown } from "../api/well-known.ts";
 import { registerWellKnown } from "../functions/index.ts";
-import { InvalidOptionError, TaskError } from "../errors/index.ts";
+import { ObjectStoreFullError, TaskError } from "../errors/index.ts";
 import { pushParcel } from "../protocol/direct.ts";
 import type { InlinePayload, ReplyBody } from "../protocol/direct.ts";
-import { putId, taskId } from "../protocol/ids.ts";
+import { checkpointId, homeOf, prefixOf, taskId } from "../protocol/ids.ts";
 import type { JobId, ObjectId } from "../protocol/ids.ts";
 import type { Body, LoggedCall, MessageName, Payload } from "../protocol/messages.ts";
 import { MalformedMessage } from "../protocol/schema.ts";
@@ -57,6 +57,8 @@ export class Worker {
   /** Nobody but this process holds its actor, as far as the node has said. */
   #alone = false;
   #exiting = false;
+  /** The checkpoint that its actor waits for before it lives lies with its log. */
+  #saving: { saved(): void; failed(error: Error): void } | undefined;
   /** Whether the node was told that calls have left tasks behind. */
   #owns = false;
   #title = "";
@@ -136,6 +138,8 @@ export class Worker {
         arrived: (channel) => this.#arrived(channel),
         drain: () => this.#drain(),
         refused,
+        // A connection between machines breaks while both ends live, and what such an actor runs is answered by another way.
+        outlives: (owner) => this.#actor?.log !== undefined && prefixOf(owner) !== prefixOf(this.#client.identity.process),
         linkClosed: (link) => {
           this.#links.delete(link);
           this.#executor.linkClosed(link);
@@ -170,6 +174,15 @@ export class Worker {
         this.#starting = body;
         void this.#startActor(body);
         return true;
+      case "actorSave":
+        this.#saveNow((body as Body<"actorSave">).failure);
+        return true;
+      case "actorSaved":
+        this.#saving?.saved();
+        return true;
+      case "callsCut":
+        void this.#callsCut(body);
+        return true;
       case "actorAlone":
         this.#alone = true;
         this.#idles();
@@ -203,7 +216,6 @@ export class Worker {
     try {
       const { fn: type } = await this.#definitions.load(functionId, className, definition);
       const { restore } = start;
-      if (restore?.kind === "refused") throw new InvalidOptionError(restore.why, { option: "checkpoint" });
       const instance = restore ? await this.#restored(type, start.argPayloads, restore.state) : await this.#constructed(type, start);
       const actor = new ActorHost(this.#runner, start, instance, node);
       if (start.options.checkpoint) await this.#keepLog(actor, start, type, instance);
@@ -244,7 +256,7 @@ export class Worker {
   /** It has run what the incarnation before it had answered, and its state is saved, before anybody calls it. */
   async #keepLog(actor: ActorHost, start: Body<"actorStart">, type: Function, instance: object): Promise<void> {
     const { packing, node, identity, world } = this.#client;
-    const calls = start.restore?.kind === "saved" ? start.restore.calls : [];
+    const calls = start.restore?.calls ?? [];
     const given = calls.map(({ args, payloads }) => this.#client.receive(pushParcel(args as InlinePayload, payloads)));
     const context = ({ owner, counter, attempt }: LoggedCall): CallContext => ({
       ...this.#followed(start),
@@ -257,7 +269,8 @@ export class Worker {
       {
         node,
         packing,
-        newId: () => putId(identity.process, world.owner.nextCounter()),
+        process: identity.process,
+        newId: () => checkpointId(start.actorId, identity.process, world.owner.nextCounter()),
         flush: () => node.flush(),
         idle: () => actor.idle,
         failed: (error) => this.#actorFailed(start, error),
@@ -267,6 +280,25 @@ export class Worker {
       instance,
     );
     actor.log.save();
+    // What is far is brought to the log first: until then a crash would take it back to before its constructor.
+    if (actor.log.savedFar) await new Promise<void>((saved, failed) => (this.#saving = { saved, failed }));
+    this.#saving = undefined;
+  }
+
+  #saveNow(failure: Body<"actorSave">["failure"]): void {
+    if (this.#saving === undefined) this.#actor?.log?.saveNow(failure);
+    else if (failure !== undefined) this.#saving.failed(new ObjectStoreFullError(failure.message));
+  }
+
+  /** An owner's way here broke: what it pushed and what has not begun is void, and it hears so behind the answers of what has. */
+  async #callsCut({ actorId, epoch, owner }: Body<"callsCut">): Promise<void> {
+    for (const link of this.#links) if (link.owner === owner) link.cut();
+    await this.#actor?.ended(owner);
+    this.#client.node.send("callsOver", { actorId, epoch, owner });
+  }
+
+  get #logIsFar(): boolean {
+    return this.#actor?.log !== undefined && homeOf(this.#starting!.actorId) !== prefixOf(this.#client.identity.process);
   }
 
   #logged(call: RunningCall, body: ReplyBody): boolean {
@@ -315,6 +347,8 @@ export class Worker {
 
   /** At once: what this worker runs next may be long. */
   #tellResult(id: ObjectId, payload: Payload): void {
+    // Nobody may know of a call that is not in the log: where that is elsewhere, the answer settles it at its owner's node.
+    if (this.#logIsFar) return;
     this.#client.node.send("objectResult", { id, payload });
     this.#client.node.flush();
   }

@@ -105,6 +105,7 @@ export class FakeNode {
         over: (id) => void this.over.add(id),
         give: ({ to, code, body }) => this.#give(to, code, body),
         alias: () => {},
+        actorNews: () => {},
         givenInAll: () => {},
         group: () => {},
         groupsChanged: () => {},

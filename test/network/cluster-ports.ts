@@ -161,6 +161,7 @@ async function worker(): Promise<void> {
           if (link.way !== undefined) acted.push("heard");
         },
         refused: refuse,
+        outlives: () => false,
         linkClosed: () => {
           links.delete(link);
           if (link.way === undefined && link.channels.size + link.definitions.size > 0) acted.push("kept by a stranger");

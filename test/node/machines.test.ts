@@ -33,6 +33,7 @@ class World {
       prepareEnvironment: () => assert.fail("no environment is asked for"),
       releaseEnvironment: () => {},
       freeStored: (id) => assert.ok(this.stored.delete(id), `${id} is freed once`),
+      keepHere: () => assert.fail("there is no other node"),
     },
   );
 

@@ -129,10 +129,20 @@ export function statusOf(actor: ActorRecord): ActorStatus {
     case "dead":
       return { kind: "dead", epoch, reason: reason!, error: actor.error, failure: actor.failure };
     case "alive":
-      return { kind: "alive", epoch, address: actor.worker! };
+      return { kind: "alive", epoch, address: actor.worker!, logged: actor.options.checkpoint === undefined ? undefined : true };
     default:
       return reason === undefined ? { kind: "pending", epoch } : { kind: "restarting", epoch, reason };
   }
+}
+
+export type ListedActor = Pick<ActorRecord, "id" | "className" | "phase" | "epoch"> & {
+  readonly name: string | undefined;
+  readonly worker: ProcessId | undefined;
+};
+
+/** For listings. */
+export function listed({ id, className, phase, epoch, options, worker }: ActorRecord): ListedActor {
+  return { id, className, phase, epoch, name: options.name, worker: worker?.processId };
 }
 
 export const nameKey = (name: string, namespace: string): string => `${namespace}\0${name}`;

@@ -156,6 +156,11 @@ export class ClusterControl {
           // Of one whose home is gone nobody counts who holds it: it is detached.
           if (!this.#toHome(id, "actorGive", message)) this.#toProcess(to, name, body);
         },
+        news: (id, epochOf, after, to, name, body) => {
+          const message = { actorId: id, epoch: epochOf, after, to, code: codeOf(name), body: encodeBody(name, body) };
+          // One whose home is gone is over, or about to be.
+          if (!this.#toHome(id, "actorNews", message) && name !== "actorStart") this.#toProcess(to, name, body);
+        },
         alias: (id, given, alias) => void this.#toHome(id, "actorAlias", { actorId: id, given, alias }),
       },
       { keep: this.#port.keep, mayLive: (process) => this.#mayLive(process) },
@@ -322,7 +327,7 @@ export class ClusterControl {
     }
   }
 
-  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles, entries, uses }: Body<"nodeJoin">): void {
+  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles, entries, uses, journals }: Body<"nodeJoin">): void {
     if (view.nodeId !== from) throw new MalformedMessage("nodeJoin.view.nodeId", `the sender, ${from}`, view.nodeId);
     const now = this.#now;
     if (!this.members.join(view, now)) return;
@@ -336,7 +341,7 @@ export class ClusterControl {
       for (const { actorId, epoch, ...placement } of actors) {
         if (this.placer.isWaiting(actorId, epoch)) this.#placed(from, actorId, epoch, placement);
       }
-      this.actors.rejoined(node, actors, now);
+      this.actors.rejoined(node, actors, now, journals);
       const given = this.actors.givenAt(node);
       if (given.length > 0) this.#port.send(from, "actorsGiven", { actors: given });
       const living = new Set(processes);

@@ -10,8 +10,9 @@ import { childStrategy } from "../children.ts";
 import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
 import { Aliases } from "./aliases.ts";
-import { fromRecord, nameKey, newActor, numberOf, recordOf, requestOf, statusOf } from "./actor.ts";
-import type { ActorRecord } from "./actor.ts";
+import { checkActors } from "./check.ts";
+import { fromRecord, listed, nameKey, newActor, numberOf, recordOf, requestOf, statusOf } from "./actor.ts";
+import type { ActorRecord, ListedActor } from "./actor.ts";
 import { Remembered } from "./remembered.ts";
 import { saved } from "./tables.ts";
 import type { Keep, SavedTables, TableName } from "./tables.ts";
@@ -26,6 +27,11 @@ export interface ControlPort {
   over(id: ActorId): void;
   /** A process that asked for it by name holds it from now on, and gets this message. */
   give<N extends MessageName>(id: ActorId, given: number, to: ProcessId, name: N, body: Body<N>): void;
+  /**
+   * What a process is to hear of an actor that saves its state, or to start it from, where its log is elsewhere than here: it goes by the
+   * home, which logs nothing of incarnations before `epoch` from then on. `after`: behind what this process had said, which is gone.
+   */
+  news?<N extends MessageName>(id: ActorId, epoch: number, after: ProcessId | undefined, to: ProcessId, name: N, body: Body<N>): void;
   /** `alias` was declared and means it: who holds the one holds the other. `given` numbers both of these, by actor. */
   alias(id: ActorId, given: number, alias: ActorId): void;
 }
@@ -105,7 +111,7 @@ export class Control {
     // Callers have a connection of their own to it, and are told the same as owners of leases.
     const callers = new Set([...actor.watchers, ...[...actor.aliases.values()].flatMap((watchers) => [...watchers])]);
     for (const caller of callers) this.#port.send(caller, "processLost", { processId: worker, reason });
-    this.#incarnationLost(actor, reason, now);
+    this.#incarnationLost(actor, reason, now, worker);
   }
 
   // ── from owners ──────────────────────────────────────────────────────────────────────────────
@@ -172,8 +178,8 @@ export class Control {
       else this.#awaited.set(actorId, new Set([from]));
       return;
     }
-    // Of a dead one there will be no more news.
-    if (actor.phase === "dead") return this.#tell(from, actorId, actor);
+    // Of a dead one there will be no more news, unless what its home was to tell is lost with that.
+    if (actor.phase === "dead" && actor.options.checkpoint === undefined) return this.#tell(from, actorId, actor);
     if (actor.id === actorId) actor.watchers.add(from);
     else actor.aliases.get(actorId)?.add(from);
     this.#tell(from, actorId, actor);
@@ -220,13 +226,13 @@ export class Control {
     const actor = this.#incarnation(from, body.actorId, body.epoch);
     if (actor?.phase !== "starting" && actor?.phase !== "alive") return;
     const what = actor.phase === "starting" ? `the constructor of actor ${actor.className} failed` : `its state could not be saved`;
-    this.#end(actor, { cause: "start-failed", message: what }, { gently: what }, { error: body.error });
+    this.#end(actor, { cause: "start-failed", message: what }, { gently: what }, { error: body.error }, from);
   }
 
   exit(from: ProcessId, body: Body<"actorExit">): void {
     const actor = this.#byWorker.get(from);
     if (actor === undefined || actor.id !== body.actorId || actor.worker?.processId !== from) return;
-    this.#end(actor, ended("exited by exitActor()"), { gently: "its actor has exited" });
+    this.#end(actor, ended("exited by exitActor()"), { gently: "its actor has exited" }, {}, from);
   }
 
   // ── from the machines beside ─────────────────────────────────────────────────────────────────
@@ -247,7 +253,7 @@ export class Control {
 
   #start(actor: ActorRecord): void {
     const { functionId, definition, args, argPayloads, argRefs } = actor.creation!;
-    this.#port.send(actor.worker!.processId, "actorStart", {
+    this.#say(actor, actor.worker!.processId, "actorStart", {
       actorId: actor.id,
       epoch: actor.epoch,
       className: actor.className,
@@ -294,8 +300,9 @@ export class Control {
 
   // ── nodes, where control is a process of its own ─────────────────────────────────────────────
 
-  /** A node has joined again after control or its way to it was away, with these actors. */
-  rejoined(node: NodePrefix, living: readonly LivingActor[], now: number): void {
+  /** A node has joined again after control or its way to it was away, with these actors, and the logs of those. */
+  rejoined(node: NodePrefix, living: readonly LivingActor[], now: number, journals: readonly ActorId[] = []): void {
+    for (const id of journals) if (!this.#actors.has(id)) this.#port.over(id);
     const reported = new Set<ProcessId>();
     for (const { actorId, epoch, worker } of living) {
       const actor = this.#actors.get(actorId);
@@ -330,8 +337,11 @@ export class Control {
   nodeLost(node: NodePrefix, reason: DeathReason, now: number): JobId[] {
     for (const actor of this.#actors.values()) {
       // Who still holds it was known there only.
-      if (actor.phase === "dead" || actor.options.detached || homeOf(actor.id) !== node) continue;
-      const message = `${reason.message}, and with it the record of who holds actor ${actor.className}`;
+      const { detached, checkpoint } = actor.options;
+      if (actor.phase === "dead" && homeOf(actor.id) === node) this.#toldByHome(actor);
+      if (actor.phase === "dead" || homeOf(actor.id) !== node || (detached && checkpoint === undefined)) continue;
+      const what = detached ? "the checkpoints and the log of" : "the record of who holds";
+      const message = `${reason.message}, and with it ${what} actor ${actor.className}`;
       this.#end(actor, { cause: "node-died", message }, { kill: killed(message) });
     }
     for (const worker of [...this.#byWorker.keys()]) if (prefixOf(worker) === node) this.workerLost(worker, reason, now);
@@ -353,7 +363,9 @@ export class Control {
   prefixes(): Set<NodePrefix> {
     const found = new Set<NodePrefix>();
     for (const process of [...this.#lastDeclared.keys(), ...this.#jobs.values(), ...this.#byWorker.keys()]) found.add(prefixOf(process));
-    for (const { id, phase, options } of this.#actors.values()) if (phase !== "dead" && !options.detached) found.add(homeOf(id));
+    for (const { id, phase, options } of this.#actors.values()) {
+      if (phase !== "dead" && (!options.detached || options.checkpoint !== undefined)) found.add(homeOf(id));
+    }
     return found;
   }
 
@@ -433,44 +445,12 @@ export class Control {
   }
 
   /** Actors in each phase, for listings and tests. */
-  actors(): {
-    id: ActorId;
-    className: string;
-    phase: ActorRecord["phase"];
-    epoch: number;
-    name: string | undefined;
-    worker: ProcessId | undefined;
-  }[] {
-    return [...this.#actors.values()].map(({ id, className, phase, epoch, options, worker }) => ({
-      id,
-      className,
-      phase,
-      epoch,
-      name: options.name,
-      worker: worker?.processId,
-    }));
+  actors(): ListedActor[] {
+    return [...this.#actors.values()].map(listed);
   }
 
   check(): void {
-    for (const [key, id] of this.#names) {
-      const actor = this.#actors.get(id);
-      if (actor === undefined || actor.phase === "dead") throw new Error(`the name ${key} is that of an actor that is over`);
-    }
-    for (const [worker, actor] of this.#byWorker) {
-      if (actor.phase !== "dead" && actor.worker?.processId !== worker) throw new Error(`actor ${actor.id} is not on ${worker}`);
-    }
-    for (const actor of this.#actors.values()) {
-      const placed = actor.phase === "starting" || actor.phase === "alive";
-      if (placed !== (actor.worker !== undefined)) throw new Error(`actor ${actor.id} is ${actor.phase} and its worker is not so`);
-      if (placed && this.#byWorker.get(actor.worker!.processId) !== actor) throw new Error(`actor ${actor.id} is not found by its worker`);
-      if ((actor.phase === "pausing") !== this.#pausing.has(actor))
-        throw new Error(`actor ${actor.id} is ${actor.phase} and paused otherwise`);
-      if ((actor.phase === "dead") !== this.#dead.has(actor.id))
-        throw new Error(`actor ${actor.id} is ${actor.phase} and listed otherwise`);
-      if (actor.phase === "dead" && (actor.creation !== undefined || actor.reason === undefined)) {
-        throw new Error(`actor ${actor.id} is dead and keeps what it was made from, or no reason`);
-      }
-    }
+    checkActors({ actors: this.#actors, names: this.#names, byWorker: this.#byWorker, pausing: this.#pausing, dead: this.#dead });
     for (const [alias, id] of this.#aliases) {
       const actor = this.#actors.get(id);
       if (actor !== undefined && !actor.aliases.has(alias)) throw new Error(`alias ${alias} is not known to actor ${id}`);
@@ -528,12 +508,12 @@ export class Control {
     this.#port.place(requestOf(actor));
   }
 
-  #incarnationLost(actor: ActorRecord, reason: DeathReason, now: number): void {
+  #incarnationLost(actor: ActorRecord, reason: DeathReason, now: number, worker: ProcessId): void {
     const { maxRestarts } = actor.options;
     const quick = actor.phase !== "alive" || now - actor.startedAt < QUICK_MS;
     actor.worker = undefined;
     this.#keep("actor", actor.id);
-    if (maxRestarts >= 0 && actor.restarts >= maxRestarts) return this.#die(actor, reason);
+    if (maxRestarts >= 0 && actor.restarts >= maxRestarts) return this.#die(actor, reason, {}, worker);
     actor.restarts++;
     actor.epoch++;
     actor.reason = reason;
@@ -545,19 +525,25 @@ export class Control {
       actor.resumeAt = now + pause;
       this.#pausing.add(actor);
     }
-    this.#publish(actor);
+    this.#publish(actor, worker);
   }
 
   /** It is over by someone's will: its worker ends too. */
-  #end(actor: ActorRecord, reason: DeathReason, how: { kill: DeathReason } | { gently: string }, why: { error?: Uint8Array } = {}): void {
+  #end(
+    actor: ActorRecord,
+    reason: DeathReason,
+    how: { kill: DeathReason } | { gently: string },
+    why: { error?: Uint8Array } = {},
+    after?: ProcessId,
+  ): void {
     const { epoch } = actor;
     const worker = actor.worker?.processId;
     const placed = worker !== undefined || actor.phase === "placing";
-    this.#die(actor, reason, why);
+    this.#die(actor, reason, why, after);
     if (placed) this.#port.unplace(actor.id, epoch, how, worker);
   }
 
-  #die(actor: ActorRecord, reason: DeathReason, why: { error?: Uint8Array; failure?: Failure } = {}): void {
+  #die(actor: ActorRecord, reason: DeathReason, why: { error?: Uint8Array; failure?: Failure } = {}, after?: ProcessId): void {
     const { options } = actor;
     if (actor.worker !== undefined) this.#byWorker.delete(actor.worker.processId);
     this.#pausing.delete(actor);
@@ -569,9 +555,9 @@ export class Control {
     actor.failure = why.failure;
     const named = options.name !== undefined && this.#names.get(nameKey(options.name, options.namespace)) === actor.id;
     if (named) this.#names.delete(nameKey(options.name!, options.namespace));
+    this.#publish(actor, after);
     this.#port.over(actor.id);
-    this.#publish(actor);
-    actor.watchers.clear();
+    if (options.checkpoint === undefined) actor.watchers.clear();
     this.#keep("creation", actor.id);
     this.#keep("actor", actor.id);
     this.#dead.add(actor.id);
@@ -586,13 +572,26 @@ export class Control {
     }
   }
 
-  #publish(actor: ActorRecord): void {
-    for (const watcher of actor.watchers) this.#tell(watcher, actor.id, actor);
-    for (const [alias, watchers] of actor.aliases) for (const watcher of watchers) this.#tell(watcher, alias, actor);
+  /** `after`: behind what this worker of it, which is gone, had said. */
+  #publish(actor: ActorRecord, after?: ProcessId): void {
+    for (const watcher of actor.watchers) this.#tell(watcher, actor.id, actor, after);
+    for (const [alias, watchers] of actor.aliases) for (const watcher of watchers) this.#tell(watcher, alias, actor, after);
   }
 
-  #tell(to: ProcessId, id: ActorId, actor: ActorRecord): void {
+  /** Its home is gone, and maybe before it could tell those who wanted to know that the actor is dead. */
+  #toldByHome(actor: ActorRecord): void {
+    this.#publish(actor);
+    for (const watchers of [actor.watchers, ...actor.aliases.values()]) watchers.clear();
+  }
+
+  #tell(to: ProcessId, id: ActorId, actor: ActorRecord, after?: ProcessId): void {
     const actualId = id === actor.id ? undefined : actor.id;
-    this.#port.send(to, "actorState", { actorId: id, status: statusOf(actor), className: actor.className, actualId });
+    this.#say(actor, to, "actorState", { actorId: id, status: statusOf(actor), className: actor.className, actualId }, after);
+  }
+
+  #say<N extends MessageName>(actor: ActorRecord, to: ProcessId, name: N, body: Body<N>, after?: ProcessId): void {
+    if (actor.options.checkpoint === undefined || this.#port.news === undefined) return this.#port.send(to, name, body);
+    // Of one that is over nothing is logged any more.
+    this.#port.news(actor.id, actor.phase === "dead" ? actor.epoch + 1 : actor.epoch, after, to, name, body);
   }
 }

@@ -31,6 +31,8 @@ export class ActorClient {
   worker: WorkerAddress | undefined;
   /** The way is not there yet, or is being taken down: nothing is pushed. */
   #opening = false;
+  /** Its way broke, and it is not known yet which calls it had begun. */
+  #asking = false;
   channel = new Channel();
   /** The runtime's way to its worker. */
   way: unknown = undefined;
@@ -149,13 +151,14 @@ export class ActorClient {
   }
 
   opened(): void {
+    if (this.#asking) return;
     this.#opening = false;
     this.pump();
   }
 
   /** No way to it comes about, though it lives: what could have gone out costs a retry or fails. */
   unreachable(reason: DeathReason): void {
-    if (this.epoch < 0 || !this.#opening) return;
+    if (this.epoch < 0 || !this.#opening || this.#asking) return;
     const again: Task[] = [];
     for (let task = this.#nextReady(); task; task = this.#nextReady())
       this.#retryOrFail(task, "actor-unavailable", reason, "not-executed", again);
@@ -166,7 +169,22 @@ export class ActorClient {
   /** The way to it broke, and it lives. */
   disconnected(reason: DeathReason): void {
     if (this.epoch < 0 || this.#opening) return;
+    if (this.status?.kind === "alive" && this.status.logged === true) {
+      // Its answers go on coming, by another way: what it had begun is not to be pushed again.
+      this.#opening = true;
+      this.#asking = true;
+      return this.#port.askCalls(this, this.epoch);
+    }
     this.#interrupted("actor-unavailable", reason);
+    this.pump();
+  }
+
+  /** All calls that had been begun when the way broke are answered: the others never were, and go out again. */
+  callsSettled(epoch: number): void {
+    if (!this.#asking || this.epoch !== epoch) return;
+    const again = this.channel.list().filter((task) => task.state !== "done");
+    for (const task of again) task.state = "queued";
+    this.#shut(again);
     this.pump();
   }
 
@@ -249,6 +267,7 @@ export class ActorClient {
     this.epoch = -1;
     this.worker = undefined;
     this.#opening = false;
+    this.#asking = false;
   }
 
   #refuse(task: Task, reason: DeathReason): void {

@@ -145,6 +145,11 @@ export class Owner {
     for (const actor of this.#actors.values()) if (actor.worker?.processId === processId) actor.disconnected(reason);
   }
 
+  /** Of calls on a way that broke: all that had been begun are answered by now. */
+  callsSettled(id: ActorId, epoch: number): void {
+    this.#actors.get(id)?.callsSettled(epoch);
+  }
+
   rejected(requestId: LeaseRequestId, failure: Failure, reason: DeathReason | undefined): void {
     for (const task of this.#pump.rejected(requestId)) this.#fail(task, { kind: "rejected", failure, reason });
   }

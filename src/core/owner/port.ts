@@ -61,6 +61,8 @@ export interface OwnerPort {
   openActor(actor: ActorClient, worker: WorkerAddress): boolean;
   /** The incarnation that the way led to is gone. */
   closeActor(actor: ActorClient): void;
+  /** The way to an actor broke whose answers come by another: which of its calls had been begun? `Owner.callsSettled` says it. */
+  askCalls(actor: ActorClient, epoch: number): void;
   /** The error that users will see, as a payload. */
   failure(task: Task | undefined, failure: SystemFailure): Payload;
   /** A ref settled that is stored, holds others, or is known to the node; by the answer of the worker `by`. */

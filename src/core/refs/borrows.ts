@@ -121,10 +121,12 @@ export class Borrows {
   }
 
   #advance(): void {
-    const oldest = this.#open.keys().next().value ?? Infinity;
-    let ready = 0;
-    while (ready < this.#releases.length && this.#releases[ready]!.after <= oldest) ready++;
-    for (const { run } of this.#releases.splice(0, ready)) run();
+    // One by one: what runs may add others, which come behind those that wait.
+    for (let first = this.#releases[0]; first !== undefined; first = this.#releases[0]) {
+      if (first.after > (this.#open.keys().next().value ?? Infinity)) return;
+      this.#releases.shift();
+      first.run();
+    }
   }
 
   #tell<N extends "refsDrop" | "objectFree">(to: NodePrefix, name: N, body: Body<N>): void {

@@ -9,9 +9,9 @@
  * maker. Of an id with another home the table has a borrowed record: who holds it here; what it is, its home knows and is asked. As long as
  * something here holds it the node holds it at its home, in its own name (borrows.ts).
  */
-import { holderOf, homeOf, makerOf, prefixOf } from "../../protocol/ids.ts";
-import type { ActorId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
-import type { Body, MessageName } from "../../protocol/messages.ts";
+import { holderOf, homeOf, makerOf, prefixOf, returnId } from "../../protocol/ids.ts";
+import type { ActorId, NodePrefix, ObjectId, ProcessId, TaskId } from "../../protocol/ids.ts";
+import type { Body, MessageName, Payload } from "../../protocol/messages.ts";
 import { isActor } from "./record.ts";
 import type { RefRecord } from "./record.ts";
 import { contentsOf, freedFailure, ownerGone, Records } from "./records.ts";
@@ -122,6 +122,15 @@ export class RefTable {
     // Of one that failed already its maker has died, and the refs inside may be gone.
     if (!record.settled) this.#r.settle(record, payload);
     this.#r.done([record]);
+  }
+
+  /** The results of a call of a process of this node, which is about to hear of them and may be computing: others may hold refs to them. */
+  answered(task: TaskId, results: readonly Payload[]): void {
+    for (const [index, payload] of results.entries()) {
+      const id = returnId(task, index);
+      const record = this.#r.records.get(id);
+      if (payload.kind !== "stored" && record?.escaped === true && !record.settled) this.result({ id, payload });
+    }
   }
 
   /** The store has its bytes; `holder` holds it once. A second seal is another run of its task, and counts again. */
@@ -332,6 +341,11 @@ export class RefTable {
     return touched;
   }
 
+  /** Something that lets others let go: once all that is held here by now is held at its homes, in the order of these calls. */
+  afterHolds(run: () => void): void {
+    this.#r.borrows.release(run);
+  }
+
   // ── who asks for them ────────────────────────────────────────────────────────────────────────
 
   fetch(from: ProcessId, body: Body<"objectFetch">): void {
@@ -463,6 +477,15 @@ export class RefTable {
     remember(this.#forgotten, node);
     this.#ways.nodeLost(node);
     this.#r.done(this.#clearHolds(holderOf(node)));
+  }
+
+  /** As far as is known here. */
+  hasEnded(process: ProcessId): boolean {
+    return this.#r.lost.has(process) || this.#r.goneNodes.has(prefixOf(process));
+  }
+
+  isGone(node: NodePrefix): boolean {
+    return this.#r.goneNodes.has(node);
   }
 
   // ── for listings and tests ───────────────────────────────────────────────────────────────────

@@ -426,6 +426,11 @@ export class Client {
       case "actorAnswer":
         this.actors.answered(body);
         return true;
+      case "callsSettled": {
+        const { actorId, epoch } = body as Body<"callsSettled">;
+        owner.callsSettled(actorId, epoch);
+        return true;
+      }
       case "refLost": {
         const { way, opener, from } = body as Body<"refLost">;
         // If it was never heard of, nothing has come on it; else its end says what has.

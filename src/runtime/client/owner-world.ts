@@ -241,6 +241,10 @@ export class OwnerWorld implements OwnerPort, WayHost {
     lane?.way.streamRead(lane, task, read);
   }
 
+  askCalls(actor: ActorClient, epoch: number): void {
+    this.#host.node.send("callsLost", { actorId: actor.actual ?? actor.id, epoch });
+  }
+
   failure(task: Task | undefined, failure: SystemFailure): Payload {
     return this.#host.failurePayload(task, failure);
   }

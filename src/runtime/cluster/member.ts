@@ -7,7 +7,7 @@ import type { RefTable } from "../../core/refs/refs.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
 import type { StoreService } from "../../memory/service.ts";
 import { homeOf, prefixOf } from "../../protocol/ids.ts";
-import type { NodeId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
+import type { ActorId, NodeId, NodePrefix, ProcessId } from "../../protocol/ids.ts";
 import type { NodeView } from "../../protocol/cluster.ts";
 import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
 import { definitions } from "../../protocol/messages.ts";
@@ -34,7 +34,7 @@ import type { Caller, Credential, DialOptions, Listener, PeerClaims, Question, T
 import { BULK, Transfer } from "../transfer/index.ts";
 import { PackageExchange } from "./package-exchange.ts";
 import { Router } from "./router.ts";
-import type { NodeMessage } from "./router.ts";
+import type { NodeMessage, RouterHost } from "./router.ts";
 import { Survey } from "./survey.ts";
 import type { SurveyQuestion } from "./survey.ts";
 
@@ -64,6 +64,12 @@ export interface MemberHost {
   /** Into this node's folder, from whoever has it. */
   fetchPackage(hash: string): Promise<void>;
   nodeLost(node: NodePrefix, reason: DeathReason): void;
+  // The logs of actors whose home this is (src/core/journals.ts).
+  readonly logged: RouterHost["logged"];
+  news(body: Body<"actorNews">): void;
+  answered(to: ProcessId, body: Body<"actorAnswer">): void;
+  processGone(process: ProcessId): void;
+  actorOver(id: ActorId): void;
   lost(error: Error): void;
   log(line: string): void;
 }
@@ -181,6 +187,12 @@ export class Member {
         leases: this.leases,
         link: (to, name, body) => this.#send(to, name, body),
         deliver: (to, name, body) => host.deliver(to, name, body),
+        logged: (from, name, body) => host.logged(from, name, body),
+        credit: (to, name, body) => {
+          if (name === "actorAnswer") host.answered(to, body);
+        },
+        passes: (to, name, body) => this.control.passes(to, name, body),
+        processGone: (process) => host.processGone(process),
         lives: (process) => host.lives(process),
         located: ({ id, size, nodes, failure }) => {
           const known = nodes.map((prefix) => view.nodeWith(prefix)).filter((node) => node !== undefined);
@@ -279,7 +291,8 @@ export class Member {
       message: (to, name, body) => void host.deliver(to, name, body),
       place: (request) => host.control.place(request),
       unplace: (id, epoch, end) => host.control.unplace(id, epoch, end),
-      over: (id) => host.refs.actorOver(id),
+      over: (id) => host.actorOver(id),
+      actorNews: (body) => host.news(body),
       give: (body) => this.router.give(body),
       alias: ({ actorId, given, alias }) => host.refs.alias(alias, actorId, given),
       givenInAll: ({ actors }) => {
@@ -362,7 +375,11 @@ export class Member {
       this.leases.nodeLost(nodeId, this.#host.now());
     }
     this.#host.nodeLost(prefix, reason);
-    setTimeout(() => this.#host.event(() => refs.nodeForgotten(prefix)), FORGET_MS).unref();
+    const forget = (): void => {
+      refs.nodeForgotten(prefix);
+      this.router.nodeForgotten(prefix);
+    };
+    setTimeout(() => this.#host.event(forget), FORGET_MS).unref();
   }
 }
 

@@ -188,6 +188,7 @@ export class Membership {
         actors: node.livingActors(),
         bundles: node.reservedBundles(),
         entries: this.#head?.jobs.entries ?? [],
+        journals: machines.journals.ids,
         uses: node.jobUses(),
       }),
       status: () => ({
@@ -212,6 +213,15 @@ export class Membership {
       answer: (question) => this.#answer(question),
       nodeLost: (prefix, reason) => {
         for (const id of processes()) deliver(id, "nodeLost", { prefix, reason } as never);
+        machines.journals.nodeLost(prefix);
+      },
+      logged: (from, name, body) => machines.logged(from, name, body),
+      news: (body) => machines.news(body),
+      answered: (to, body) => machines.answered(to, body),
+      processGone: (id) => machines.journals.processGone(id),
+      actorOver: (id) => {
+        refs.actorOver(id);
+        machines.journals.over(id);
       },
       lost: (error) => end(error.message, 1),
       log,

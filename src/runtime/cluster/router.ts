@@ -8,6 +8,8 @@
 import type { LeaseRouter } from "../../core/cluster/lease-router.ts";
 import type { ClusterView } from "../../core/cluster/view.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
+import { Parcels } from "../../core/refs/parcels.ts";
+import type { RefId } from "../../core/refs/record.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
 import type { ActorId, NodePrefix, ObjectId, ProcessId } from "../../protocol/ids.ts";
 import { nodeOfHolder, prefixOf } from "../../protocol/ids.ts";
@@ -19,7 +21,9 @@ import { Waiting } from "./waiting.ts";
 
 export type NodeMessage = Between<"node", "node">;
 /** What a process says that concerns another node. */
-export type Relayed = "leaseCancel" | "leaseReturn" | "killProcess" | "objectResult" | "refCame";
+export type Relayed = "leaseCancel" | "leaseReturn" | "killProcess" | "objectResult" | "refCame" | OfLog;
+/** Of the log of an actor, which lies at the actor's home. */
+export type OfLog = "actorLog" | "actorCheckpoint" | "callsLost" | "callsOver";
 /** What a node says to a process of another. */
 export type ToProcess = Between<"node", "owner"> | Between<"node", "worker">;
 
@@ -37,6 +41,14 @@ export interface RouterHost {
   located(body: Body<"objectLocated">): void;
   /** This node's copy is the primary from now on. False: it has none any more, and has said so. */
   promote(id: ObjectId): boolean;
+  /** Of an actor's log, which this node keeps; `from` may be a process of another. */
+  logged<N extends OfLog>(from: ProcessId, name: N, body: Body<N>): void;
+  /** What is in a message to a process of this node, from another node, is held by that process. */
+  credit(to: ProcessId, name: MessageName, body: never): void;
+  /** Whether a process is to have what another node says to it in the name of control; not what it has had already. */
+  passes(to: ProcessId, name: MessageName, body: never): boolean;
+  /** A process of another node is gone, and all that it had said has come. */
+  processGone(process: ProcessId): void;
   /** A process's question to control was answered by way of an actor's home; false when it had been answered before. */
   questionAnswered(to: ProcessId, call: number): boolean;
   /** Calls back with JSON. */
@@ -53,9 +65,12 @@ export interface RouterHost {
 /** A node that control has not told of is waited for so long. */
 const UNKNOWN_MS = 5_000;
 const WATCHED_MAX = 100_000;
+/** Holds what is in parcels to other nodes: no process has this id. */
+const PARCELS = "parcels" as ProcessId;
 
 export class Router {
   readonly #host: RouterHost;
+  readonly #parcels: Parcels;
   /** The nodes that have heard of each process of this node. */
   readonly #told = new Map<ProcessId, Set<NodePrefix>>();
   /** Processes of other nodes whose end this node is to be told of. */
@@ -66,6 +81,11 @@ export class Router {
   /** `gone`: a node that nobody knows is taken for one that has died. */
   constructor(host: RouterHost, gone: (node: NodePrefix) => void) {
     this.#host = host;
+    const { refs } = host;
+    this.#parcels = new Parcels({
+      hold: (ids) => ids.forEach((id) => refs.add(id, PARCELS)),
+      release: (ids) => ids.forEach((id) => refs.drop(PARCELS, { id, count: 1 })),
+    });
     this.#unknown = new Waiting(UNKNOWN_MS, gone);
   }
 
@@ -81,10 +101,31 @@ export class Router {
     else this.#relay(prefixOf(to), { from: to, to, ...encoded(name, body) });
   }
 
+  /** The same, in the order of these calls and once all that is held here is held at its homes. What is in it is held until it has come. */
+  sendHeld<N extends ToProcess>(to: ProcessId, name: N, body: Body<N>, holding: readonly RefId[]): void {
+    const node = prefixOf(to);
+    const { refs, self, passes } = this.#host;
+    if (node === self) {
+      return refs.afterHolds(() => {
+        if (passes(to, name, body as never)) this.#host.deliver(to, name, body as never);
+      });
+    }
+    const parcel = this.#parcel(node, holding);
+    refs.afterHolds(() => this.#relay(node, { from: to, to, ...encoded(name, body), parcel }));
+  }
+
   /** What a process of this node says, to the node that it concerns. */
-  relay<N extends Relayed>(to: NodePrefix, from: ProcessId, name: N, body: Body<N>): void {
+  relay<N extends Relayed>(to: NodePrefix, from: ProcessId, name: N, body: Body<N>, holding: readonly RefId[] = []): void {
     this.#tells(from, to);
-    this.#relay(to, { from, ...encoded(name, body) });
+    this.#relay(to, { from, ...encoded(name, body), parcel: this.#parcel(to, holding) });
+  }
+
+  /** What a process is to hear of an actor of this home. */
+  pass({ to, code, body }: Body<"actorNews">): void {
+    const { name, body: message } = decodeBody(code, body);
+    if (!isToProcess(name)) throw new MalformedMessage("actorNews.code", "one that a node says to a process", name);
+    if (prefixOf(to) !== this.#host.self) this.#relay(prefixOf(to), { from: to, to, code, body });
+    else if (this.#host.passes(to, name, message)) this.#host.deliver(to, name, message);
   }
 
   forward(to: NodePrefix, from: ProcessId, hops: number, body: Body<"leaseRequest">): void {
@@ -141,6 +182,11 @@ export class Router {
     for (const told of this.#told.values()) told.delete(node);
   }
 
+  /** Some seconds after `nodeLost`. */
+  nodeForgotten(node: NodePrefix): void {
+    this.#parcels.nodeForgotten(node);
+  }
+
   // ── in ───────────────────────────────────────────────────────────────────────────────────────
 
   receive<N extends NodeMessage>(from: NodePrefix, name: N, body: Body<N>): void {
@@ -156,6 +202,7 @@ export class Router {
       this.#host.leases.leaseRequest(from, request, this.#host.now(), hops);
     },
     processGone: ({ processId }) => this.#processGone(processId),
+    parcelCame: ({ parcel }, from) => this.#parcels.came(from, parcel),
     processWatch: ({ processId }, from) => {
       if (this.#host.lives(processId)) this.#tells(processId, from);
       else this.tell(from, "processGone", { processId, reason: { cause: "exit", message: "it had ended" } });
@@ -181,7 +228,13 @@ export class Router {
     packagePart: (body, from) => this.#host.packages.came(from, body),
   };
 
-  #relayed(node: NodePrefix, { from, to, code, body, gives }: Body<"relay">): void {
+  #relayed(node: NodePrefix, body: Body<"relay">): void {
+    this.#heard(node, body);
+    const { parcel } = body;
+    if (parcel !== undefined) this.#host.refs.afterHolds(() => this.tell(node, "parcelCame", { parcel }));
+  }
+
+  #heard(node: NodePrefix, { from, to, code, body, gives }: Body<"relay">): void {
     const message = decodeBody(code, body);
     if (to !== undefined) return this.#toProcess(node, to, message.name, message.body, gives);
     if (prefixOf(from) !== node) throw new MalformedMessage("from", "a process of the node that relays", from);
@@ -198,6 +251,11 @@ export class Router {
         return refs.result(as("objectResult"));
       case "refCame":
         return refs.came(from, as("refCame"));
+      case "actorLog":
+      case "actorCheckpoint":
+      case "callsLost":
+      case "callsOver":
+        return this.#host.logged(from, message.name as OfLog, message.body);
       default:
         throw new MalformedMessage("message", "one that a process says to another node", message.name);
     }
@@ -214,6 +272,8 @@ export class Router {
     // It is gone as a receiver of what was sent to it as well.
     if (name === "processLost") this.#host.refs.processLost((body as Body<"processLost">).processId);
     this.#tells(to, node);
+    if (!this.#host.passes(to, name, body)) return;
+    this.#host.credit(to, name, body);
     if (this.#host.deliver(to, name, body)) return;
     this.#told.delete(to);
     this.tell(node, "processGone", { processId: to, reason: { cause: "exit", message: "it had ended" } });
@@ -228,10 +288,16 @@ export class Router {
     this.#watched.delete(process);
     this.#host.node.ownerLost(process, this.#host.now());
     this.#host.refs.processLost(process);
+    this.#host.processGone(process);
   }
 
   #relay(to: NodePrefix, body: Body<"relay">): void {
     this.tell(to, "relay", body);
+  }
+
+  /** What is sent to a node that is gone is not under way. */
+  #parcel(to: NodePrefix, holding: readonly RefId[]): number | undefined {
+    return holding.length === 0 || this.#host.refs.isGone(to) ? undefined : this.#parcels.sent(to, holding);
   }
 
   #tells(process: ProcessId, node: NodePrefix): void {

@@ -50,6 +50,7 @@ export interface ControlLinkEvents {
   over(actorId: ActorId): void;
   give(body: Body<"actorGive">): void;
   alias(body: Body<"actorAlias">): void;
+  actorNews(body: Body<"actorNews">): void;
   givenInAll(body: Body<"actorsGiven">): void;
   /** To the node machine: what control asks of its part of placement groups. */
   group<N extends GroupMessage>(name: N, body: Body<N>): void;
@@ -89,6 +90,8 @@ export interface ControlLinkOptions {
     readonly actors: LivingActor[];
     readonly bundles: ReservedBundle[];
     readonly entries?: JobId[];
+    /** Actors whose log is kept here. */
+    readonly journals?: ActorId[];
     readonly uses: JobUse[];
   };
   status(): Body<"nodeStatus">;
@@ -206,6 +209,8 @@ export class ControlLink {
         return events.give(as("actorGive"));
       case "actorAlias":
         return events.alias(as("actorAlias"));
+      case "actorNews":
+        return events.actorNews(as("actorNews"));
       case "actorsGiven":
         return events.givenInAll(as("actorsGiven"));
       case "groupPrepare":
@@ -261,6 +266,20 @@ export class ControlLink {
   /** An answer to a question came to a process by another way: from an actor's home. False when it had been answered before. */
   answered(to: ProcessId, call: number): boolean {
     return this.#open.delete(`${to} ${call}`);
+  }
+
+  /** What is said to a process in the name of control, by whichever way. False: it has had it already. */
+  passes(to: ProcessId, name: MessageName, body: never): boolean {
+    if (name === "actorState") {
+      const { actorId, status } = body as Body<"actorState">;
+      const watchers = this.#watches.get(actorId);
+      if (status.kind === "dead" && watchers?.delete(to) === true && watchers.size === 0) this.#watches.delete(actorId);
+    }
+    if (name !== "actorStart") return true;
+    const { actorId, epoch } = body as Body<"actorStart">;
+    if (this.#started.get(to) === `${actorId} ${epoch}`) return false;
+    this.#started.set(to, `${actorId} ${epoch}`);
+    return true;
   }
 
   // ── the methods of Control ───────────────────────────────────────────────────────────────────
@@ -424,17 +443,7 @@ export class ControlLink {
     const { name, body } = decodeBody(code, bytes);
     if (!isToProcess(name)) throw new MalformedMessage("fromControl.code", "one that a node says to a process", name);
     if (name === "answer" && !this.answered(to, (body as Body<"answer">).call)) return;
-    if (name === "actorState") {
-      const { actorId, status } = body as Body<"actorState">;
-      const watchers = this.#watches.get(actorId);
-      if (status.kind === "dead" && watchers?.delete(to) === true && watchers.size === 0) this.#watches.delete(actorId);
-    }
-    if (name === "actorStart") {
-      const { actorId, epoch } = body as Body<"actorStart">;
-      if (this.#started.get(to) === `${actorId} ${epoch}`) return;
-      this.#started.set(to, `${actorId} ${epoch}`);
-    }
-    this.#events.message(to, name, body);
+    if (this.passes(to, name, body)) this.#events.message(to, name, body);
   }
 
   #sayStatus(): void {

@@ -129,14 +129,14 @@ export class Daemon {
   }
 
   #makeHandlers(): NodeHandlers {
-    const { node, control, refs, journals } = this.#machines;
+    const { node, control, refs } = this.#machines;
     const member = this.#member;
     return handlersFor({
       node,
       leases: member?.leases ?? node,
       control,
       refs,
-      journals,
+      ofLog: (from, name, body) => this.#machines.ofLog(from, name, body),
       store: this.#store,
       now: () => this.#machines.now(),
       actorIdle: (worker, id) => this.#machines.actorIdle(worker, id),
@@ -220,6 +220,7 @@ export class Daemon {
         releaseEnvironment: (environment) => this.#environments.release(environment),
         killWorker: (id, reason) => this.#children.kill(id, reason),
         freeStored: (id) => this.#store.free(id),
+        keepHere: (id, answer) => this.#store.keepHere(id, (why) => this.#event(() => answer(why))),
       },
       this.#config.cluster === undefined ? undefined : this.#clusterSide(),
     );
@@ -231,6 +232,9 @@ export class Daemon {
       self: prefixOf(this.#nodeId),
       get control() {
         return member().control;
+      },
+      get router() {
+        return member().router;
       },
       tell: (to, name, body) => member().router.tell(to, name, body),
       relayCame: (to, from, body) => member().router.relay(to, from, "refCame", body),
@@ -337,6 +341,7 @@ export class Daemon {
     const { node, control, refs } = this.#machines;
     node.ownerLost(id, this.#machines.now());
     refs.processLost(id);
+    this.#machines.journals.processGone(id);
     this.#store.processLost(id);
     this.#member?.router.processEnded(id, reason);
     const job = control.processLost(id);

@@ -2,13 +2,13 @@
  * What each message to the node does: one line a message, to the machine that it concerns. The table is typed by the
  * protocol, so that a message without a handler does not compile.
  */
-import type { Journals } from "../../core/journals.ts";
 import type { NodeMachine } from "../../core/node/node.ts";
 import { creationRefs } from "../../core/refs/creation.ts";
 import type { RefTable } from "../../core/refs/refs.ts";
 import type { ActorId, ProcessId } from "../../protocol/ids.ts";
 import type { Between, Body, DeathReason, Handlers } from "../../protocol/messages.ts";
 import type { ToStore } from "../../memory/backend.ts";
+import type { OfLog } from "../cluster/router.ts";
 import type { ControlSide } from "./machines.ts";
 
 /** A process with a connection to this daemon that has said who it is. */
@@ -25,7 +25,7 @@ export interface Context {
   readonly leases: LeaseSide;
   readonly control: ControlSide;
   readonly refs: RefTable;
-  readonly journals: Journals;
+  ofLog<N extends OfLog>(from: ProcessId, name: N, body: Body<N>): void;
   readonly store: { handle<N extends ToStore>(from: ProcessId, name: N, body: Body<N>): void };
   now(): number;
   actorIdle(worker: ProcessId, id: ActorId): void;
@@ -44,7 +44,7 @@ type ToNode = Between<"owner", "node"> | Between<"worker", "node">;
 export type Hello = "driverHello" | "workerHello";
 
 export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender> {
-  const { node, leases, control, refs, journals, store } = c;
+  const { node, leases, control, refs, store } = c;
   return {
     leaseRequest: (body, from) => leases.leaseRequest(from.id, body, c.now()),
     leaseCancel: (body, from) => leases.leaseCancel(from.id, body, c.now()),
@@ -93,8 +93,10 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
     actorStartFailed: (body, from) => control.startFailed(from.id, body),
     actorExit: (body, from) => control.exit(from.id, body),
     actorIdle: ({ actorId }, from) => c.actorIdle(from.id, actorId),
-    actorLog: (body, from) => journals.log(from.id, body),
-    actorCheckpoint: (body, from) => journals.checkpoint(from.id, body),
+    actorLog: (body, from) => c.ofLog(from.id, "actorLog", body),
+    actorCheckpoint: (body, from) => c.ofLog(from.id, "actorCheckpoint", body),
+    callsLost: (body, from) => c.ofLog(from.id, "callsLost", body),
+    callsOver: (body, from) => c.ofLog(from.id, "callsOver", body),
 
     ask: (body, from) => c.ask(from.id, body),
     events: (body, from) => c.events(from.id, body),

@@ -4,14 +4,20 @@
  * done; `run` is the way in for every event.
  */
 import { Control } from "../../core/control/control.ts";
-import { Journals } from "../../core/journals.ts";
+import { Journals, loggedRefs, restoredRefs, stateRefs } from "../../core/journals.ts";
+import type { JournalPort } from "../../core/journals.ts";
 import { NodeMachine } from "../../core/node/node.ts";
 import type { NodeConfig } from "../../core/node/state.ts";
 import { creditedRefs } from "../../core/refs/creation.ts";
 import { RefTable } from "../../core/refs/refs.ts";
 import type { RefPort } from "../../core/refs/refs.ts";
+import type { RefId } from "../../core/refs/record.ts";
+import { replyParcel } from "../../protocol/direct.ts";
+import { homeOf, prefixOf, taskId } from "../../protocol/ids.ts";
 import type { ActorId, NodePrefix, ObjectId, PlacementGroupId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, DeathReason, MessageName } from "../../protocol/messages.ts";
+import { codeOf, decodeBody } from "../../protocol/wire.ts";
+import type { OfLog, Router } from "../cluster/router.ts";
 
 export interface MachineWorld {
   send<N extends MessageName>(to: ProcessId, name: N, body: Body<N>): void;
@@ -20,6 +26,8 @@ export interface MachineWorld {
   releaseEnvironment(environment: string): void;
   killWorker(id: ProcessId, reason: DeathReason): void;
   freeStored(id: ObjectId): void;
+  /** The bytes of this object are to lie here, as the primary. Answers by an event of its own: undefined, or why they will not. */
+  keepHere(id: ObjectId, answer: (why: string | undefined) => void): void;
 }
 
 /** The methods of control that nodes use, wherever it is. */
@@ -44,14 +52,19 @@ export type ControlSide = Pick<
 /** What a node of a cluster has others for. */
 export interface ClusterSide extends Pick<RefPort, "tell" | "relayCame"> {
   readonly self: NodePrefix;
+  readonly router: Pick<Router, "relay" | "sendHeld" | "pass">;
   readonly control: ControlSide & { bundlesPrepared(id: PlacementGroupId, attempt: number, ok: boolean): void };
 }
 
 /** Holds what is in the journals: no process has this id. */
 const JOURNALS = "journals" as ProcessId;
-/** Its journal would be lost with the node, and another node would not know of it. */
-const NOT_ON_A_CLUSTER =
-  "checkpoint is not there yet for actors of a cluster of several machines. Leave it out there, and keep what must survive elsewhere.";
+
+type ToldByJournals = Parameters<JournalPort["send"]>[1];
+
+const refsOfLog = (name: OfLog, body: Body<OfLog>): readonly RefId[] => {
+  if (name === "actorLog") return loggedRefs(body as Body<"actorLog">);
+  return name === "actorCheckpoint" ? stateRefs(body as Body<"actorCheckpoint">) : [];
+};
 
 const alone = (): never => {
   throw new Error("there is no other node");
@@ -85,12 +98,21 @@ export class Machines {
       },
       self,
     );
-    this.journals = new Journals({
-      send,
-      hold: (ids) => ids.forEach((id) => this.refs.add(id, JOURNALS)),
-      release: (ids) => ids.forEach((id) => this.refs.drop(JOURNALS, { id, count: 1 })),
-      credit: (to, ids) => ids.forEach((id) => this.refs.add(id, to)),
-    });
+    this.journals = new Journals(
+      {
+        send: (to, name, body) => this.#fromJournal(to, name, body, send),
+        hold: (ids) => ids.forEach((id) => this.refs.add(id, JOURNALS)),
+        release: (ids) => ids.forEach((id) => this.refs.drop(JOURNALS, { id, count: 1 })),
+        copy: (actor, id) =>
+          later(() =>
+            world.keepHere(id, (why) => {
+              if (why === undefined) this.refs.promoted(id);
+              this.journals.copied(actor, id, why);
+            }),
+          ),
+      },
+      self,
+    );
     this.#cluster = cluster;
     this.ownControl = cluster === undefined ? this.#makeControl(send, later) : undefined;
     this.node = new NodeMachine(config, {
@@ -138,8 +160,58 @@ export class Machines {
   actorStarts(worker: ProcessId, body: Body<"actorStart">): Body<"actorStart">["restore"] {
     for (const id of creditedRefs(body)) this.refs.add(id, worker);
     if (body.options.checkpoint === undefined) return undefined;
-    if (this.#cluster !== undefined) return { kind: "refused", why: NOT_ON_A_CLUSTER };
-    return this.journals.begin(body.actorId, body.epoch, worker);
+    // On a cluster its home has given it that.
+    const restore = this.#cluster === undefined ? this.journals.begin(body.actorId, body.epoch, worker) : body.restore;
+    for (const id of restoredRefs(restore)) this.refs.add(id, worker);
+    return restore;
+  }
+
+  // ── the logs of actors that save their state ─────────────────────────────────────────────────
+
+  /** What a process of this node says of an actor's log, which lies at the home of the actor. */
+  ofLog<N extends OfLog>(from: ProcessId, name: N, body: Body<N>): void {
+    const home = homeOf((body as Body<OfLog>).actorId);
+    if (this.#cluster === undefined || home === this.#cluster.self) return this.logged(from, name, body);
+    this.#cluster.router.relay(home, from, name, body, refsOfLog(name, body as Body<OfLog>));
+  }
+
+  /** The same, at that home; of a process of any node. */
+  logged<N extends OfLog>(from: ProcessId, name: N, message: Body<N>): void {
+    const { journals } = this;
+    const body = message as never;
+    if (name === "actorLog") journals.log(from, body);
+    else if (name === "actorCheckpoint") journals.checkpoint(from, body);
+    else if (name === "callsLost") journals.callsLost(from, body);
+    else journals.callsOver(from, body);
+  }
+
+  /** Of a cluster: what a process is to hear of an actor of this home, or to start it from. */
+  news(news: Body<"actorNews">): void {
+    const { actorId, epoch, after, to, code, body } = news;
+    const { router } = this.#cluster!;
+    this.journals.news(actorId, epoch, after, () => {
+      if (code !== codeOf("actorStart")) return this.refs.afterHolds(() => router.pass(news));
+      const start = decodeBody(code, body).body as Body<"actorStart">;
+      const restore = this.journals.begin(actorId, start.epoch, to);
+      router.sendHeld(to, "actorStart", { ...start, restore }, restoredRefs(restore));
+      // Of one that has ended before it began nothing more is heard (test/cluster/logs.test.ts).
+      if (this.refs.hasEnded(to)) this.journals.processGone(to);
+    });
+  }
+
+  /** What an answer by way of another node holds, its receiver holds at once; and others may wait for it. */
+  answered(to: ProcessId, { counter, answer }: Body<"actorAnswer">): void {
+    for (const id of replyParcel(answer)) this.refs.add(id, to);
+    if (answer.kind === "returned" && this.#cluster !== undefined) this.refs.answered(taskId(to, counter), answer.results);
+  }
+
+  #fromJournal<N extends ToldByJournals>(to: ProcessId, name: N, body: Body<N>, send: MachineWorld["send"]): void {
+    const answer = name === "actorAnswer" ? (body as Body<"actorAnswer">) : undefined;
+    if (this.#cluster !== undefined && prefixOf(to) !== this.#cluster.self) {
+      return this.#cluster.router.sendHeld(to, name, body, answer === undefined ? [] : replyParcel(answer.answer));
+    }
+    if (answer !== undefined) this.answered(to, answer);
+    this.refs.afterHolds(() => send(to, name, body));
   }
 
   now(): number {

@@ -5,6 +5,7 @@
 import { Deque } from "../../core/owner/deque.ts";
 import { InvalidOptionError, suggest } from "../../errors/index.ts";
 import type { Push } from "../../protocol/direct.ts";
+import type { ProcessId } from "../../protocol/ids.ts";
 import type { Body, LoggedCall } from "../../protocol/messages.ts";
 import { claim } from "../client/claim-blocks.ts";
 import { RunningCall } from "./call.ts";
@@ -49,6 +50,8 @@ export class ActorHost implements Blocking {
   /** Until when calls are begun before the event loop has its turn. */
   #turnEnd = 0;
   #ended = false;
+  /** What runs, where calls run one by one. */
+  #now: { readonly owner: ProcessId; readonly ending: Promise<void> } | undefined;
 
   /** Of an actor that saves its state. */
   log: ActorLog | undefined;
@@ -93,6 +96,11 @@ export class ActorHost implements Blocking {
   end(): void {
     this.#ended = true;
     this.log?.end();
+  }
+
+  /** Nothing runs for this owner any more. */
+  async ended(owner: ProcessId): Promise<void> {
+    if (this.#now?.owner === owner) await this.#now.ending;
   }
 
   /** Nothing runs, and nothing waits to. */
@@ -145,6 +153,7 @@ export class ActorHost implements Blocking {
     }
     channel.running.set(push.seq, call);
     group.running++;
+    if (this.#alone) this.#now = { owner: channel.link.owner, ending };
     void ending.then(() => this.#over(group, call));
     return now;
   }
@@ -153,6 +162,7 @@ export class ActorHost implements Blocking {
   #over(group: Group, call: RunningCall): void {
     this.#spans.add(call, call.ranUs(call.endedAt));
     group.running--;
+    if (this.#alone) this.#now = undefined;
     if (this.log && !this.#ended) this.log.saveIfDue(performance.now());
     if (this.#alone) setFallback(undefined);
     if (group.queue.size === 0) return this.onIdle();

@@ -2,11 +2,12 @@
  * The log and the checkpoints of this worker's actor, if it saves its state. Its answers go to the node with their calls, and from
  * there to their owners, so that nobody knows of a call that is not in the log. See decision 15.
  */
-import { LOG_BYTES_MAX, Saves } from "../../core/saves.ts";
+import { CALL_BYTES, LOG_BYTES_WORST, Saves } from "../../core/saves.ts";
 import { ObjectStoreFullError } from "../../errors/index.ts";
 import { functionCodec } from "../../functions/index.ts";
 import type { ReplyBody } from "../../protocol/direct.ts";
-import type { ObjectId } from "../../protocol/ids.ts";
+import { homeOf, prefixOf } from "../../protocol/ids.ts";
+import type { ObjectId, ProcessId } from "../../protocol/ids.ts";
 import type { Body, Payload } from "../../protocol/messages.ts";
 import { stateOf } from "../../values/state.ts";
 import type { NodeSender } from "../client/held-refs.ts";
@@ -15,14 +16,11 @@ import type { RunningCall } from "./call.ts";
 
 /** Answers wait in the connection's buffer at most so long while the actor runs on. Milliseconds. */
 const ANSWER_WITHIN_MS = 0.25;
-/** Of a call in the log, beside its bytes. */
-const CALL_BYTES = 200;
-/** A log of so many bytes that no checkpoint could cut short ends its actor. */
-const LOG_BYTES_WORST = 16 * LOG_BYTES_MAX;
 
 export interface LogHost {
   readonly node: NodeSender;
   readonly packing: Packing;
+  readonly process: ProcessId;
   newId(): ObjectId;
   /** What was said to the node goes out now. */
   flush(): void;
@@ -40,6 +38,8 @@ export class ActorLog {
   readonly #saves: Saves;
   #timer: NodeJS.Timeout | undefined;
   #saved = false;
+  /** The last checkpoint lies in this node's store, and the log at another. */
+  savedFar = false;
   #flushedAt = 0;
 
   constructor(host: LogHost, { actorId, epoch, options }: Body<"actorStart">, type: Function, instance: object) {
@@ -85,6 +85,13 @@ export class ActorLog {
     }, dueAt - now);
   }
 
+  /** The node that keeps the log says so; of one that is too long for ever, why. */
+  saveNow(failure: Body<"actorSave">["failure"]): void {
+    if (failure !== undefined) return this.#host.failed(new ObjectStoreFullError(failure.message));
+    this.#saves.want();
+    if (this.#host.idle()) this.save();
+  }
+
   /** No call is running. */
   save(): void {
     clearTimeout(this.#timer);
@@ -99,6 +106,7 @@ export class ActorLog {
     node.send("actorCheckpoint", { ...this.#of, state });
     // Stored in this worker's name; by now the node holds it.
     if (state.kind === "stored") node.send("refDrop", { id: state.id, count: 1 });
+    this.savedFar = state.kind === "stored" && homeOf(this.#of.actorId) !== prefixOf(this.#host.process);
     this.#saves.saved();
     this.#saved = true;
   }

@@ -59,6 +59,8 @@ export interface LinkHost {
   drain(): void;
   /** It said what it may not say, and is cut off. */
   refused(why: string): void;
+  /** Whether what runs for this owner goes on without its connection. */
+  outlives(owner: ProcessId): boolean;
   linkClosed(link: OwnerLink): void;
 }
 
@@ -126,6 +128,12 @@ export class OwnerLink {
   /** The node says that the owner of this lease is gone: what is still to be read of it begins nothing more. */
   orphaned(leaseId: LeaseId): void {
     for (const channel of this.channels.values()) if (channel.leaseId === leaseId) end(channel);
+  }
+
+  /** What came on it and has not begun is void. */
+  cut(): void {
+    for (const channel of this.channels.values()) channel.closed = true;
+    this.connection.destroy();
   }
 
   #message(name: MessageName, body: never): void {
@@ -209,7 +217,10 @@ export class OwnerLink {
 
   #closed(): void {
     clearTimeout(this.#helloTimer);
-    for (const channel of this.channels.values()) end(channel);
+    for (const channel of this.channels.values()) {
+      if (this.#host.outlives(this.owner)) channel.closed = true;
+      else end(channel);
+    }
     this.way?.end();
     this.#host.linkClosed(this);
   }
