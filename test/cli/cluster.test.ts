@@ -43,6 +43,9 @@ test("two nodes: tasks, actors, refs and errors cross them, a program sees the w
     const counter = ray.remote(Counter).options({ ...on("b"), name: "counter" }).remote();
     counter.add.remote(2);
     say("actor", await ray.get((await ray.getActor("counter")).add.remote(3)));
+    const found = await ray.getActor("counter");
+    await ray.kill(found);
+    say("killed", await ray.get(found.add.remote(1)).catch((error) => error.name));
     const inside = ray.remote(async ({ ref }) => (await ray.get(ref)).x);
     say("ref inside", await ray.get(inside.options(on("b")).remote({ ref: ray.put({ x: 7 }) })));
     const box = await ray.get(ray.remote(() => ({ ref: ray.put([1, 2]) })).options(on("b")).remote());
@@ -86,6 +89,7 @@ test("two nodes: tasks, actors, refs and errors cross them, a program sees the w
     folders: [process.cwd(), process.cwd()],
     near: other.nodeId,
     actor: 5,
+    killed: "ActorDiedError",
     "ref inside": 7,
     "ref back": [1, 2],
     nested: 42,
