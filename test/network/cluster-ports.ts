@@ -107,6 +107,11 @@ export async function openMember(acted: string[], lines: string[], refs?: RefTab
     living: () => nothing as ReturnType<MemberHost["living"]>,
     status: () => ({ free: {}, queued: {}, pending: [], uses: [] }),
     nodeLost: () => {},
+    logged: (_from, name) => void acted.push(name),
+    news: () => void acted.push("actorNews"),
+    answered: () => void acted.push("actorAnswer"),
+    processGone: () => {},
+    actorOver: () => void acted.push("actorOver"),
     lost: () => {},
     log: (line) => void lines.push(line),
   };
