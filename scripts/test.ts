@@ -46,7 +46,17 @@ const PROCESS_GROUPS = [
   "chaos",
 ];
 /** Of these groups most of the time is spent waiting, for leases, time limits and other processes: so many of their files run at a time. */
-const WAITING_GROUPS: Readonly<Record<string, number>> = { stores: 4, transfer: 2, cli: 2, jobs: 2, examples: 2, rows: 2 };
+const WAITING_GROUPS: Readonly<Record<string, number>> = {
+  stores: 4,
+  transfer: 2,
+  cli: 2,
+  jobs: 2,
+  examples: 2,
+  rows: 2,
+  control: 2,
+  chaos: 2,
+  nodes: 2,
+};
 /** Of the others, those that take longest, the longest last. */
 const LONG_FILES = [
   "test/hosts/hosts.test.ts",
