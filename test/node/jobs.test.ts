@@ -259,3 +259,17 @@ test("a group that asks for more than its job may have is refused with the reaso
   assert.equal(h.machine.jobUses().length, 1);
   assert.notEqual(JOB, "tight");
 });
+
+test("a job whose driver is gone stays one account, whatever its leases hold (sim seed 51278)", () => {
+  const h = node(2).ready();
+  const [worker] = h.machine.workers().map(({ processId }) => processId);
+  h.machine.ownerLost(DRIVER, h.now);
+  h.check();
+  h.request("r1", shape({}), worker);
+  const nothing = h.grant(worker);
+  h.request("r2", shape(), worker);
+  h.release(nothing.leaseId, false, worker);
+  assert.equal(h.machine.accountOf(JOB)?.used.CPU, 10_000);
+  h.request("r3", shape(), worker);
+  assert.equal(h.machine.accountOf(JOB)?.used.CPU, 20_000);
+});

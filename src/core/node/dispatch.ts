@@ -125,13 +125,12 @@ function serveOne(s: NodeState, pass: Pass, waiting: WaitingClass, promised: num
     else place.ledger.give(place.allocation);
     return kept ? "promised" : "blocked";
   }
-  s.queue.remove(want.id);
   pass.served = true;
   if (want.lease !== undefined) grantLease(s, want, place, worker, pass.now);
-  else {
-    placeActor(s, want, place, worker);
-    s.pool.refill(want.env, pass.now);
-  }
+  else placeActor(s, want, place, worker);
+  // Not before it counts for its job as granted: a job with nothing is forgotten (sim seed 51278).
+  s.queue.remove(want.id);
+  if (want.kind === "actor") s.pool.refill(want.env, pass.now);
   return "served";
 }
 

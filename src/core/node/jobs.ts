@@ -367,6 +367,7 @@ export class JobAccounts {
 
   #release(account: JobAccount): void {
     if (account.waiting > 0 || account.members > 0 || !isEmpty(account.used)) return;
+    if (this.#jobs.get(account.jobId) !== account) return;
     if (account.terms === DEFAULT_TERMS || account.over) this.#jobs.delete(account.jobId);
   }
 
