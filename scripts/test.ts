@@ -55,8 +55,9 @@ const WAITING_GROUPS: Readonly<Record<string, number>> = {
   rows: 2,
   control: 2,
   chaos: 2,
-  nodes: 2,
 };
+/** Groups of a long file each, which fill each other's second processor. */
+const TOGETHER = ["bench", "functions", "nodes"];
 /** Of the others, those that take longest, the longest last. */
 const LONG_FILES = [
   "test/hosts/hosts.test.ts",
@@ -258,10 +259,12 @@ async function main(): Promise<void> {
     const light = [...groups].filter(([name]) => !PROCESS_GROUPS.includes(name));
     const files = light.flatMap(([, ofGroup]) => ofGroup).sort((a, b) => LONG_FILES.indexOf(b) - LONG_FILES.indexOf(a));
     if (files.length > 0) await runGroup(light.map(([name]) => name).join(", "), files, os.availableParallelism() + 1);
+    await nodes;
+    const together = [...groups].filter(([name]) => TOGETHER.includes(name));
+    const long = together.flatMap(([, ofGroup]) => ofGroup);
+    if (long.length > 0) await runGroup(together.map(([name]) => name).join(", "), long, os.availableParallelism());
     for (const [name, ofGroup] of groups) {
-      if (!PROCESS_GROUPS.includes(name)) continue;
-      if (NODES_GROUPS.includes(name)) await nodes;
-      await runGroup(name, ofGroup, WAITING_GROUPS[name] ?? 1);
+      if (PROCESS_GROUPS.includes(name) && !TOGETHER.includes(name)) await runGroup(name, ofGroup, WAITING_GROUPS[name] ?? 1);
     }
     flaky = await tryAgain();
     endLeftovers(mark);

@@ -40,7 +40,7 @@ class GlobalTable {
 
   nameOf(value: object): string | undefined {
     const name = this.#names.get(value);
-    if (name !== undefined || this.#lazy) return name;
+    if (name !== undefined || this.#lazy || isPlainFunction(value)) return name;
     this.#loadLazy();
     return this.#names.get(value);
   }
@@ -81,6 +81,12 @@ class GlobalTable {
   #addFunction(name: string, value: unknown): void {
     if (typeof value === "function") this.#add(name, value);
   }
+}
+
+/** An arrow function, a method or an async function with a source: what Node loads late are classes and objects. Loading them takes 30 ms. */
+function isPlainFunction(value: object): boolean {
+  if (typeof value !== "function" || Object.hasOwn(value, "prototype")) return false;
+  return !/\[native code\]/.test(Function.prototype.toString.call(value));
 }
 
 /** Own members with a name that hold a value: reading them runs no getter. */
