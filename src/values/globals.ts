@@ -83,7 +83,7 @@ class GlobalTable {
   }
 }
 
-/** An arrow function, a method or an async function with a source: what Node loads late are classes and objects. Loading them takes 30 ms. */
+/** An arrow function, a method or an async function with a source. What Node loads late are classes and objects, and takes 30 ms. */
 function isPlainFunction(value: object): boolean {
   if (typeof value !== "function" || Object.hasOwn(value, "prototype")) return false;
   return !/\[native code\]/.test(Function.prototype.toString.call(value));
