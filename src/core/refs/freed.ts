@@ -4,7 +4,7 @@
  */
 import type { RefId } from "./record.ts";
 
-const FREED_MAX = 100_000;
+export const FREED_MAX = 100_000;
 
 interface Freed {
   /** Where the ring has it: an older place of the same id is not looked at any more. */
@@ -16,10 +16,6 @@ export class FreedIds {
   readonly #freed = new Map<RefId, Freed>();
   readonly #ring: RefId[] = [];
   #next = 0;
-
-  get size(): number {
-    return this.#freed.size;
-  }
 
   has(id: RefId): boolean {
     return this.#freed.has(id);

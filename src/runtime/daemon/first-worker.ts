@@ -18,7 +18,9 @@ export interface FirstExit {
   readonly firstExit: { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 }
 
+/** Then twice as long each time, up to the second: a process that has only closed its output runs on. */
 const POLL_MS = 20;
+const POLL_MAX_MS = 1000;
 /** What only its parent knows is waited for so long when the process is gone from the list. */
 const TOLD_MS = 250;
 
@@ -27,6 +29,7 @@ export function inherited(pid: number): Started {
   let exit: Exit | undefined;
   let timer: NodeJS.Timeout | undefined;
   let goneAt: number | undefined;
+  let pause = POLL_MS;
   const exited = (code: number | null, signal: NodeJS.Signals | null): void => {
     if (exit !== undefined) return;
     clearTimeout(timer);
@@ -41,11 +44,13 @@ export function inherited(pid: number): Started {
     if (status === "gone") {
       goneAt ??= performance.now();
       if (performance.now() - goneAt > TOLD_MS) return exited(null, null);
-    }
-    timer = setTimeout(look, POLL_MS).unref();
+    } else pause = Math.min(2 * pause, POLL_MAX_MS);
+    timer = setTimeout(look, pause).unref();
   };
   const suspect = (): void => {
-    timer ??= setTimeout(look, POLL_MS).unref();
+    clearTimeout(timer);
+    pause = POLL_MS;
+    timer = setTimeout(look, pause).unref();
   };
   const pipe = (fd: number): Socket => new Socket({ fd, readable: true, writable: false }).on("close", suspect).on("error", suspect);
   let text = "";
