@@ -37,6 +37,24 @@ test("a worker has loaded nothing before its first task that the task may not ne
   assert.deepEqual(early, []);
 });
 
+test("a program's first task loads none of the globals that Node loads late", async (t) => {
+  const file = path.join(freshFolder(t), "program.mjs");
+  const program = `
+import * as ray from "mobula";
+const loaded = () => process.moduleLoadList.filter((name) => /undici|webstreams|webcrypto/.test(name)).length;
+const before = loaded();
+await ray.get(ray.remote(() => 1).remote());
+const after = loaded();
+void Response;
+console.log(after - before, loaded() > after);
+await ray.shutdown();
+`;
+  fs.writeFileSync(file, program);
+  const { code, stdout, stderr } = await runProgram(t, file);
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, "0 true\n");
+});
+
 test("flags that trace or profile the program do not keep its cluster from starting", async (t) => {
   const folder = freshFolder(t);
   const file = path.join(folder, "program.mjs");
