@@ -58,6 +58,8 @@ export const SLOW_AGAIN_MS = 1000;
 /** In a process that reads and writes. */
 export interface ClientBackend {
   readonly slabBytes: number;
+  /** Views of mapped memory are to go before there are more. */
+  readonly crowded: boolean;
   /**
    * Blocks; undefined when there was no answer at all. Delivers `reports` first. When the answer takes long it calls
    * `slow` now and then, and delivers the reports that this returns.

@@ -84,6 +84,8 @@ export class FileClientBackend implements ClientBackend {
   }
 
   /** Reads are copies: nothing stays mapped. */
+  readonly crowded = false;
+
   reclaim(): number {
     return 0;
   }

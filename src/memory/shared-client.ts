@@ -51,13 +51,13 @@ export class SharedClientBackend implements ClientBackend {
   readonly #tenant: number;
   readonly #claims = new Map<number, Int32Array>();
   readonly #unmaps = new Reclaimer();
-  readonly #unaccounted: Unaccounted | undefined;
+  readonly #unaccounted: Unaccounted;
   #blank: ArrayBuffer | undefined;
   #request = 0;
 
   constructor(libc: Libc, memory: Record<string, string>) {
     this.#libc = libc;
-    this.#unaccounted = libc.subtractExternal && new Unaccounted(libc.subtractExternal);
+    this.#unaccounted = new Unaccounted(libc.subtractExternal);
     this.slabBytes = Number(memory["slabBytes"]);
     this.#slot = Number(memory["slot"]);
     this.#tenant = Number(memory["tenant"]);
@@ -82,6 +82,10 @@ export class SharedClientBackend implements ClientBackend {
       patience = SLOW_AGAIN_MS;
     }
     return this.#mailbox.take(number);
+  }
+
+  get crowded(): boolean {
+    return this.#unaccounted.pressing;
   }
 
   reclaim(): number {
@@ -124,15 +128,15 @@ export class SharedClientBackend implements ClientBackend {
   /** A view of mapped memory. `gone` is called when nobody can reach it any more. */
   #view(address: number, length: number, gone: () => void): ArrayBuffer {
     const unaccounted = this.#unaccounted;
-    if (unaccounted?.crowded) {
+    if (unaccounted.crowded) {
       collectGarbage();
       this.#unmaps.sweep();
       unaccounted.swept();
     }
-    const hidden = unaccounted?.hide(length) ?? false;
+    unaccounted.hide(length);
     const buffer = this.#libc.view(address, length);
     this.#unmaps.watch(buffer, () => {
-      unaccounted?.gone(length, hidden);
+      unaccounted.gone(length);
       gone();
     });
     return buffer;
@@ -153,7 +157,7 @@ export class SharedClientBackend implements ClientBackend {
 
   /** The control segment stays mapped: views of claim words are out. */
   close(): void {
-    this.#unaccounted?.close();
+    this.#unaccounted.close();
     closeSync(this.#doorbell);
     this.#arena.close();
     closeSync(this.#arenaFd);

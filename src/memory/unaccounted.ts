@@ -42,7 +42,7 @@ export class OwnMemory {
 }
 
 export class Unaccounted {
-  readonly #subtract: (bytes: number) => void;
+  readonly #subtract: ((bytes: number) => void) | undefined;
   readonly #own: Pick<OwnMemory, "read" | "close">;
   #views = 0;
   #bytes = 0;
@@ -53,8 +53,11 @@ export class Unaccounted {
   #collected = false;
   #times = 1;
 
-  /** `subtract` takes from V8's count. What is hidden once V8 never counts: when it collects a view its count falls once more. */
-  constructor(subtract: (bytes: number) => void, own: Pick<OwnMemory, "read" | "close"> = new OwnMemory()) {
+  /**
+   * `subtract` takes from V8's count, where that can be done. What is hidden once V8 never counts: when it collects a view its count falls
+   * once more.
+   */
+  constructor(subtract: ((bytes: number) => void) | undefined, own: Pick<OwnMemory, "read" | "close"> = new OwnMemory()) {
     this.#subtract = subtract;
     this.#own = own;
     this.#least = own.read();
@@ -65,13 +68,18 @@ export class Unaccounted {
     return this.#views >= VIEWS_MAX * this.#times || this.#bytes >= BYTES_MAX * this.#times;
   }
 
-  /** V8 is about to count a view. False: it is to do so. */
+  /** Whether views are to go before there are more of them: they are many, or are written to. */
+  get pressing(): boolean {
+    return this.#grown || this.crowded;
+  }
+
+  /** V8 is about to count a view. False: it is to do so, and does. */
   hide(bytes: number): boolean {
     this.#look(bytes);
-    if (this.#grown) return false;
     this.#views++;
     this.#bytes += bytes;
-    this.#subtract(bytes);
+    if (this.#grown) return false;
+    this.#subtract?.(bytes);
     return true;
   }
 
@@ -82,9 +90,8 @@ export class Unaccounted {
   }
 
   /** The collector has taken a view. */
-  gone(bytes: number, wasHidden: boolean): void {
+  gone(bytes: number): void {
     this.#collected = true;
-    if (!wasHidden) return;
     this.#views--;
     this.#bytes -= bytes;
   }

@@ -51,7 +51,7 @@ test("views are hidden while they are only read, up to a thousand or 64 GiB", ()
   assert.equal(w.views.crowded, false);
   w.views.hide(MIB);
   assert.equal(w.views.crowded, true);
-  for (let i = 0; i < 1000; i++) w.views.gone(MIB, true);
+  for (let i = 0; i < 1000; i++) w.views.gone(MIB);
   w.views.swept();
   for (let i = 0; i < 64; i++) assert.equal((w.views.hide(GIB), w.views.crowded), i === 63);
 });
@@ -75,12 +75,12 @@ test("views that are written to are left to V8, until it has collected", () => {
   w.own += 65 * MIB;
   assert.equal(w.views.hide(64 * MIB), false);
   assert.equal(w.views.hide(MIB), false, "between two looks as well");
-  w.views.gone(64 * MIB, true);
+  w.views.gone(64 * MIB);
   w.own -= 65 * MIB;
   assert.ok(w.views.hide(64 * MIB));
   // A program that grows for other reasons is not taken for one that writes to views for ever.
   w.own += 500 * MIB;
   assert.equal(w.views.hide(64 * MIB), false);
-  w.views.gone(64 * MIB, false);
+  w.views.gone(64 * MIB);
   assert.ok(w.views.hide(64 * MIB));
 });

@@ -431,6 +431,21 @@ function largeAndLeftovers(backend: BackendKind): void {
     assert.ok(await collected(async () => empty(await member.stats())));
   });
 
+  it("lets a loop go that reads and never ends its turn", { skip: backend === "files" }, async (t) => {
+    const store = await daemon(t, { backend, capacityBytes: 640 * MIB });
+    const member = await store.join();
+    const id = member.put(pattern(64 * 1024, 8));
+    await member.stats();
+    const mappings = () => readFileSync("/proc/self/maps", "utf8").split("\n").length;
+    const before = mappings();
+    let most = 0;
+    for (let i = 0; i < 6000; i++) {
+      await member.client.read(id);
+      if (i % 250 === 249) most = Math.max(most, mappings() - before);
+    }
+    assert.ok(most < 2000, `${most} mappings more`);
+  });
+
   it("shares claim words with the daemon, where there is shared memory", async (t) => {
     const store = await daemon(t, { backend, capacityBytes: 16 * MIB });
     const member = await store.join();
