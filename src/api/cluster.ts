@@ -25,8 +25,8 @@ function clusterOf(current: Engine, info: ClusterInfo): Cluster {
  * Connects this program to a cluster: the one at `address` or in MOBULA_ADDRESS, else a new one on this machine. Optional: the first remote
  * call does it with the defaults.
  *
- * Rejects with InvalidOptionError for a wrong option, and when the program is connected already, unless `ignoreReinitError`; with
- * ConnectionError when the cluster cannot be reached or started.
+ * Rejects with InvalidOptionError for a wrong option, for one of a new node where there is a node to join, and when the program is
+ * connected already, unless `ignoreReinitError`; with ConnectionError when the cluster cannot be reached or started, or refuses the token.
  *
  * @example
  * ```ts

@@ -117,7 +117,7 @@ export interface MethodOptions<N extends NumReturns = NumReturns> extends CallOp
   readonly maxTaskRetries?: number;
 }
 
-/** Options of `init`. */
+/** Options of `init`. Those of a new node are refused where the program joins a cluster by a node that runs on its machine. */
 export interface InitOptions {
   /** An existing cluster. Default: MOBULA_ADDRESS, else a new cluster on this machine. */
   readonly address?: string;
@@ -127,13 +127,13 @@ export interface InitOptions {
   readonly numGpus?: number;
   /** Custom resources of the new node. */
   readonly resources?: Readonly<Record<string, number>>;
-  /** Bytes of the object store. Default: a share of the memory that is free. */
+  /** Bytes of the new node's object store. Default: a share of the memory that is free. */
   readonly objectStoreMemory?: number;
   /** Namespace of names. Default: one of its own. */
   readonly namespace?: string;
   /** Environment of all workers of this program. */
   readonly runtimeEnv?: RuntimeEnv;
-  /** Secret of the cluster. */
+  /** Secret of the cluster. Default: MOBULA_TOKEN, else the file that MOBULA_TOKEN_FILE names. Beside a node none is needed. */
   readonly token?: string;
   /** Share of the cluster: relative weight (default 1), priority (default 0), most CPUs at once. */
   readonly job?: { readonly weight?: number; readonly priority?: number; readonly maxCpus?: number };

@@ -121,6 +121,39 @@ test("a program on a machine without a node brings one of its own, without proce
   await waitUntil(() => home.json<Status>("status").nodes.filter(({ alive }) => alive).length === 2, "it has left", { timeoutMs: 10_000 });
 });
 
+test("beside a node of its cluster a program has no node of its own to give resources to, and its token must be right", async (t) => {
+  const home = new Home(t);
+  const { address, tokenFile } = home.json<Started>("start", "--head", "--port", "0", "--num-cpus", "1");
+  const program = `
+    const nothing = { numCpus: 0, numGpus: 0, resources: {} };
+    const rows = [{ numCpus: 2 }, { numGpus: 1 }, { resources: { a: 1 } }, { objectStoreMemory: 2 ** 26 }, { token: "wrong" }, nothing];
+    const said = [];
+    for (const options of [...rows, { token: process.argv[2] }]) {
+      const failed = await ray.init(options).then(() => undefined, (error) => error);
+      said.push(failed && [failed.name, failed.reason ?? failed.option, failed.message]);
+      await ray.shutdown();
+    }
+    console.log(JSON.stringify(said));
+  `.replace("process.argv[2]", JSON.stringify(readFileSync(tokenFile, "utf8").trim()));
+  const { code, stdout, stderr } = await home.program(program, address);
+  assert.equal(code, 0, stderr);
+  const said = JSON.parse(stdout) as ([string, string, string] | null)[];
+  const refused = ["numCpus", "numGpus", "resources", "objectStoreMemory"].map((option) => ["InvalidOptionError", option]);
+  const names = said.map((each) => each && each.slice(0, 2));
+  assert.deepEqual(names, [...refused, ["ConnectionError", "token"], null, null]);
+  assert.match(said[0]![2], /Leave numCpus out; or start another node with it.*address: "local"/);
+  assert.match(said[4]![2], /token in init\(\{ token \}\) is not that of this cluster/);
+  for (const env of [
+    { MOBULA_TOKEN: "x".repeat(43) },
+    { MOBULA_TOKEN: `job.job-1.${"x".repeat(43)}` },
+    { MOBULA_TOKEN_FILE: `${home.dir}/no` },
+  ]) {
+    const wrong = await home.program("await ray.init();", address, env);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /not that of this cluster|that of job job-1|no such file/);
+  }
+});
+
 test("control is killed while a program works: the program does not notice, and control is there again", async (t) => {
   const { home, head } = two(t);
   const before = home.json<Status>("status");

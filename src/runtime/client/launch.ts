@@ -107,6 +107,7 @@ class LocalCluster {
 
   async #start(): Promise<ClusterInfo> {
     try {
+      if (this.#here !== undefined) await this.#checkHere(this.#here);
       const socket = this.#here?.socket ?? (await this.#startDaemon());
       this.#made.resolve();
       this.#client.node.story = () => this.#whyItEnded();
@@ -136,6 +137,11 @@ class LocalCluster {
       this.#removeSession();
       throw failed;
     }
+  }
+
+  async #checkHere(here: NodeHere): Promise<void> {
+    const { checkHere } = await import("./joining-here.ts");
+    checkHere(here, this.#address!, this.#options, this.#submitted.jobId);
   }
 
   /** What `init` was given for all workers is uploaded before it is done, and the node begins to make it. */

@@ -16,6 +16,8 @@ export interface NodeHere {
   readonly socket: string;
   readonly sessionDir: string;
   readonly clusterId: string;
+  /** By which a program knows whether a token is this cluster's (joining-here.ts). */
+  readonly tokenMark?: string;
   /** Where its control is or may be, `host:port`. */
   readonly control: readonly string[];
   /** Where other nodes reach it. */

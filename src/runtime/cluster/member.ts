@@ -29,6 +29,7 @@ import {
   readTokenFile,
   serveAsk,
   tokenCredential,
+  tokenMark,
 } from "../network/index.ts";
 import type { Caller, Credential, DialOptions, Listener, PeerClaims, Question, TlsChoice } from "../network/index.ts";
 import { BULK, Transfer } from "../transfer/index.ts";
@@ -80,6 +81,7 @@ const REBALANCE_MS = 100;
 
 export class Member {
   readonly clusterId: string;
+  readonly tokenMark: string;
   readonly router: Router;
   readonly leases: LeaseRouter;
   readonly control: ControlLink;
@@ -126,6 +128,7 @@ export class Member {
     this.#listener = listener;
     this.clusterId = proof.clusterId;
     const { nodeId, config, node } = host;
+    this.tokenMark = tokenMark(proof.credentials.secret, nodeId);
     this.#hub = new LinkHub({
       self: proof.self,
       clusterId: proof.clusterId,

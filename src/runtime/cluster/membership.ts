@@ -121,6 +121,7 @@ export class Membership {
       socket: nodeSocketOf(sessionDir),
       sessionDir,
       clusterId: member.clusterId,
+      tokenMark: member.tokenMark,
       control: this.#control,
       address: member.address,
       head: this.#keeper?.leads === true,

@@ -9,7 +9,7 @@ export type { Authenticated, ByteTaker, Caller, DialOptions, PeerClaims } from "
 export type { Role, Self } from "./handshake.ts";
 export { listen } from "./listen.ts";
 export type { Listener, ListenerStatistics, ListenOptions } from "./listen.ts";
-export { CLUSTER, jobOfCredential, jobOfToken, jobToken, Secret, ticketCredential, tokenCredential } from "./secret.ts";
+export { CLUSTER, jobOfCredential, jobOfToken, jobToken, Secret, ticketCredential, tokenCredential, tokenMark } from "./secret.ts";
 export type { Accepted, Credential } from "./secret.ts";
 export type { TlsChoice, TlsMaterial } from "./tls.ts";
 export { homeFolder, tlsFolder } from "./home.ts";

@@ -93,6 +93,9 @@ export function jobToken(cluster: Secret, jobId: string): Secret {
 /** The job that a token is of, by its form alone. */
 export const jobOfToken = (token: string): string | undefined => /^job\.([\w-]{1,64})\.[\w-]{43}$/.exec(token)?.[1];
 
+/** What shows that a token is the one of a node here, and does not show the token. */
+export const tokenMark = (token: Secret, nodeId: string): string => token.derive("mobula node here", nodeId).toString("base64url");
+
 const JOB = "job:";
 export const jobCredentialName = (jobId: string): string => `${JOB}${jobId}`;
 /** The job whose token somebody has proven; undefined for another credential. */
