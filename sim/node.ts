@@ -303,8 +303,6 @@ export class SimNode {
         return control.abandon(from, body);
       case "actorWatch":
         return control.watch(from, body);
-      case "actorKill":
-        return control.kill(body);
       case "actorStarted":
         return control.started(from, body, now);
       case "actorStartFailed":
@@ -326,6 +324,8 @@ export class SimNode {
     switch (question.kind) {
       case "actorByName":
         return this.control.byName(id, call, question.name, question.namespace);
+      case "actorKill":
+        return this.control.kill(id, call, question);
       case "groupCreate":
       case "groupReady":
       case "groupRemove":

@@ -188,7 +188,7 @@ export class Context {
   }
 
   kill(actor: ActorCore, noRestart: boolean): void {
-    this.client.send("actorKill", { actorId: actor.actorId, noRestart });
+    this.client.ask({ kind: "actorKill", actorId: actor.actorId, noRestart }, () => {});
   }
 
   /** The program does not know these any more. */

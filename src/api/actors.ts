@@ -38,7 +38,8 @@ export async function getActor(name: string, options?: GetActorOptions): Promise
 
 /**
  * Ends an actor at once, whatever it is doing. Calls under way and later ones reject with ActorDiedError. With `noRestart: false` it counts
- * as a crash, so `maxRestarts` holds. An actor that is dead already is left as it is.
+ * as a crash, so `maxRestarts` holds, and calls that this process makes from then on go to the next incarnation. Resolves when it is over.
+ * An actor that is dead already is left as it is.
  *
  * Rejects with InvalidOptionError for what is no handle, and ConnectionError for a handle from before a shutdown.
  *

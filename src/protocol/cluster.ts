@@ -207,6 +207,8 @@ export const clusterDefinitions = {
     "control",
     {
       view: nodeView,
+      /** The control that it is said to; undefined: to the first that this node reaches. To any other it is old. */
+      to: optional(uint()),
       jobs: list(jobDescription, 100_000),
       processes: list(processId, 100_000),
       actors: list(livingActor, 100_000),

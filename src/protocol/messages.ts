@@ -266,7 +266,6 @@ export const definitions = {
   actorStarted: def(46, "worker", "node", { actorId, epoch: uint() }),
   /** Its constructor threw, or the state of one that lives cannot be saved: it is over. */
   actorStartFailed: def(47, "worker", "node", { actorId, epoch: uint(), error: bytes() }, { limit: PAYLOAD_MAX }),
-  actorKill: def(48, "owner", "node", { actorId, noRestart: bool }),
   /** exitActor(): the actor ends for good, by its own will. */
   actorExit: def(49, "worker", "node", { actorId }),
 
@@ -314,6 +313,8 @@ export const definitions = {
       call: uint(),
       question: oneOf({
         actorByName: { name: str(256), namespace: str(256) },
+        /** Answered once it is over; with a restart, once that incarnation is, or another than `epoch`, if one is named, is there. */
+        actorKill: { actorId, noRestart: bool, epoch: optional(uint()) },
         nodes: {},
         clusterResources: {},
         availableResources: {},

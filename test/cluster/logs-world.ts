@@ -239,7 +239,7 @@ export class LogsWorld {
 
   /** The actor is over, and so is all that was kept for it. */
   checkOver(): void {
-    this.control.kill({ actorId: this.actor, noRestart: true });
+    this.control.kill(this.owners[0]!.id, 0, { kind: "actorKill", actorId: this.actor, noRestart: true });
     this.settle();
     for (const { alive, machines, bytes, prefix } of this.nodes) {
       if (!alive) continue;

@@ -84,7 +84,7 @@ export class FakeNode {
       onMessage: (from, name, body) => {
         if (from.role === "control") this.link.receive(name, body);
       },
-      onPeerRestarted: (id) => void (id === CONTROL_ID && this.link.peerRestarted()),
+      onPeerRestarted: (id, incarnation) => void (id === CONTROL_ID && this.link.peerRestarted(incarnation)),
       onEnded: (id, reason) => void (id === CONTROL_ID && this.link.linkEnded(reason)),
       onTrouble: (id, error) => void (id === CONTROL_ID && this.link.linkTrouble(error)),
     });
@@ -168,6 +168,7 @@ export class FakeNode {
   async ask(question: Body<"ask">["question"]): Promise<Body<"answer">> {
     const call = this.#calls++;
     if (question.kind === "actorByName") this.link.byName(this.driver, call, question.name, question.namespace);
+    else if (question.kind === "actorKill") this.link.kill(this.driver, call, question);
     else this.link.askGroup(this.driver, call, question as never);
     return await waitUntil(
       () =>

@@ -37,7 +37,7 @@ test("a node whose control took its word and ended before it answered says it ag
   await waitUntil(() => sent.length > 1, "it says it again");
   link.receive("joined", { epoch: 1, nodes: [viewOf(0)], groups: [] } as never);
   assert.ok(link.isMember);
-  link.peerRestarted();
+  link.peerRestarted(2);
   const before = sent.length;
   await waitUntil(() => sent.slice(before).includes("nodeJoin"), "and for each control");
   assert.deepEqual(lost, []);

@@ -42,7 +42,7 @@ async function killsAmongWork(t: TestContext, store: ControlStoreSpec, kills: nu
       const answer = await node.ask({ kind: "actorByName", name, namespace: "n" });
       assert.equal((JSON.parse(answer.body!) as { actorId: string }).actorId, id);
       if (i % 3 !== 0) continue;
-      node.link.kill({ actorId: id, noRestart: true });
+      await node.ask({ kind: "actorKill", actorId: id, noRestart: true });
       await node.state(id, "dead");
       expected.get(id)!.alive = false;
     }

@@ -14,7 +14,7 @@ import type { WorldNode } from "./world.ts";
 const CRASH = { cause: "signal", message: "killed by SIGKILL", signal: "SIGKILL" } as const;
 
 test("control ends at any moment: each actor is where control and its maker think it is, and is started once", () => {
-  for (let seed = 1; seed <= 60; seed++) {
+  for (let seed = 1; seed <= 400; seed++) {
     const world = new World(seed, [{ CPU: 2 }, { CPU: 2 }, { CPU: 2 }]);
     const [a, b] = world.nodes;
     for (const node of [a!, b!]) world.startJob(node);
@@ -40,6 +40,21 @@ test("control ends at any moment: each actor is where control and its maker thin
     world.run(100);
     assert.equal(JSON.parse((b!.answers.get(call) ?? a!.answers.get(call))!.body!).actorId, ids[1], `seed ${seed}`);
   }
+});
+
+test("what a node had said to an earlier control, or twice, is not taken for how it is now", () => {
+  const world = new World(1, [{ CPU: 2 }]);
+  const [node] = world.nodes as [WorldNode];
+  world.startJob(node);
+  const id = world.actor(node, { maxRestarts: 1 });
+  world.run(200);
+  node.placed.clear();
+  for (const to of [world.control.members.epoch - 1, undefined]) world.join(node, to);
+  world.run(20);
+  assert.equal(node.states.get(id)?.kind, "alive");
+  world.join(node, world.control.members.epoch);
+  world.run(20);
+  assert.equal(node.states.get(id)?.epoch, 2, "said to this one it is");
 });
 
 test("control ends between what it decides and what it says: each home still knows how often its actors were given to others", () => {

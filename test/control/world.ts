@@ -113,7 +113,7 @@ export class World {
     const node = new WorldNode(id, total, machine);
     this.nodes.push(node);
     machine.driverJoined(node.driver, this.jobOf(node));
-    this.#join(node);
+    this.join(node);
     this.#clock(node);
     return node;
   }
@@ -173,7 +173,7 @@ export class World {
   }
 
   killActor(node: WorldNode, id: ActorId): void {
-    this.#process(node, "actorKill", { actorId: id, noRestart: true });
+    this.ask(node, { kind: "actorKill", actorId: id, noRestart: true });
   }
 
   ask(node: WorldNode, question: Body<"ask">["question"]): number {
@@ -209,7 +209,7 @@ export class World {
       if (!node.alive) continue;
       node.machine.controlChanged();
       this.#deliver(node);
-      this.#join(node);
+      this.join(node, this.control.members.epoch);
       for (const body of node.open.values()) this.#process(node, "ask", body);
     }
   }
@@ -276,8 +276,9 @@ export class World {
     this.say(node, "toControl", { from: node.driver, code: codeOf(name), body: encodeBody(name, body) });
   }
 
-  #join(node: WorldNode): void {
+  join(node: WorldNode, to?: number): void {
     this.say(node, "nodeJoin", {
+      to,
       view: { ...viewOf(0), nodeId: node.id, total: amounts(node.total), free: { ...node.machine.free } },
       jobs: node.hasJob ? [this.#job(node)] : [],
       processes: [...node.processes],

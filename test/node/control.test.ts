@@ -21,6 +21,7 @@ class Harness {
   readonly given: string[] = [];
   readonly aliases: string[] = [];
   #workers = 0;
+  #calls = 0;
   readonly control = new Control({
     send: (to, name, body) => void this.sent.push({ to, name, body }),
     place: (request) => void this.places.push(request),
@@ -81,6 +82,16 @@ class Harness {
     const id = this.declare(name, options);
     this.create(id);
     return { id, worker: this.start(id) };
+  }
+
+  /** Whether it has been answered. */
+  kill(actorId: ActorId, noRestart: boolean, epoch?: number): boolean {
+    this.control.kill(A, this.#calls, { kind: "actorKill", actorId, noRestart, ...(epoch === undefined ? {} : { epoch }) });
+    return this.answered(this.#calls++);
+  }
+
+  answered(call = this.#calls - 1): boolean {
+    return this.sent.some(({ name, body }) => name === "answer" && (body as Body<"answer">).call === call);
   }
 
   lose(worker: ProcessId, reason = SIGKILL): void {
@@ -195,17 +206,22 @@ test("a constructor that throws ends it with that error, whatever its restarts",
 test("kill: for good, or as a crash", () => {
   const h = new Harness();
   const { id, worker } = h.alive("1", { maxRestarts: 1 });
-  h.control.kill({ actorId: id, noRestart: false });
+  assert.equal(h.kill(id, false), false);
+  assert.deepEqual(h.kinds(), ["alive 1"]);
   h.lose(worker, { cause: "killed", message: "it was ended by kill()" });
+  assert.ok(h.answered(), "once it is over, behind the news of that");
+  assert.equal(h.sent.at(-1)!.name, "answer");
   h.start(id);
-  assert.deepEqual(h.kinds(), ["alive 1", "restarting 2", "alive 2"]);
-  h.control.kill({ actorId: id, noRestart: true });
+  // Asked again by a node that did not get the answer.
+  assert.ok(h.kill(id, false, 1));
+  assert.deepEqual(h.kinds(), ["restarting 2", "alive 2"]);
+  assert.ok(h.kill(id, true));
   assert.equal(h.dead().reason.cause, "killed");
   assert.deepEqual(
     h.unplaced.map(({ epoch, end }) => `${epoch} ${Object.keys(end)[0]}`),
     ["1 kill", "2 kill"],
   );
-  h.control.kill({ actorId: id, noRestart: true });
+  h.kill(id, true);
   assert.equal(h.unplaced.length, 2);
 });
 
@@ -213,7 +229,7 @@ test("kill while it waits for a place takes its request back", () => {
   const h = new Harness();
   const id = h.declare("1");
   h.create(id);
-  h.control.kill({ actorId: id, noRestart: true });
+  h.kill(id, true);
   h.control.check();
   assert.equal(h.unplaced[0]?.actorId, id);
   h.place();
@@ -242,7 +258,7 @@ test("a name belongs to one actor at a time", () => {
   const answer = h.sent.at(-1)!.body as Body<"answer">;
   assert.equal((JSON.parse(answer.body!) as { actorId: string }).actorId, id);
   assert.deepEqual(h.given, [`${id} to ${B}`]);
-  h.control.kill({ actorId: id, noRestart: true });
+  h.kill(id, true);
   h.control.byName(B, 2, "x", "n");
   assert.equal((h.sent.at(-1)!.body as Body<"answer">).failure?.code, "ACTOR_NOT_FOUND");
   h.alive("4", { name: "x" });
@@ -276,7 +292,7 @@ test("it ends when no handle is left, unless it is detached", () => {
   assert.match(h.dead().reason.message, /no handle/);
   const detached = h.declare("2", { detached: true, name: "d" });
   h.over.length = 0;
-  h.control.kill({ actorId: detached, noRestart: true });
+  h.kill(detached, true);
   assert.deepEqual(h.over, [detached], "its home, which holds it, is told");
 });
 

@@ -135,7 +135,7 @@ const acts: ((w: World, a: number, b: number) => void)[] = [
   },
   (w, a, b) => {
     const id = pick(w.actors, a);
-    if (id !== undefined) w.run(({ control }) => control.kill({ actorId: id, noRestart: b % 2 === 0 }));
+    if (id !== undefined) w.run(({ control }) => control.kill(DRIVERS[0]!, 0, { kind: "actorKill", actorId: id, noRestart: b % 2 === 0 }));
   },
   // A handle is passed on, or let go of.
   (w, a, b) => {
@@ -177,7 +177,7 @@ test("after any history of actors, when all processes are gone nothing is held a
       const w = new World();
       for (const [kind, a, b] of list) acts[kind]!(w, a, b);
       alive += w.machines.ownControl!.actors().filter(({ phase }) => phase === "alive").length;
-      for (const id of w.actors) w.run(({ control }) => control.kill({ actorId: id, noRestart: true }));
+      for (const id of w.actors) w.run(({ control }) => control.kill(DRIVERS[0]!, 0, { kind: "actorKill", actorId: id, noRestart: true }));
       for (const driver of DRIVERS) w.lose(driver);
       for (let i = 0; i < 20; i++) for (const id of [...w.doomed, ...w.starting, ...w.alive]) w.lose(id);
       assert.equal(w.machines.refs.size, 0);

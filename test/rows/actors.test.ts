@@ -69,15 +69,19 @@ test("kill ends an actor for good", async () => {
   await assert.rejects(ray.get(counter.read.remote()), ray.ActorDiedError);
 });
 
-test("kill with noRestart false lets it come back", async () => {
-  const counter = RemoteCounter.options({ maxRestarts: 1, maxTaskRetries: 3 }).remote();
+test("kill with noRestart false lets it come back: calls made after it go to the new process", async () => {
+  const counter = RemoteCounter.options({ maxRestarts: 2 }).remote();
   const before = await ray.get(counter.pid.remote());
   await ray.kill(counter, { noRestart: false });
-  const after = await waitUntil(async () => {
-    const pid = await ray.get(counter.pid.remote()).catch(() => before);
-    return pid === before ? undefined : pid;
-  }, "it lives in another process");
+  const after = await ray.get(counter.pid.remote());
   assert.notEqual(after, before);
+  const killing = ray.kill(counter, { noRestart: false });
+  const last = ray.get(counter.pid.remote());
+  assert.ok(![before, after].includes(await last), "also where nobody has waited for the kill");
+  await killing;
+  const ending = ray.kill(counter);
+  await assert.rejects(ray.get(counter.pid.remote()), ray.ActorDiedError);
+  await ending;
 });
 
 test("exitActor ends the actor: its call gives undefined, later ones reject", async () => {

@@ -19,6 +19,8 @@ import type { RecordOf } from "./tables.ts";
  */
 export type Phase = "declared" | "placing" | "starting" | "alive" | "pausing" | "dead";
 
+export type KillQuestion = Extract<Body<"ask">["question"], { kind: "actorKill" }>;
+
 export interface ActorRecord {
   readonly id: ActorId;
   readonly jobId: JobId;
@@ -48,6 +50,8 @@ export interface ActorRecord {
   /** How often it was given to somebody who asked for it: its home says of which of these it knew. */
   given: number;
   readonly watchers: Set<ProcessId>;
+  /** Who waits for the end of its incarnation. */
+  readonly killers: { readonly from: ProcessId; readonly call: number }[];
   /** Declared under another id with `getIfExists`, and means this one. */
   readonly aliases: Map<ActorId, Set<ProcessId>>;
 }
@@ -76,6 +80,7 @@ export function newActor(creator: ProcessId, body: Body<"actorDeclare">): ActorR
     failure: undefined,
     given: 0,
     watchers: new Set([creator]),
+    killers: [],
     aliases: new Map(),
   };
 }
@@ -114,7 +119,14 @@ export function fromRecord(
 ): ActorRecord {
   const { worker, reason, error, failure, ...rest } = record;
   const times = { startedAt: now, resumeAt: now };
-  return { id, ...rest, ...times, worker, reason, error, failure, creation, watchers: new Set(), aliases: new Map() };
+  return { id, ...rest, ...times, worker, reason, error, failure, creation, watchers: new Set(), killers: [], aliases: new Map() };
+}
+
+/** Of an actor that nobody knows of, and nobody can come to know of. */
+export function unknownState(actorId: ActorId): Body<"actorState"> {
+  const message = `actor ${actorId} is not known: it ended long ago, or was never made`;
+  const failure: Failure = { code: "ACTOR_NOT_FOUND", message };
+  return { actorId, className: "", status: { kind: "dead", epoch: 0, reason: { cause: "exit", message }, failure } };
 }
 
 /** What a node is asked for. */

@@ -54,7 +54,7 @@ export interface ClusterControlPort {
 /** What a process may say to control. */
 type Said = Extract<
   MessageName,
-  "actorDeclare" | "actorCreate" | "actorAbandon" | "actorWatch" | "actorKill" | "actorStarted" | "actorStartFailed" | "actorExit" | "ask"
+  "actorDeclare" | "actorCreate" | "actorAbandon" | "actorWatch" | "actorStarted" | "actorStartFailed" | "actorExit" | "ask"
 >;
 
 /** What an actor is made from is one record of the store. */
@@ -327,8 +327,10 @@ export class ClusterControl {
     }
   }
 
-  #join(from: NodeId, { view, jobs, processes, actors, watches, bundles, entries, uses, journals }: Body<"nodeJoin">): void {
+  #join(from: NodeId, { view, to, jobs, processes, actors, watches, bundles, entries, uses, journals }: Body<"nodeJoin">): void {
     if (view.nodeId !== from) throw new MalformedMessage("nodeJoin.view.nodeId", `the sender, ${from}`, view.nodeId);
+    // What it said to one before tells how it was then: it says it anew to this one.
+    if (to === undefined ? this.members.isAlive(from) : to !== this.members.epoch) return;
     const now = this.#now;
     if (!this.members.join(view, now)) return;
     const node = prefixOf(from);
@@ -408,8 +410,6 @@ export class ClusterControl {
         return actors.abandon(process, as(name));
       case "actorWatch":
         return actors.watch(process, as(name));
-      case "actorKill":
-        return actors.kill(as(name));
       case "actorStarted":
         return actors.started(process, as(name), this.#now);
       case "actorStartFailed":
@@ -429,6 +429,7 @@ export class ClusterControl {
       const { name, namespace } = question;
       return this.#found(this.actors.isNamed(name, namespace), () => this.actors.byName(from, call, name, namespace));
     }
+    if (question.kind === "actorKill") return this.actors.kill(from, call, question);
     if (isGroupQuestion(question)) {
       const there = question.kind !== "groupByName" || this.groups.isNamed(question.name);
       return this.#found(there, () => this.groups.ask(from, call, question, this.#now));

@@ -11,8 +11,8 @@ import type { ActorRequest } from "../node/admission.ts";
 import type { ActorPlacement } from "../node/state.ts";
 import { Aliases } from "./aliases.ts";
 import { checkActors } from "./check.ts";
-import { fromRecord, listed, nameKey, newActor, numberOf, recordOf, requestOf, statusOf } from "./actor.ts";
-import type { ActorRecord, ListedActor } from "./actor.ts";
+import { fromRecord, listed, nameKey, newActor, numberOf, recordOf, requestOf, statusOf, unknownState } from "./actor.ts";
+import type { ActorRecord, KillQuestion, ListedActor } from "./actor.ts";
 import { Remembered } from "./remembered.ts";
 import { saved } from "./tables.ts";
 import type { Keep, SavedTables, TableName } from "./tables.ts";
@@ -172,7 +172,7 @@ export class Control {
     const { actorId } = body;
     const actor = this.#find(actorId);
     if (actor === undefined) {
-      if (!this.#mayCome(actorId)) return this.#tellUnknown(from, actorId);
+      if (!this.#mayCome(actorId)) return this.#port.send(from, "actorState", unknownState(actorId));
       const awaiting = this.#awaited.get(actorId);
       if (awaiting) awaiting.add(from);
       else this.#awaited.set(actorId, new Set([from]));
@@ -185,13 +185,17 @@ export class Control {
     this.#tell(from, actorId, actor);
   }
 
-  kill(body: Body<"actorKill">): void {
-    const actor = this.#find(body.actorId);
-    if (actor === undefined || actor.phase === "dead") return;
+  /** Answered behind the news of its end: calls from then on find it dead, or wait for the next incarnation. */
+  kill(from: ProcessId, call: number, { actorId, noRestart, epoch }: KillQuestion): void {
+    const actor = this.#find(actorId);
     const reason = killed("it was ended by kill()");
-    if (body.noRestart) return this.#end(actor, reason, { kill: reason });
+    if (noRestart || actor?.worker === undefined || (epoch ?? actor.epoch) !== actor.epoch) {
+      if (noRestart && actor !== undefined && actor.phase !== "dead") this.#end(actor, reason, { kill: reason });
+      return this.#port.send(from, "answer", { call, body: "{}" });
+    }
     // As a crash: its end is seen like any other, and its restarts apply.
-    if (actor.worker !== undefined) this.#port.unplace(actor.id, actor.epoch, { kill: reason }, actor.worker.processId);
+    actor.killers.push({ from, call });
+    this.#port.unplace(actor.id, actor.epoch, { kill: reason }, actor.worker.processId);
   }
 
   isNamed(name: string, namespace: string): boolean {
@@ -472,15 +476,8 @@ export class Control {
       watchers.delete(process);
       if (makerOf(id) !== process) continue;
       this.#awaited.delete(id);
-      for (const watcher of watchers) this.#tellUnknown(watcher, id);
+      for (const watcher of watchers) this.#port.send(watcher, "actorState", unknownState(id));
     }
-  }
-
-  #tellUnknown(to: ProcessId, actorId: ActorId): void {
-    const message = `actor ${actorId} is not known: it ended long ago, or was never made`;
-    const failure: Failure = { code: "ACTOR_NOT_FOUND", message };
-    const status = { kind: "dead", epoch: 0, reason: ended(message), failure } as const;
-    this.#port.send(to, "actorState", { actorId, className: "", status });
   }
 
   #find(id: ActorId): ActorRecord | undefined {
@@ -576,6 +573,8 @@ export class Control {
   #publish(actor: ActorRecord, after?: ProcessId): void {
     for (const watcher of actor.watchers) this.#tell(watcher, actor.id, actor, after);
     for (const [alias, watchers] of actor.aliases) for (const watcher of watchers) this.#tell(watcher, alias, actor, after);
+    if (actor.worker === undefined)
+      for (const { from, call } of actor.killers.splice(0)) this.#port.send(from, "answer", { call, body: "{}" });
   }
 
   /** Its home is gone, and maybe before it could tell those who wanted to know that the actor is dead. */

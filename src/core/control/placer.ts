@@ -33,6 +33,8 @@ export interface PlacerPort {
 
 /** It waits on a node for so long before another is looked for. */
 const AGAIN_MS = 200;
+/** After so long another is looked for without news too: it would wait for one that is full while others are free. */
+const STILL_MS = 2_000;
 /** Of labels in a message to people, characters. */
 const LABELS_MAX = 1000;
 
@@ -157,8 +159,12 @@ export class ActorPlacer {
     this.#lookAt = undefined;
     const blocked = new Set<string>();
     for (const waiting of [...this.#waiting.values()]) {
-      if (waiting.request.shape.strategy.kind === "group" && waiting.node !== undefined) this.#lookAt ??= now + AGAIN_MS;
-      if (blocked.has(waiting.classKey) || (waiting.node !== undefined && now - waiting.askedAt < AGAIN_MS)) continue;
+      if (waiting.request.shape.strategy.kind === "group" && waiting.node !== undefined) this.#lookBy(now + AGAIN_MS);
+      if (blocked.has(waiting.classKey)) continue;
+      if (waiting.node !== undefined && now - waiting.askedAt < AGAIN_MS) {
+        this.#lookBy(waiting.askedAt + STILL_MS);
+        continue;
+      }
       const { node } = waiting;
       this.#choose(waiting, now);
       if (this.#waiting.has(waiting.request.actorId) && waiting.node === node) blocked.add(waiting.classKey);
@@ -218,11 +224,15 @@ export class ActorPlacer {
     this.#port.moves(actorId, epoch, to);
   }
 
+  #lookBy(at: number): void {
+    this.#lookAt = Math.min(this.#lookAt ?? Infinity, at);
+  }
+
   #ask(waiting: Waiting, node: NodeId, now: number): void {
     const { request, demand } = waiting;
     waiting.node = node;
     waiting.askedAt = now;
-    if (request.shape.strategy.kind === "group") this.#lookAt ??= now + AGAIN_MS;
+    this.#lookBy(now + (request.shape.strategy.kind === "group" ? AGAIN_MS : STILL_MS));
     this.#view.charge(node, demand);
     this.#port.place(node, request);
   }

@@ -33,6 +33,8 @@ export class ActorClient {
   #opening = false;
   /** Its way broke, and it is not known yet which calls it had begun. */
   #asking = false;
+  /** So many `kill`s of this process are under way: calls made since wait for what becomes of it. */
+  #ending = 0;
   channel = new Channel();
   /** The runtime's way to its worker. */
   way: unknown = undefined;
@@ -94,13 +96,24 @@ export class ActorClient {
     this.pump();
   }
 
+  /** It is to be killed. */
+  killing(): void {
+    this.#ending++;
+  }
+
+  /** It was, and its new status is known; or nobody can say. */
+  killed(): void {
+    this.#ending--;
+    this.pump();
+  }
+
   /** Every call that is under way or waits. */
   calls(): Task[] {
     return [...this.channel.list(), ...this.waiting, ...this.#unready];
   }
 
   pump(): void {
-    if (this.#opening) return;
+    if (this.#opening || this.#ending > 0) return;
     if (this.epoch < 0) {
       // Its way broke, or did not come about, while it lives: the next call tries again.
       const next = this.waiting.peek();

@@ -5,15 +5,9 @@ import { ObjectRef } from "../../core/owner/object-ref.ts";
 import type { ActorClient } from "../../core/owner/actor-client.ts";
 import type { ShapeQueue } from "../../core/owner/leases.ts";
 import type { Task, TaskOptions } from "../../core/owner/task.ts";
-import {
-  ActorNotFoundError,
-  GetTimeoutError,
-  InvalidOptionError,
-  ObjectStoreFullError,
-  PendingCallsLimitError,
-} from "../../errors/index.ts";
+import { GetTimeoutError, InvalidOptionError, ObjectStoreFullError, PendingCallsLimitError } from "../../errors/index.ts";
 import { functionCodec } from "../../functions/index.ts";
-import type { ActorId, PlacementGroupId } from "../../protocol/ids.ts";
+import type { PlacementGroupId } from "../../protocol/ids.ts";
 import { putId } from "../../protocol/ids.ts";
 import type { LeaseShape } from "../../protocol/messages.ts";
 import { checkReadable } from "../../memory/client.ts";
@@ -175,11 +169,13 @@ export class ClientEngine implements Engine {
 
   async kill(actor: ActorCore, noRestart: boolean): Promise<void> {
     this.client.actors.requireOwn(actor);
-    this.client.node.send("actorKill", { actorId: actor.actorId as ActorId, noRestart });
-    // An answer of control comes after the news of its end: calls from now on find it dead. No actor has this name.
-    await this.client.node.ask({ kind: "actorByName", name: "", namespace: "" }).catch((error: unknown) => {
-      if (!(error instanceof ActorNotFoundError)) throw error;
-    });
+    const known = this.client.actors.client(actor as KnownActor);
+    known.killing();
+    try {
+      await this.client.node.ask({ kind: "actorKill", actorId: known.id, noRestart, epoch: known.status?.epoch });
+    } finally {
+      known.killed();
+    }
   }
 
   exitActor(): never {

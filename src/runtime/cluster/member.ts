@@ -135,8 +135,8 @@ export class Member {
       credentials: proof.credentials,
       ...(proof.tls === undefined ? {} : { tls: proof.tls }),
       onMessage: (from, name, body) => this.#message(from, name, body),
-      onPeerRestarted: (id) => {
-        if (id === CONTROL_ID) host.event(() => this.control.peerRestarted());
+      onPeerRestarted: (id, incarnation) => {
+        if (id === CONTROL_ID) host.event(() => this.control.peerRestarted(incarnation));
       },
       onEnded: (id, reason) => {
         if (id === CONTROL_ID) host.event(() => this.control.linkEnded(reason));

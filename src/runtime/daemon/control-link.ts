@@ -9,6 +9,7 @@
  */
 import type { LinkEnd } from "../../core/link/sender.ts";
 import { ClusterView } from "../../core/cluster/view.ts";
+import type { KillQuestion } from "../../core/control/actor.ts";
 import type { GroupQuestion } from "../../core/node/node.ts";
 import type { ActorRequest } from "../../core/node/admission.ts";
 import type { ActorPlacement } from "../../core/node/state.ts";
@@ -25,16 +26,7 @@ import type { Address, LinkHub } from "../network/index.ts";
 
 type FromControl = Between<"control", "node">;
 /** What a process says to control. */
-type Said =
-  | "actorDeclare"
-  | "actorCreate"
-  | "actorAbandon"
-  | "actorWatch"
-  | "actorKill"
-  | "actorStarted"
-  | "actorStartFailed"
-  | "actorExit"
-  | "ask";
+type Said = "actorDeclare" | "actorCreate" | "actorAbandon" | "actorWatch" | "actorStarted" | "actorStartFailed" | "actorExit" | "ask";
 
 export type GroupMessage = "groupPrepare" | "groupCommit" | "groupCancel" | "groupRemove";
 
@@ -114,6 +106,8 @@ export class ControlLink {
   #addresses: readonly Address[];
   #address = 0;
   #epoch: number | undefined;
+  /** The control at the end of its link; undefined as long as it is the first one. */
+  #control: number | undefined;
   #state: "new" | "joining" | "joined" | "over" = "new";
   #joiningSince = 0;
   /** When control last took something. */
@@ -235,11 +229,12 @@ export class ControlLink {
   }
 
   /** Control is a new process: what was not acknowledged has been sent again, and this follows it. */
-  peerRestarted(): void {
+  peerRestarted(incarnation: number): void {
     if (this.#state === "over") return;
     this.#state = "joining";
     this.#joiningSince = performance.now();
     this.#events.controlChanged();
+    this.#control = incarnation;
     this.#join();
     for (const { from, body } of this.#open.values()) this.#toControl(from, "ask", body);
   }
@@ -326,8 +321,8 @@ export class ControlLink {
     this.#toControl(from, "actorWatch", body);
   }
 
-  kill(body: Body<"actorKill">): void {
-    this.#toControl(this.#self, "actorKill", body);
+  kill(from: ProcessId, call: number, question: KillQuestion): void {
+    this.#ask(from, { call, question });
   }
 
   byName(from: ProcessId, call: number, name: string, namespace: string): void {
@@ -368,11 +363,6 @@ export class ControlLink {
 
   // ── inside ───────────────────────────────────────────────────────────────────────────────────
 
-  /** The node itself, where a process has to be named. */
-  get #self(): ProcessId {
-    return this.#options.nodeId as string as ProcessId;
-  }
-
   #link(): ReturnType<LinkHub["link"]> {
     return this.#options.hub.link(CONTROL_ID, this.#addresses[this.#address]!, LINK_LIMITS);
   }
@@ -399,7 +389,8 @@ export class ControlLink {
   #join(): void {
     const { self, living } = this.#options;
     const watches = [...this.#watches].flatMap(([actorId, watchers]) => [...watchers].map((from) => ({ from, actorId })));
-    this.#send("nodeJoin", { view: { ...self(), state: "alive", version: 0 }, jobs: [...this.#jobs.values()], watches, ...living() });
+    const view = { ...self(), state: "alive" as const, version: 0 };
+    this.#send("nodeJoin", { view, to: this.#control, jobs: [...this.#jobs.values()], watches, ...living() });
   }
 
   #joined({ epoch, nodes, groups, refused }: Body<"joined">): void {

@@ -88,7 +88,6 @@ export function handlersFor(c: Context): Handlers<Exclude<ToNode, Hello>, Sender
     },
     actorAbandon: (body, from) => control.abandon(from.id, body),
     actorWatch: (body, from) => control.watch(from.id, body),
-    actorKill: (body) => control.kill(body),
     actorStarted: (body, from) => control.started(from.id, body, c.now()),
     actorStartFailed: (body, from) => control.startFailed(from.id, body),
     actorExit: (body, from) => control.exit(from.id, body),

@@ -20,7 +20,7 @@ export interface QuestionSources {
   readonly nodeId: NodeId;
   readonly labels: Readonly<Record<string, string>>;
   readonly node: NodeMachine;
-  readonly control: Pick<ControlSide, "byName">;
+  readonly control: Pick<ControlSide, "byName" | "kill">;
   readonly timeline: Timeline;
   readonly others: OtherNodes | undefined;
   objectStore(): object;
@@ -38,6 +38,8 @@ export function answerQuestion(s: QuestionSources, from: ProcessId, { call, ques
   switch (question.kind) {
     case "actorByName":
       return s.control.byName(from, call, question.name, question.namespace);
+    case "actorKill":
+      return s.control.kill(from, call, question);
     case "nodes":
       return reply(nodes(s));
     case "clusterResources":
