@@ -20,15 +20,38 @@ const RUNS: Readonly<Record<string, { readonly run: (options: RunOptions) => Pro
   network: { run: network, count: 200 },
 };
 
-const { values: flags, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { count: { type: "string" }, seed: { type: "string" }, only: { type: "string" } },
-});
+const USAGE = `npm run chaos -- [RUN...] [--count N] [--seed N] [--only KIND,KIND]
 
+The engine under load while something is done to it, and what is left afterwards. The build in dist/ is what runs.
+Runs, each in its full form without --count: ${Object.entries(RUNS)
+  .map(([name, { count }]) => `${name} (${count})`)
+  .join(", ")}. --only is for kills.`;
+
+function parsed() {
+  const flag = { type: "string" } as const;
+  try {
+    const options = { count: flag, seed: flag, only: flag, help: { type: "boolean", short: "h" } } as const;
+    const { values, positionals } = parseArgs({ allowPositionals: true, options });
+    const wrong = positionals.find((name) => !Object.hasOwn(RUNS, name));
+    if (wrong !== undefined) throw new Error(`there is no run ${wrong}`);
+    for (const name of ["count", "seed"] as const) {
+      if (values[name] !== undefined && !/^\d+$/.test(values[name])) throw new Error(`--${name} must be a whole number`);
+    }
+    return { flags: values, positionals };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const { flags, positionals } = parsed();
+if (flags.help === true) {
+  console.log(USAGE);
+  process.exit(0);
+}
 let failed = 0;
 for (const name of positionals.length > 0 ? positionals : Object.keys(RUNS)) {
-  const chosen = RUNS[name];
-  if (!chosen) throw new Error(`there is no run ${name}; there are ${Object.keys(RUNS).join(", ")}`);
+  const chosen = RUNS[name]!;
   const seed = Number(flags.seed ?? Date.now() % 1_000_000);
   const count = Number(flags.count ?? chosen.count);
   console.log(`${name}: count ${count}, seed ${seed}`);

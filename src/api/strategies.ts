@@ -1,6 +1,7 @@
 /**
  * Scheduling strategies as users write them. Plain data, so that they cross processes; options.ts checks them.
  */
+import { checkNames, refuse } from "./option-checks.ts";
 import type { PlacementGroup } from "./placement.ts";
 
 /** On the node with this id. */
@@ -45,12 +46,13 @@ export type SchedulingStrategy = "DEFAULT" | "SPREAD" | NodeAffinity | NodeLabel
  * ```
  */
 export function nodeAffinity(nodeId: string, options: { readonly soft?: boolean } = {}): NodeAffinity {
+  checkNames("nodeAffinity", options, ["soft"]);
   return { kind: "affinity", nodeId, soft: options.soft ?? false };
 }
 
 /**
  * Runs on nodes whose labels fit `hard`, and among those rather where they fit `soft`. Values as in `labelSelector`:
- * `value`, `!value`, `in(a,b)`, `!in(a,b)`.
+ * `value`, `!value`, `in(a,b)`, `!in(a,b)`. Throws InvalidOptionError when neither is given.
  *
  * @example
  * ```ts
@@ -63,6 +65,8 @@ export function nodeLabels(labels: {
   readonly hard?: Readonly<Record<string, string>>;
   readonly soft?: Readonly<Record<string, string>>;
 }): NodeLabels {
+  const { hard, soft } = checkNames("nodeLabels", labels, ["hard", "soft"]);
+  if (hard === undefined && soft === undefined) refuse("nodeLabels", labels, 'labels of nodes, such as { hard: { zone: "a" } }');
   return { kind: "labels", hard: labels.hard ?? {}, soft: labels.soft ?? {} };
 }
 
@@ -86,6 +90,7 @@ export function inPlacementGroup(
   group: PlacementGroup,
   options: { readonly bundleIndex?: number; readonly captureChildTasks?: boolean } = {},
 ): InPlacementGroup {
+  checkNames("inPlacementGroup", options, ["bundleIndex", "captureChildTasks"]);
   return {
     kind: "group",
     groupId: group.id,

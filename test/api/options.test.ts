@@ -215,6 +215,11 @@ test("strategies, labels and environment", () => {
   const group = ray.placementGroup([{ CPU: 1 }]);
   assert.deepEqual(strategy(ray.inPlacementGroup(group)), { kind: "group", groupId: group.id, bundleIndex: -1, captureChildTasks: false });
   refused(() => remoteTask({ schedulingStrategy: "spread" }), "schedulingStrategy");
+  refused(() => (ray.nodeLabels as (labels?: unknown) => unknown)(), "nodeLabels");
+  refused(() => ray.nodeLabels({}), "nodeLabels");
+  refused(() => ray.nodeLabels({ hart: {} } as never), "hart", /Did you mean "hard"/);
+  refused(() => ray.nodeAffinity("n", { sotf: true } as never), "sotf", /Did you mean "soft"/);
+  refused(() => ray.inPlacementGroup(group, { index: 1 } as never), "index");
   refused(() => remoteTask({ schedulingStrategy: { kind: "else" } }), "schedulingStrategy");
   refused(() => remoteTask({ schedulingStrategy: ray.nodeAffinity("") }), "nodeAffinity.nodeId");
   refused(() => remoteTask({ schedulingStrategy: ray.inPlacementGroup(group, { bundleIndex: -2 }) }), "inPlacementGroup.bundleIndex");

@@ -1,7 +1,7 @@
 /** The HTTP server in this process, with a control that answers what a test wants, for whatever needs no cluster. */
 import net from "node:net";
 import type { TestContext } from "node:test";
-import type { JobInfo } from "../../src/runtime/control/job-questions.ts";
+import type { Job } from "../../src/protocol/job.ts";
 import { LogStreams } from "../../src/runtime/dashboard/logs.ts";
 import { defaultLimits } from "../../src/runtime/dashboard/limits.ts";
 import type { Limits } from "../../src/runtime/dashboard/limits.ts";
@@ -14,7 +14,7 @@ import { freshFolder } from "../harness/index.ts";
 export const TOKEN = "the-token-of-this-cluster";
 export const JOB_ID = "job-0123456789abcdef";
 
-export const aJob = (more: Partial<JobInfo> = {}): JobInfo => ({
+export const aJob = (more: Partial<Job> = {}): Job => ({
   jobId: JOB_ID,
   status: "RUNNING",
   message: "",

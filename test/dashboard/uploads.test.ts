@@ -39,8 +39,7 @@ test("the oldest that no job needs go; fresh ones, needed ones, and those of pro
   assert.equal(there(), "acd");
   assert.equal(await uploads.makeRoom(80, needed("a")), false);
   assert.equal(there(), "acd");
-  await uploads.used(hash("a"));
-  await uploads.used(hash("d"));
+  await uploads.touch(hash("a"));
   assert.equal(await uploads.makeRoom(80, needed()), false);
   old("a", 100);
   assert.equal(await uploads.makeRoom(80, needed()), true);

@@ -7,6 +7,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import type { NodePrefix } from "../../src/protocol/ids.ts";
 import { PackageExchange } from "../../src/runtime/cluster/package-exchange.ts";
+import { Uploads } from "../../src/runtime/dashboard/uploads.ts";
 import { FolderStore } from "../../src/runtime/environments/store.ts";
 import { freshFolder, leakChecked, waitUntil } from "../harness/index.ts";
 
@@ -70,4 +71,15 @@ test("a folder of packages that has too much lets go of what was used longest ag
   assert.deepEqual(left(), [names[0]!, names[2]!].sort());
   await store.trim(50, now);
   assert.deepEqual(left(), [names[0]!], "it was used a moment ago");
+
+  // As a node sees it: by a link in its session's folder.
+  const seen = path.join(path.dirname(folder), "seen");
+  fs.symlinkSync(folder, seen);
+  const old = now / 1000 - 10_000;
+  const waited = hashOf("waited");
+  fs.writeFileSync(path.join(folder, waited), Buffer.alloc(1_000));
+  fs.utimesSync(path.join(folder, waited), old, old);
+  await new Uploads(folder).touch(waited);
+  await new FolderStore(seen).trim(50, now);
+  assert.deepEqual(left(), [names[0]!, waited].sort(), "a job may wait for what was uploaded");
 });

@@ -31,7 +31,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "src/runtime/stores",
   ],
   "src/api": ["src/errors", "src/protocol", "src/core", "src/values", "src/functions", "src/memory", "src/runtime"],
-  "src/client": ["src/errors"],
+  "src/client": ["src/errors", "src/protocol"],
   "src/util": ["src/errors", "src/api"],
   "src/state": ["src/api", "src/runtime"],
   "src/cli": [

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import type { TestContext } from "node:test";
-import type { JobInfo } from "../../src/runtime/control/job-questions.ts";
+import type { Job } from "../../src/protocol/job.ts";
 import { nodesHere } from "../../src/runtime/client/nodes-here.ts";
 import { Home } from "../cli/home.ts";
 import { tarGzip } from "../environments/archives.ts";
@@ -23,7 +23,7 @@ export interface Head {
   readonly tokenFile: string;
 }
 
-export type Job = JobInfo;
+export type { Job };
 interface Refusal {
   readonly error: { readonly code: string; readonly message: string; readonly field?: string };
 }

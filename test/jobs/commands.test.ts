@@ -12,7 +12,6 @@ import { jobClient } from "../../src/cli/jobs.ts";
 import { Output } from "../../src/cli/output.ts";
 import { parse } from "../../src/cli/parse.ts";
 import { commandLine } from "../../src/cli/shell-words.ts";
-import type { JobInfo } from "../../src/runtime/control/job-questions.ts";
 import type { Ran } from "../cli/home.ts";
 import { freshFolder, leakChecked, runProgram, waitUntil } from "../harness/index.ts";
 import { readText } from "../house/sources.ts";
@@ -40,10 +39,6 @@ async function callHere(words: readonly string[]): Promise<number> {
   const parsed = parse(words, commands);
   return await parsed.command.run({ options: parsed.options as never, arguments: parsed.arguments, output: new Output(true) });
 }
-
-// What the client says that a job is, and what it is: the compiler reads this.
-const isJob = (job: JobInfo): Job => job;
-const isInfo = (job: Job): JobInfo => job;
 
 test("submit waits, prints what the job prints, and exits as it does", async () => {
   const [good, bad, killed] = await Promise.all([
@@ -253,8 +248,8 @@ test("the client: packages, lists, ends, and what the server refuses", async () 
   assert.deepEqual(await client.upload(new Blob([new Uint8Array(archive)])), uploaded);
   const { jobId } = await client.submit({ entrypoint: ["ls"], runtimeEnv: { workingDir: uploaded.sha256 }, metadata: { team: "a" } });
   const job = await client.wait(jobId);
-  assert.deepEqual(isInfo(job), await api.job(jobId));
-  assert.deepEqual(isJob(await api.job(jobId)).metadata, { team: "a" });
+  assert.deepEqual(job, await api.job(jobId));
+  assert.deepEqual((await api.job(jobId)).metadata, { team: "a" });
   assert.equal(await client.logs(jobId), "cluster.json\n");
   assert.ok((await client.list()).some((each) => each.jobId === jobId));
   assert.equal((await client.delete(jobId)).jobId, jobId);

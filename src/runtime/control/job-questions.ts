@@ -4,37 +4,16 @@
  */
 import { submission as submissionSchema } from "../../protocol/cluster.ts";
 import type { JobId } from "../../protocol/ids.ts";
+import type { Job } from "../../protocol/job.ts";
 import { isOver } from "../../core/control/jobs.ts";
 import type { SubmittedJob } from "../../core/control/jobs.ts";
 import type { Question } from "../network/index.ts";
 import type { ControlSource } from "./questions.ts";
 
-/** A submitted job as it is told. Times in milliseconds since 1970; null where there is nothing yet. */
-export interface JobInfo {
-  readonly jobId: string;
-  readonly status: "PENDING" | "RUNNING" | "SUCCEEDED" | "FAILED" | "STOPPED";
-  readonly message: string;
-  /** Null also for one that a signal has ended. */
-  readonly exitCode: number | null;
-  readonly entrypoint: string | readonly string[];
-  readonly submittedAt: number;
-  readonly startedAt: number | null;
-  readonly endedAt: number | null;
-  readonly name: string | null;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly weight: number;
-  readonly priority: number;
-  readonly maxCpus: number | null;
-  readonly maxMemory: number | null;
-  readonly maxStore: number | null;
-  /** Where its entry point runs or has run. */
-  readonly nodeId: string | null;
-}
-
 export type JobAnswer =
-  | { readonly kind: "job"; readonly job: JobInfo }
+  | { readonly kind: "job"; readonly job: Job }
   | { readonly kind: "not there" }
-  | { readonly kind: "not over"; readonly job: JobInfo }
+  | { readonly kind: "not over"; readonly job: Job }
   | { readonly kind: "full" };
 
 export const jobQuestions = ["jobSubmit", "jobs", "job", "jobStop", "jobRemove", "jobPackages"] as const;
@@ -96,8 +75,8 @@ function packagesOf({ machine }: ControlSource): string[] {
   return [...new Set(hashes)];
 }
 
-function listed({ machine }: ControlSource, limit: number): JobInfo[] {
-  const found: JobInfo[] = [];
+function listed({ machine }: ControlSource, limit: number): Job[] {
+  const found: Job[] = [];
   let characters = 0;
   for (const [id, job] of machine.jobs.submitted()) {
     const info = infoOf(id, job);
@@ -108,7 +87,7 @@ function listed({ machine }: ControlSource, limit: number): JobInfo[] {
   return found;
 }
 
-function infoOf(jobId: JobId, job: SubmittedJob): JobInfo {
+function infoOf(jobId: JobId, job: SubmittedJob): Job {
   const { status, message, exitCode, submission, submittedAt, startedAt, endedAt, nodeId } = job;
   const { entrypoint, shell, name, metadata, weight, priority, maxCpus, maxMemory, maxStore } = submission;
   return {

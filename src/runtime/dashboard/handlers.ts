@@ -4,7 +4,8 @@ import { randomBytes } from "node:crypto";
 import type { Submission } from "../../core/control/jobs.ts";
 import { printDescription } from "../environments/index.ts";
 import type { ClusterStatus } from "../control/questions.ts";
-import type { JobAnswer, JobInfo } from "../control/job-questions.ts";
+import type { Job } from "../../protocol/job.ts";
+import type { JobAnswer } from "../control/job-questions.ts";
 import type { ControlClient } from "./control-client.ts";
 import { BadField } from "./fields.ts";
 import type { LogStreams } from "./logs.ts";
@@ -59,7 +60,7 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   },
   listJobs: async ({ query }, { control }) => {
     const limit = query["limit"] === undefined ? LISTED : Number(query["limit"]);
-    return ok(await control.ask<JobInfo[]>({ kind: "jobs", limit }));
+    return ok(await control.ask<Job[]>({ kind: "jobs", limit }));
   },
   getJob: async ({ params }, { control }) => ok(await find(params["id"]!, control)),
   stopJob: async ({ params }, { control }) => {
@@ -97,11 +98,11 @@ export const handlers: Readonly<Record<RouteName, Handler>> = {
   },
 };
 
-async function find(jobId: string, control: Parts["control"]): Promise<JobInfo> {
+async function find(jobId: string, control: Parts["control"]): Promise<Job> {
   return jobOf(await control.ask<JobAnswer>({ kind: "job", jobId }), jobId);
 }
 
-function jobOf(answer: JobAnswer, jobId: string): JobInfo {
+function jobOf(answer: JobAnswer, jobId: string): Job {
   if (answer.kind === "job") return answer.job;
   throw notFound(`There is no job ${jobId}. GET /api/jobs lists those that there are.`);
 }

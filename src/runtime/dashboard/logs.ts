@@ -2,7 +2,8 @@
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import type { ServerResponse } from "node:http";
-import type { JobAnswer, JobInfo } from "../control/job-questions.ts";
+import type { Job } from "../../protocol/job.ts";
+import type { JobAnswer } from "../control/job-questions.ts";
 import { placesOf } from "../jobs/folders.ts";
 import { readLog } from "../jobs/log-parts.ts";
 import type { ControlClient } from "./control-client.ts";
@@ -35,7 +36,7 @@ export class LogStreams {
     this.#control = control;
   }
 
-  async send(response: ServerResponse, { jobId, status, nodeId }: JobInfo, at: number, follow: boolean): Promise<void> {
+  async send(response: ServerResponse, { jobId, status, nodeId }: Job, at: number, follow: boolean): Promise<void> {
     // A head that was started again in the same folder is another node, and has the logs of before.
     if (nodeId !== null && nodeId !== this.#nodeId && !existsSync(placesOf(this.#home, jobId).log)) {
       throw new HttpError(404, "LOG_ELSEWHERE", `The log of job ${jobId} lies with node ${nodeId}, which ran it, and not with this one.`);
@@ -53,7 +54,7 @@ export class LogStreams {
   }
 
   /** `status`: of a job that is followed. */
-  async #copy(response: ServerResponse, jobId: string, from: number, status: JobInfo["status"] | undefined): Promise<void> {
+  async #copy(response: ServerResponse, jobId: string, from: number, status: Job["status"] | undefined): Promise<void> {
     const { log } = placesOf(this.#home, jobId);
     const followed = status === undefined ? undefined : this.#follow(jobId, status);
     try {
@@ -90,7 +91,7 @@ export class LogStreams {
   }
 
   /** Fulfilled when the job has ended. `leave` says that this follower waits no more. */
-  #follow(jobId: string, status: JobInfo["status"]): { readonly ended: Promise<void>; leave(): void } {
+  #follow(jobId: string, status: Job["status"]): { readonly ended: Promise<void>; leave(): void } {
     let followed = this.#followed.get(jobId);
     if (followed === undefined) {
       const made = (followed = { followers: 0, ended: Promise.resolve() });
@@ -105,7 +106,7 @@ export class LogStreams {
     return { ended: mine.ended, leave: () => void mine.followers-- };
   }
 
-  async #awaitEnd(jobId: string, status: JobInfo["status"], followed: Followed): Promise<void> {
+  async #awaitEnd(jobId: string, status: Job["status"], followed: Followed): Promise<void> {
     for (let known = status; known === "PENDING" || known === "RUNNING";) {
       const answer = await this.#control.ask<JobAnswer>({ kind: "job", jobId, known });
       if (answer.kind !== "job") return;

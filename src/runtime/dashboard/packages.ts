@@ -43,7 +43,7 @@ export class Packages {
   /** One that a job is submitted with stays for a while. */
   async use(sha256: string): Promise<PackageInfo | undefined> {
     const found = await this.find(sha256);
-    if (found !== undefined) await this.#kept.used(sha256);
+    if (found !== undefined) await this.#kept.touch(sha256);
     return found;
   }
 
@@ -55,7 +55,7 @@ export class Packages {
     try {
       const known = await this.find(sha256);
       if (known === undefined) return { ...(await this.#take(sha256, request)), made: true };
-      await this.#kept.used(sha256);
+      await this.#kept.touch(sha256);
       for await (const part of this.#bytesOf(request)) void part;
       return { ...known, made: false };
     } finally {

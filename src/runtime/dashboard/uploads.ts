@@ -3,8 +3,9 @@
  * time is when it was last uploaded or submitted with. What came from programs lies in the same folder, and is not touched.
  */
 import { existsSync, readdirSync } from "node:fs";
-import { mkdir, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { uploadMarksOf } from "../environments/store.ts";
 
 /** Of all uploaded packages together. */
 const BYTES_MAX = 8 * 2 ** 30;
@@ -19,7 +20,7 @@ export class Uploads {
 
   constructor(packages: string, most = BYTES_MAX, freshMs = FRESH_MS) {
     this.#packages = packages;
-    this.#marks = `${packages}-uploaded`;
+    this.#marks = uploadMarksOf(packages);
     this.#most = most;
     this.#freshMs = freshMs;
   }
@@ -29,17 +30,10 @@ export class Uploads {
     return new Set(existsSync(this.#marks) ? readdirSync(this.#marks) : []);
   }
 
-  /** It is uploaded, or will be used. */
+  /** It is uploaded, or a job is submitted with it: one that a program has uploaded counts from then on. */
   async touch(sha256: string): Promise<void> {
     await mkdir(this.#marks, { recursive: true, mode: 0o700 });
     await writeFile(join(this.#marks, sha256), "", { mode: 0o600 });
-  }
-
-  /** One that is there is used again. */
-  async used(sha256: string): Promise<void> {
-    const now = new Date();
-    // One that did not come over HTTP has no mark.
-    await utimes(join(this.#marks, sha256), now, now).catch(() => undefined);
   }
 
   /** Removes those that no job needs, the oldest first, until `bytes` more have room. False when they do not. */

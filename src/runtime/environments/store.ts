@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, open, readdir, realpath, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { environmentError, packageLimits, sizeText, systemCode, tooLargeError, whyFailed } from "./limits.ts";
 
@@ -23,6 +23,9 @@ export interface PackageStore {
   /** Rejects with RuntimeEnvError when it is not there. */
   get(hash: PackageHash): Promise<AsyncIterable<Uint8Array>>;
 }
+
+/** Beside the folder: a file for each package in it that came over HTTP. */
+export const uploadMarksOf = (folder: string): string => `${folder}-uploaded`;
 
 export const isPackageHash = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
@@ -80,9 +83,14 @@ export class FolderStore implements PackageStore {
     return file;
   }
 
-  /** Removes what was used longest ago, if there is more than a folder may have. `most`: bytes of it. */
+  /**
+   * Removes what was used longest ago, if there is more than a folder may have. `most`: bytes of it. What was uploaded is left alone, and not
+   * counted: jobs may wait for it, and who keeps account of those has bounds of its own (src/runtime/dashboard/uploads.ts).
+   */
   async trim(most = FOLDER_BYTES, now = Date.now()): Promise<void> {
-    const names = (await readdir(this.#folder).catch(() => [])).filter(isPackageHash);
+    const folder = await realpath(this.#folder).catch(() => this.#folder);
+    const uploaded = new Set(await readdir(uploadMarksOf(folder)).catch(() => []));
+    const names = (await readdir(folder).catch(() => [])).filter((name) => isPackageHash(name) && !uploaded.has(name));
     const files = await Promise.all(names.map(async (name) => ({ name, found: await stat(this.#fileOf(name)).catch(() => undefined) })));
     const here = files.flatMap(({ name, found }) => (found === undefined ? [] : [{ name, size: found.size, usedAt: found.mtimeMs }]));
     let total = here.reduce((sum, { size }) => sum + size, 0);
