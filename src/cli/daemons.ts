@@ -27,6 +27,8 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export interface NodeOptions {
   readonly home: string;
   readonly cluster: ClusterConfig;
+  /** It ends with this process, which stays for as long as it lives. */
+  readonly tied?: boolean;
   readonly numCpus?: number;
   readonly numGpus?: number;
   readonly resources?: Readonly<Record<string, number>>;
@@ -61,7 +63,7 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
       file: daemonMain,
       flags,
       env: { ...process.env, ...absoluteFolders(), [DAEMON_CONFIG]: JSON.stringify(config) },
-      stdin: "ignore",
+      stdin: options.tied === true ? "pipe" : "ignore",
       stderr: file,
       startMs: START_MS,
       cwd: home,
@@ -79,7 +81,7 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
       const unsaid = error.message.startsWith("it ");
       throw new CommandError(`the node did not start: ${error.message}${unsaid ? `; see ${log}` : ""}`);
     });
-    child.unref();
+    if (options.tied !== true) child.unref();
     return { nodeId, pid, log, ended };
   } finally {
     for (const signal of SIGNALS) process.off(signal, interrupt);
@@ -97,11 +99,12 @@ function absoluteFolders(): NodeJS.ProcessEnv {
 }
 
 function daemonConfig(options: NodeOptions, nodeId: NodeId, sessionDir: string): DaemonConfig {
-  const { home, cluster, numCpus, numGpus, resources, labels, objectStoreMemory } = options;
+  const { home, tied = false, cluster, numCpus, numGpus, resources, labels, objectStoreMemory } = options;
   return {
     sessionDir,
     nodeId,
     home,
+    tied,
     cluster,
     // No job is here yet: each says itself what its workers are.
     jobId: "none" as JobId,

@@ -53,6 +53,23 @@ test("a start that is cut short leaves nothing that runs; a wrong one forgets no
   assert.equal(readFileSync(path.join(home.dir, "token"), "utf8"), token);
 });
 
+test("start --block stays for as long as its node lives, and the node for as long as it, however that ends", async (t) => {
+  const home = new Home(t);
+  for (const how of ["stop", "SIGTERM", "SIGKILL"] as const) {
+    const front = home.command([...HEAD, "--block"]);
+    let code: number | null | undefined;
+    void front.ended.then((ended) => (code = ended));
+    await waitUntil(() => front.stdout.includes("mobula stop"), "it serves", { timeoutMs: 30_000, story: () => front.stderr });
+    // Asking takes a while in which it could have ended.
+    assert.equal(home.run(["health-check"]).code, 0);
+    assert.equal(code, undefined, "it is in front");
+    if (how === "stop") assert.equal(home.run(["stop"]).code, 0);
+    else front.kill(how);
+    assert.equal(await front.ended, how === "SIGKILL" ? null : 0, front.stderr);
+    await waitUntil(() => nodesHere(home.dir).length === 0, "its node has ended", { timeoutMs: 10_000 });
+  }
+});
+
 test("folders are named from where the call is made; what follows is a program's own", (t) => {
   const home = new Home(t, () => {
     // The folder of that cluster is another.

@@ -73,7 +73,7 @@ test("a folder of packages that has too much lets go of what was used longest ag
   assert.deepEqual(left(), [names[0]!], "it was used a moment ago");
 
   // As a node sees it: by a link in its session's folder.
-  const seen = path.join(path.dirname(folder), "seen");
+  const seen = path.join(freshFolder(t), "seen");
   fs.symlinkSync(folder, seen);
   const old = now / 1000 - 10_000;
   const waited = hashOf("waited");

@@ -165,17 +165,23 @@ async function serveHead(
     },
     ...given("tlsDir", file.tlsDir),
   };
+  // A command that is killed while the node starts leaves a head that can be started again, and found.
+  if (before === undefined) writeClusterFile(dir, file);
   const node = await startNode({ home: dir, cluster, ...choice.node }).catch((error: Error) => {
+    if (before === undefined) rmSync(clusterFileOf(dir), { force: true });
     if (file.redis === undefined || !error.message.includes(" is in use by ")) throw error;
     throw new CommandError(`${error.message} To stand by for it: mobula start --standby --redis URL`);
   });
   const { control, dashboardUrl } = nodesHere(dir).find(({ nodeId }) => nodeId === node.nodeId)!;
   const address = control[0]!;
   const dashboardPort = dashboardUrl === undefined ? file.dashboardPort : portOf(dashboardUrl);
-  const served = { ...file, port: Number(address.slice(address.lastIndexOf(":") + 1)), dashboardPort };
-  writeFileSync(clusterFileOf(dir), `${JSON.stringify(served, undefined, 2)}\n`, { mode: 0o600 });
+  writeClusterFile(dir, { ...file, port: Number(address.slice(address.lastIndexOf(":") + 1)), dashboardPort });
   const result: StartedHead = { address, nodeId: node.nodeId, pid: node.pid, dashboardUrl: dashboardUrl ?? null, tokenFile, dir };
   return { node, result, redis: file.redis !== undefined };
+}
+
+function writeClusterFile(dir: string, file: ClusterFile): void {
+  writeFileSync(clusterFileOf(dir), `${JSON.stringify(file, undefined, 2)}\n`, { mode: 0o600 });
 }
 
 function told({ address, nodeId, pid, tokenFile, dashboardUrl }: StartedHead, redis: boolean): string {
@@ -297,6 +303,7 @@ function portOf(text: string): number {
 
 function nodeOptions(options: Options) {
   return {
+    ...given("tied", options.block),
     ...given("numCpus", number("num-cpus", options["num-cpus"])),
     ...given("numGpus", number("num-gpus", options["num-gpus"])),
     ...given("resources", amounts("resources", options.resources)),

@@ -40,6 +40,8 @@ export interface DaemonConfig {
   readonly cluster?: ClusterConfig;
   /** It does not end with its last driver, or with whoever has started it; and it can be found, by a file in this folder. */
   readonly home?: string;
+  /** It ends with whoever holds the other end of its stdin, all the same. */
+  readonly tied?: boolean;
   /** Made by the daemon, mode 0700, and removed at its end: whoever starts it may die at any moment and leave nothing. */
   readonly sessionDir: string;
   readonly jobId: JobId;

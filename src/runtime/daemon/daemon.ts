@@ -461,10 +461,9 @@ export class Daemon {
   }
 
   #watchEnds(): void {
-    // The driver holds the other end of stdin: it closes with the driver, however that ends.
-    if (this.#config.home === undefined) {
-      process.stdin.on("end", () => void this.end("its driver is gone", 0));
-      process.stdin.on("error", () => void this.end("its driver is gone", 0));
+    // Whoever has started it holds the other end of stdin: it closes with that process, however that ends.
+    if (this.#config.home === undefined || this.#config.tied === true) {
+      for (const event of ["end", "error"]) process.stdin.on(event, () => void this.end("what has started it is gone", 0));
       process.stdin.resume();
     }
     process.on("SIGTERM", () => void this.end("it was told to end", 0));

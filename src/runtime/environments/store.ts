@@ -84,8 +84,8 @@ export class FolderStore implements PackageStore {
   }
 
   /**
-   * Removes what was used longest ago, if there is more than a folder may have. `most`: bytes of it. What was uploaded is left alone, and not
-   * counted: jobs may wait for it, and who keeps account of those has bounds of its own (src/runtime/dashboard/uploads.ts).
+   * Removes what was used longest ago, if there is more than a folder may have. `most`: bytes of it. What was uploaded is left alone, and
+   * not counted: jobs may wait for it, and who keeps account of those has bounds of its own (src/runtime/dashboard/uploads.ts).
    */
   async trim(most = FOLDER_BYTES, now = Date.now()): Promise<void> {
     const folder = await realpath(this.#folder).catch(() => this.#folder);
