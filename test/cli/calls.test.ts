@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -58,6 +59,11 @@ test("what cannot be done exits with 1 and one line that says what to do", async
   t.after(() => silent.close());
   await new Promise((resolve) => silent.once("listening", resolve));
   const { port } = silent.address() as AddressInfo;
+  const made = home.json<{ hosts: string[] }>("ca", "create");
+  for (const each of Object.values(networkInterfaces()).flat()) {
+    if (each?.family === "IPv4") assert.ok(made.hosts.includes(each.address), `${each.address} in ${made.hosts.join(", ")}`);
+  }
+  const tls = path.join(home.dir, "tls");
   const rows: [string[], RegExp, NodeJS.ProcessEnv?][] = [
     [["status"], /no cluster is known in .*mobula start --head/],
     [["status", "--address", "127.0.0.1:1"], /there is no token for the cluster.*MOBULA_TOKEN/],
@@ -65,6 +71,10 @@ test("what cannot be done exits with 1 and one line that says what to do", async
     [["start", "--address", "127.0.0.1:1"], /nothing listens there/, { MOBULA_TOKEN: "x".repeat(40) }],
     [["start", "--head", "--port", String(port)], /address already in use|is in use/i],
     [["start", "--head", "--port", "0", "--host", "0.0.0.0"], /without TLS is refused.*ca create.*--insecure-no-tls/],
+    [
+      ["start", "--head", "--host", "203.0.113.7", "--tls-dir", tls],
+      /names .*, and not 203\.0\.113\.7.*ca create --tls-dir \S+ --host 203/,
+    ],
     [["stop"], /no node of .* runs here/],
     [["run", "nothing.mjs"], /there is no file nothing\.mjs/],
     [["start", "--head", "--dir", import.meta.filename], /folder \S+ cannot be made: .* is a file\. Name another by --dir/],

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { constants, hostname } from "node:os";
+import { constants, hostname, networkInterfaces } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ClusterStatus } from "../../runtime/control/questions.ts";
@@ -58,7 +58,7 @@ export const caCreate = command({
   run({ options, output }) {
     const folder = options["tls-dir"] ?? `${options.dir ?? homeFolder()}/tls`;
     if (!existsSync(`${folder}/ca.pem`)) createAuthority(folder);
-    const hosts = options.host ?? [hostname(), "localhost", "127.0.0.1", "::1"];
+    const hosts = options.host ?? [hostname(), "localhost", "127.0.0.1", "::1", ...ownAddresses()];
     issueCertificate(folder, { hosts });
     output.result(
       { tlsDir: folder, hosts },
@@ -67,6 +67,12 @@ export const caCreate = command({
     return Promise.resolve(0);
   },
 });
+
+/** By which others may reach this machine. */
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return all.filter(({ internal, scopeid }) => !internal && (scopeid ?? 0) === 0).map(({ address }) => address);
+}
 
 export const run = command({
   name: "run",

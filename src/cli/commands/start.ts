@@ -8,6 +8,7 @@ import { homeFolder, tlsFolder } from "../../runtime/network/home.ts";
 import { clusterOf, leaderOf } from "../../runtime/control/clusters.ts";
 import type { ControlConfig } from "../../runtime/control/config.ts";
 import type { Secret } from "../../runtime/network/index.ts";
+import { checkNamed } from "../../runtime/network/authority.ts";
 import { createToken, findToken, privateFolder, readTokenFile, TOKEN_FILE } from "../../runtime/network/token-file.ts";
 import { command, CommandError, UsageError } from "../command.ts";
 import type { Values } from "../command.ts";
@@ -65,10 +66,19 @@ export const start = command({
     const dir = options.dir ?? homeFolder();
     // All is checked before anything is made, or forgotten.
     const choice = choiceOf(options);
+    checkHost(dir, options);
     if (standby === true) return await startStandby(dir, options, choice, output);
     return head === true ? await startHead(dir, options, choice, output) : await joinCluster(dir, options, choice, output);
   },
 });
+
+/** Of all that a wrong call could break, this would show only after a minute. */
+function checkHost(dir: string, options: Options): void {
+  const before = options.fresh === true ? undefined : readClusterFile(dir);
+  const tlsDir = options["tls-dir"] ?? tlsFolder() ?? before?.tlsDir;
+  const host = options.host ?? (options.head === true ? before?.host : undefined);
+  if (tlsDir !== undefined && host !== undefined) checkNamed(tlsDir, host);
+}
 
 /** What only a control uses. */
 const NOT_TAKEN = { head: [], standby: ["fresh"], address: ["redis", "fresh", "dashboard-port", "allow-origin"] } as const;

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { ConnectionError, explain } from "../../errors/index.ts";
 import type { ClusterConfig } from "../daemon/config.ts";
-import { findToken, homeFolder, isLoopbackHost, jobOfToken, parseAddress, Secret, tlsFolder } from "../network/index.ts";
+import { checkNamed, findToken, homeFolder, isLoopbackHost, jobOfToken, parseAddress, Secret, tlsFolder } from "../network/index.ts";
 
 /**
  * Rejects with what is missing. A token without a file goes to the node by its stdin. On loopback nothing more is needed; to other machines
@@ -43,7 +43,10 @@ async function placeFor(address: string, control: readonly string[]): Promise<{ 
     throw refusal(address, " from this machine", `${elsewhere} ${unsaid}`, todo);
   }
   const tlsDir = tlsFolder() ?? ownCertificates();
-  if (tlsDir !== undefined) return { host: named, tlsDir };
+  if (tlsDir !== undefined) {
+    checkNamed(tlsDir, named);
+    return { host: named, tlsDir };
+  }
   const todo = `Make them by mobula ca create with the cluster's authority, and name their folder by MOBULA_TLS_DIR; ${orStart}`;
   throw refusal(address, " from this machine", `${elsewhere} there are no certificates for this one`, todo);
 }

@@ -93,6 +93,16 @@ export function loadTls(folder: string, now = Date.now()): LoadedTls {
   return { ca, cert, key: readFile(folder, FILES.key), expiresAt: Date.parse(own.validTo), hosts: own.subjectAltName ?? "" };
 }
 
+/** Nobody would reach a machine by a host that its certificate does not name: that is said before it starts. */
+export function checkNamed(folder: string, host: string): void {
+  const own = parsed(folder, FILES.cert, readFile(folder, FILES.cert));
+  // One that stands for all of them is named by none.
+  const named = ["0.0.0.0", "::"].includes(host) || (isIP(host) === 0 ? own.checkHost(host) : own.checkIP(host)) !== undefined;
+  if (named) return;
+  const why = `it names ${own.subjectAltName ?? "no host"}, and not ${host}, by which others are to reach this machine`;
+  throw refuse(`${FILES.cert} in ${folder} cannot be used`, why, `Run: mobula ca create --tls-dir ${folder} --host ${host}`, folder);
+}
+
 function readFile(folder: string, name: string): string {
   try {
     return readFileSync(join(folder, name), "utf8");

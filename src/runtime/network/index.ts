@@ -19,7 +19,7 @@ export { HeldPort } from "./held-port.ts";
 export { CONTROL_ID, LINK, LinkHub, PROBE } from "./hub.ts";
 export type { HubOptions, HubStatistics } from "./hub.ts";
 export type { Link, LinkStatistics } from "./link.ts";
-export { createAuthority, issueCertificate, loadTls } from "./authority.ts";
+export { checkNamed, createAuthority, issueCertificate, loadTls } from "./authority.ts";
 export type { LoadedTls } from "./authority.ts";
 export { checkBearer, checkHost, checkOrigin, checkRequest } from "./http-checks.ts";
 export type { AllowedHosts, BearerResult, HttpRefusal } from "./http-checks.ts";
