@@ -15,6 +15,8 @@ const PROGRAM = `
   const on = (i, more = { maxRetries: 0 }) => ({ resources: { ["host" + i]: 1 }, ...more });
   class Counter { n = 0; add() { return ++this.n; } }
   const counters = [2, 3].map((i) => ray.remote(Counter).options(on(i, { maxTaskRetries: 0 })).remote());
+  const kept = on(2, { maxRestarts: 1, maxTaskRetries: -1, checkpoint: { everyCalls: 5 } });
+  counters.push(ray.remote(Counter).options(kept).remote());
   const step = ray.remote((x) => x + 1);
   const large = ray.remote((i) => new Uint8Array(300_000).fill(i));
   const first = ray.remote((bytes) => bytes[7]);
@@ -23,8 +25,9 @@ const PROGRAM = `
     const since = performance.now();
     const next = step.options(on(3)).remote(step.options(on(2)).remote(x));
     const made = large.options(on(2 + (n % 2))).remote(n % 250);
-    const [a, b, c, d] = await ray.get([next, ...counters.map((each) => each.add.remote()), first.options(on(3 - (n % 2))).remote(made)]);
-    if (a !== x + 2 || b !== n + 1 || c !== n + 1 || d !== n % 250) throw new Error(JSON.stringify([a, b, c, d, x, n]));
+    const read = first.options(on(3 - (n % 2))).remote(made);
+    const [a, d, ...counts] = await ray.get([next, read, ...counters.map((each) => each.add.remote())]);
+    if (a !== x + 2 || d !== n % 250 || counts.some((c) => c !== n + 1)) throw new Error(JSON.stringify([a, d, counts, x, n]));
     x = a;
     longestMs = Math.max(longestMs, performance.now() - since);
     if (n === 0) console.log("running");

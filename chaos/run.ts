@@ -9,6 +9,7 @@
  * The build in dist/ is what runs: `npm run build` first.
  */
 import { parseArgs } from "node:util";
+import { checkpoints } from "./checkpoints.ts";
 import { kills } from "./kills.ts";
 import { network } from "./network.ts";
 import { objects } from "./objects.ts";
@@ -18,6 +19,7 @@ const RUNS: Readonly<Record<string, { readonly run: (options: RunOptions) => Pro
   kills: { run: kills, count: 1000 },
   objects: { run: objects, count: 100_000 },
   network: { run: network, count: 200 },
+  checkpoints: { run: checkpoints, count: 100 },
 };
 
 const USAGE = `npm run chaos -- [RUN...] [--count N] [--seed N] [--only KIND,KIND]

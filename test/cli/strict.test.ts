@@ -1,7 +1,7 @@
 /** Calls as strict outsiders make them: relative folders, starts at the same moment or cut short, output that nobody takes. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { coloursWanted } from "../../src/cli/output.ts";
@@ -51,6 +51,15 @@ test("a start that is cut short leaves nothing that runs; a wrong one forgets no
     assert.equal(refused, 2, stderr);
   }
   assert.equal(readFileSync(path.join(home.dir, "token"), "utf8"), token);
+  const left = ["jobs/job-00000000/log/0000000000000000.log", "logs/node-old.log"].map((name) => path.join(home.dir, name));
+  for (const file of left) {
+    mkdirSync(path.dirname(file), { recursive: true });
+    writeFileSync(file, "old");
+  }
+  home.json(...HEAD, "--fresh");
+  assert.deepEqual(left.filter(existsSync), [], "logs of a cluster that is forgotten");
+  assert.notEqual(readFileSync(path.join(home.dir, "token"), "utf8"), token);
+  assert.equal(home.run(["stop"]).code, 0);
 });
 
 test("start --block stays for as long as its node lives, and the node for as long as it, however that ends", async (t) => {

@@ -237,6 +237,13 @@ test("what is wrong with a call is one line that says what to do, with exit code
   assert.match(foreign.stderr, /^mobula: [^\n]*token[^\n]*\n$/);
 });
 
+test("submit says when not all that the job has printed could be kept", async () => {
+  const { code, stdout, stderr } = await mobula(["submit", "--", 'touch "$MOBULA_HOME/jobs/$MOBULA_JOB_ID/log"; echo lost']);
+  assert.equal(code, 0, "it has done what it was to do");
+  assert.equal(stdout, "");
+  assert.match(stderr, /^mobula: job job-\w+ has printed more than this\. Its log in \S+ is not whole: EEXIST.*\n$/);
+});
+
 test("the client: packages, lists, ends, and what the server refuses", async () => {
   const bytes = new TextEncoder().encode("no archive");
   const file = fs.readFileSync(path.join(api.folder, "cluster.json"));

@@ -1,12 +1,13 @@
 /** `mobula start`: a node on this machine, as the head of a cluster or as one more of it. */
 import { randomBytes } from "node:crypto";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { nodesHere } from "../../runtime/client/nodes-here.ts";
 import { ifUnlocked } from "../../runtime/environments/file-lock.ts";
 import { homeFolder, tlsFolder } from "../../runtime/network/home.ts";
 import { clusterOf, leaderOf } from "../../runtime/control/clusters.ts";
 import type { ControlConfig } from "../../runtime/control/config.ts";
+import { isJobId, jobsFolder, placesOf } from "../../runtime/jobs/folders.ts";
 import type { Secret } from "../../runtime/network/index.ts";
 import { checkNamed } from "../../runtime/network/authority.ts";
 import { createToken, findToken, privateFolder, readTokenFile, TOKEN_FILE } from "../../runtime/network/token-file.ts";
@@ -125,8 +126,20 @@ function refuseSecond(dir: string): void {
   );
 }
 
-/** Forgotten by `--fresh`. Folders of jobs are cleared up by the node, which ends what still runs of them. */
 const OF_CLUSTER = ["cluster.json", "control", "token", "packages", "packages-uploaded"];
+
+/** What nobody can ask for any more goes, logs too. What still runs of a job is ended by the node, which finds it by the job's folder. */
+function forget(dir: string): void {
+  for (const name of OF_CLUSTER) rmSync(join(dir, name), { recursive: true, force: true });
+  for (const jobId of namesIn(jobsFolder(dir)).filter(isJobId)) {
+    const { folder, log, mark } = placesOf(dir, jobId);
+    rmSync(existsSync(mark) ? log : folder, { recursive: true, force: true });
+  }
+  const living = new Set(nodesHere(dir).map(({ nodeId }) => `node-${nodeId}.log`));
+  for (const name of namesIn(join(dir, "logs"))) if (!living.has(name)) rmSync(join(dir, "logs", name), { force: true });
+}
+
+const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
 
 async function serveHead(
   dir: string,
@@ -134,7 +147,7 @@ async function serveHead(
   choice: Choice,
 ): Promise<{ readonly node: StartedNode; readonly result: StartedHead; readonly redis: boolean }> {
   refuseSecond(dir);
-  if (options.fresh === true) for (const name of OF_CLUSTER) rmSync(join(dir, name), { recursive: true, force: true });
+  if (options.fresh === true) forget(dir);
   const before = readClusterFile(dir);
   const { from: tokenFile } = createToken(dir);
   const file: ClusterFile = {

@@ -118,6 +118,8 @@ async function follow(client: JobClient, jobId: string, output: Output): Promise
     if (output.json) output.result(job, () => "");
     else if (job.status === "SUCCEEDED") tell(`Job ${jobId} succeeded.`);
     else printError(endOf(job));
+    const cut = /^Its log in .* is not whole: .*$/m.exec(job.message)?.[0];
+    if (cut !== undefined && !output.json) printError(`job ${jobId} has printed more than this. ${cut}`);
     return exitCodeOf(job);
   } catch (error) {
     const { aborted, reason } = interrupted.signal;
