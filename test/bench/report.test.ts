@@ -12,7 +12,7 @@ import { markdown, printed } from "../../bench/report/table.ts";
 import { rows } from "../../bench/rows/index.ts";
 import { Contender, sizedFor } from "../../bench/runner/serve.ts";
 import { innerRatio, median, pairRatio, spread } from "../../bench/runner/statistics.ts";
-import { figureOf } from "../../bench/runner/suite.ts";
+import { figureOf, warmUp } from "../../bench/runner/suite.ts";
 
 const rate: Row = {
   id: "X",
@@ -137,6 +137,19 @@ test("a contender times loops, takes their own figure, and closes them", async (
   assert.deepEqual(await contender.answer({ do: "round", seconds: 0 }), { value: 100 });
   await assert.rejects(contender.answer({ do: "prepare", row: "none", effort: "smoke", warmSeconds: 0 }), /no loop called none/);
   assert.deepEqual([sizedFor("full")(7, 3), sizedFor("quick")(7), sizedFor("smoke")(7000)], [7, 7, 10]);
+});
+
+test("a warm-up goes on while rounds are a tenth better, six at most", async () => {
+  const rounds = async (row: Row, ...seconds: number[]): Promise<number> => {
+    let asked = 0;
+    await warmUp(row, { calls: 1, seconds: 1 }, async () => ({ calls: 1, seconds: seconds[asked++]! }));
+    return asked;
+  };
+  for (const row of [rate, time]) {
+    assert.equal(await rounds(row, 1.2), 1);
+    assert.equal(await rounds(row, 0.8, 0.6, 0.58), 3);
+    assert.equal(await rounds(row, 0.5, 0.25, 0.12, 0.06, 0.03, 0.01, 0.001), 6);
+  }
 });
 
 test("the page and the table say what was measured and where this project is behind", () => {
