@@ -37,7 +37,7 @@ export function figureOf(row: Row, { value, calls, seconds }: Answer): number {
 /** A contender that needs longer than this to warm up is measured by its warm-up alone: four rounds more would take an hour. */
 const WARM_UP_MS = 10_000;
 
-/** More of a warm-up, while a round is a tenth better than the one before, but no more rounds than these: ten processes compile for long. */
+/** More of a warm-up, while each round is a tenth better than the one before, six at most: ten processes compile for long. */
 const WARM_ROUNDS = 6;
 
 export async function warmUp(row: Row, first: Answer, round: () => Promise<Answer>): Promise<void> {

@@ -425,3 +425,36 @@ test("an actor holds what it keeps, not what it needed to be placed", () => {
   h.helloAll();
   assert.notEqual(h.grant().worker.processId, h.placed[0]!.worker, "its worker is its own");
 });
+
+/** Processor time of a recursion of that depth on one CPU, in us, the least of three. */
+function recursion(depth: number): number {
+  let least = Infinity;
+  for (let run = 0; run < 3; run++) {
+    const h = new NodeHarness({ CPU: 1 }).ready();
+    const before = process.cpuUsage();
+    let from = DRIVER;
+    for (let i = 0; i < depth; i++) {
+      h.machine.leaseRequest(from, { requestId: `r${i}` as LeaseRequestId, jobId: JOB, shape: shape(), backlog: 1 }, h.now);
+      const granted = (): Body<"leaseGrant"> | undefined =>
+        h.sent.splice(0).find(({ name }) => name === "leaseGrant")?.body as Body<"leaseGrant"> | undefined;
+      let grant = granted();
+      // The first few get processes of their own.
+      for (; grant === undefined; grant = granted()) {
+        h.pass(20);
+        h.helloAll();
+      }
+      h.machine.taskBlocked(grant.worker.processId, { leaseId: grant.leaseId, turn: 1 }, h.now);
+      from = grant.worker.processId;
+    }
+    const { user, system } = process.cpuUsage(before);
+    least = Math.min(least, user + system);
+    h.check();
+  }
+  return least;
+}
+
+test("tasks that wait for others cost those that run nothing", () => {
+  const few = recursion(1000);
+  const many = recursion(16_000);
+  assert.ok(many < 64 * Math.max(few, 3000), `1,000 deep cost ${few} us, 16,000 deep ${many} us`);
+});

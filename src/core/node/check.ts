@@ -26,14 +26,22 @@ function checkLeases(s: NodeState): void {
     if (s.pool.get(lease.worker.id) !== lease.worker) throw new Error(`lease ${lease.id} is on a worker that is gone`);
     if ((lease.state === "active") !== (lease.cpu !== undefined))
       throw new Error(`lease ${lease.id} is ${lease.state} and its CPUs are not so`);
+    if ((lease.state === "active") !== s.active.has(lease)) throw new Error(`lease ${lease.id} is ${lease.state} and listed otherwise`);
     if ((lease.state === "resuming") !== s.resuming.has(lease)) throw new Error(`lease ${lease.id} is ${lease.state} and queued otherwise`);
   }
   for (const lease of s.orphans.keys()) {
     if (!s.leases.has(lease.id) || lease.state !== "active") throw new Error(`lease ${lease.id} is ${lease.state}, or over, and orphaned`);
   }
+  for (const lease of [...s.active, ...s.wanted]) {
+    if (!s.leases.has(lease.id)) throw new Error(`lease ${lease.id} is over and still listed`);
+  }
   if (s.byRequest.size !== s.leases.size) throw new Error("requests and leases differ in number");
   for (const lease of s.resuming) if (!s.leases.has(lease.id)) throw new Error(`lease ${lease.id} is over and waits to go on`);
   for (const worker of s.pool.workers) {
+    const states = [...worker.leases].map(({ state }) => state);
+    const awake = states.filter((state) => state !== "suspended").length;
+    if (worker.awake !== awake || worker.active?.state !== states.find((state) => state === "active"))
+      throw new Error(`worker ${worker.id} counts its leases otherwise than they are: ${states.join(", ")}`);
     for (const lease of worker.leases)
       if (!s.leases.has(lease.id)) throw new Error(`worker ${worker.id} keeps lease ${lease.id}, which is over`);
     const hold = worker.actor;
@@ -94,7 +102,7 @@ function checkJobs(s: NodeState, allocations: readonly Allocation[]): void {
 function checkNothingWaitsThatCouldRun(s: NodeState, now: number): void {
   for (const lease of s.resuming) {
     if (
-      s.pool.active(lease.worker) === undefined &&
+      lease.worker.active === undefined &&
       lease.ledger.fits(resumeDemand(lease)) &&
       lease.kept.account?.fits(resumeDemand(lease)) !== false
     ) {

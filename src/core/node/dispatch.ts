@@ -11,6 +11,7 @@ import { bundlesReserved } from "./bundles.ts";
 import { groupPlaced } from "./groups.ts";
 import type { JobAccount } from "./jobs.ts";
 import { matches } from "./labels.ts";
+import { become } from "./lease-states.ts";
 import type { Allocation, Ledger } from "./ledger.ts";
 import type { Turn, WaitingClass } from "./queue.ts";
 import { revoke, wantBack } from "./revoke.ts";
@@ -87,18 +88,17 @@ export function resumeDemand(lease: Lease): ResourceAmounts {
 function resumeTasks(s: NodeState, pass: Pass): void {
   const short: Lease[] = [];
   for (const lease of s.resuming) {
-    if (s.pool.active(lease.worker) !== undefined) continue;
+    if (lease.worker.active !== undefined) continue;
     const cpu = lease.ledger.take(resumeDemand(lease), lease.kept.account);
     if (cpu === undefined) {
       short.push(lease);
       continue;
     }
-    s.resuming.delete(lease);
     lease.cpu = cpu;
-    lease.state = "active";
+    become(s, lease, "active");
     s.port.send(lease.worker.id, "taskResumed", { leaseId: lease.id, turn: lease.turn });
     // With less than its shape asks for it ends this task and no other (sim seed 174).
-    if ((cpu.amounts.CPU ?? 0) < (lease.grant.assigned.CPU ?? 0) && !lease.wanted) wantBack(s, lease);
+    if ((cpu.amounts.CPU ?? 0) < (lease.grant.assigned.CPU ?? 0) && !s.wanted.has(lease)) wantBack(s, lease);
   }
   // What is free now is kept for those that need more of it, but not for ever: they may wait for a task that never ends.
   for (const lease of short) {
@@ -261,12 +261,11 @@ function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now:
     state: "active",
     turn: -1,
     resumingSince: 0,
-    wanted: false,
   };
   want.account.members++;
-  worker.leases.add(lease);
   worker.spare = "unknown";
   s.leases.set(id, lease);
+  become(s, lease, "active");
   s.byRequest.set(requestId, lease);
   s.port.send(want.owner, "leaseGrant", lease.grant);
 }

@@ -16,6 +16,7 @@ import { EnvironmentTable, partsOfEnvKey } from "./environments.ts";
 import { checkNode } from "./check.ts";
 import { dispatch, isLimited, resumeDemand } from "./dispatch.ts";
 import { cancelBundles, commitBundles, prepareBundles, refuseGroup, removeBundles, reservedBundles } from "./bundles.ts";
+import { become } from "./lease-states.ts";
 import { awaitGroup, createGroup, findGroup, refuse, releaseGroup, removeGroup, removeGroupsOf } from "./groups.ts";
 import { Ledger } from "./ledger.ts";
 import { endOrphans, orphan } from "./orphans.ts";
@@ -44,6 +45,8 @@ export class NodeMachine {
       queue: new RequestQueue(jobs),
       pool: new WorkerPool(config, port, alarm, (process) => this.#owns(process)),
       leases: new Map(),
+      active: new Set(),
+      wanted: new Set(),
       byRequest: new Map(),
       tombstones: new Map(),
       resuming: new Set(),
@@ -309,8 +312,7 @@ export class NodeMachine {
     // Nobody will let it go on.
     if (this.#s.orphans.has(lease)) return this.leaseOver(from, body, now);
     lease.turn = body.turn;
-    this.#s.resuming.delete(lease);
-    lease.state = "suspended";
+    become(this.#s, lease, "suspended");
     this.#s.jobs.advance(now);
     if (lease.cpu !== undefined) lease.ledger.give(lease.cpu);
     lease.cpu = undefined;
@@ -321,9 +323,10 @@ export class NodeMachine {
     const lease = this.#s.leases.get(body.leaseId);
     if (lease === undefined || lease.worker.id !== from || body.turn !== lease.turn) return;
     if (lease.state === "active") return this.#s.port.send(from, "taskResumed", { leaseId: lease.id, turn: lease.turn });
-    if (lease.state === "suspended") lease.resumingSince = now;
-    lease.state = "resuming";
-    this.#s.resuming.add(lease);
+    if (lease.state === "suspended") {
+      lease.resumingSince = now;
+      become(this.#s, lease, "resuming");
+    }
     dispatch(this.#s, now);
   }
 
@@ -545,11 +548,10 @@ export class NodeMachine {
   #release(lease: Lease, now: number): void {
     const s = this.#s;
     s.leases.delete(lease.id);
+    become(s, lease, "over");
     s.byRequest.delete(lease.requestId);
     remember(s.tombstones, lease.requestId, "over", TOMBSTONES_MAX);
-    s.resuming.delete(lease);
     s.orphans.delete(lease);
-    lease.worker.leases.delete(lease);
     s.jobs.advance(now);
     lease.ledger.give(lease.kept);
     if (lease.cpu !== undefined) lease.ledger.give(lease.cpu);

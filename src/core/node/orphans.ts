@@ -12,7 +12,7 @@ export function orphan(s: NodeState, lease: Lease, now: number): void {
   s.orphans.set(lease, now + ORPHAN_MS);
   s.alarm.set(now + ORPHAN_MS);
   // It comes back.
-  lease.wanted = true;
+  s.wanted.add(lease);
   s.port.send(lease.worker.id, "leaseOrphaned", { leaseId: lease.id });
 }
 

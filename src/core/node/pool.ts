@@ -7,7 +7,7 @@ import type { ProcessId } from "../../protocol/ids.ts";
 import type { DeathReason, WorkerAddress } from "../../protocol/messages.ts";
 import type { Alarm } from "./alarm.ts";
 import { partsOfEnvKey } from "./environments.ts";
-import type { Lease, NodeConfig, NodePort, Worker } from "./state.ts";
+import type { NodeConfig, NodePort, Worker } from "./state.ts";
 
 /** How long a process stays idle that is one of more than there are CPUs, and of more than twice as many. */
 const IDLE_TIMEOUT_MS = 30_000;
@@ -41,8 +41,11 @@ interface Starts {
   pausedUntil: number;
 }
 
-/** Whether a lease that uses GPUs is on it: the process sees only those, so nothing else may come to it. */
-const usesGpu = (worker: Worker): boolean => [...worker.leases].some((lease) => lease.kept.gpus.length > 0);
+/** Whether a lease that uses GPUs is on it: the process sees only those, so nothing else comes to it, and it is the only one. */
+function usesGpu({ leases }: Worker): boolean {
+  for (const { kept } of leases) return kept.gpus.length > 0;
+  return false;
+}
 
 export class WorkerPool {
   readonly #config: NodeConfig;
@@ -125,7 +128,7 @@ export class WorkerPool {
   /** Whether the task processes that there may always be are there, and one of them only waits. */
   #inWait(env: string): boolean {
     if (this.taskWorkers < this.#config.workers) return false;
-    const waits = (worker: Worker): boolean => worker.leases.size > 0 && [...worker.leases].every((lease) => lease.state === "suspended");
+    const waits = (worker: Worker): boolean => worker.leases.size > 0 && worker.awake === 0;
     return this.#count((worker) => worker.env === env && waits(worker)) > 0;
   }
 
@@ -228,15 +231,10 @@ export class WorkerPool {
     let best: Worker | undefined;
     for (const worker of this.#workers.values()) {
       if (worker.env !== env || worker.state !== "ready" || worker.retire || worker.actor !== undefined) continue;
-      if (worker.leases.size === 0 || usesGpu(worker) || [...worker.leases].some((lease) => lease.state !== "suspended")) continue;
+      if (worker.leases.size === 0 || worker.awake > 0 || usesGpu(worker)) continue;
       if (best === undefined || worker.leases.size < best.leases.size) best = worker;
     }
     return best;
-  }
-
-  active(worker: Worker): Lease | undefined {
-    for (const lease of worker.leases) if (lease.state === "active") return lease;
-    return undefined;
   }
 
   isIdle(worker: Worker): boolean {
@@ -352,6 +350,8 @@ export class WorkerPool {
       deadline,
       idleSince: now,
       leases: new Set(),
+      active: undefined,
+      awake: 0,
       actor: undefined,
       retire: false,
       owns: false,

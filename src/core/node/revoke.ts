@@ -39,7 +39,7 @@ function prospectOf(s: NodeState, prospects: Prospects, ledger: Ledger): Resourc
   let prospect = prospects.get(ledger);
   if (prospect !== undefined) return prospect;
   prospect = copyOf(ledger.free);
-  for (const lease of s.leases.values()) if (lease.wanted && lease.ledger === ledger) addHeld(prospect, lease);
+  for (const lease of s.wanted) if (lease.ledger === ledger) addHeld(prospect, lease);
   prospects.set(ledger, prospect);
   return prospect;
 }
@@ -50,22 +50,22 @@ function addHeld(sum: ResourceAmounts, lease: Lease): void {
 }
 
 export function wantBack(s: NodeState, lease: Lease): void {
-  lease.wanted = true;
+  s.wanted.add(lease);
   s.port.send(lease.owner, "leaseWanted", { leaseId: lease.id });
 }
 
 /** A task that could go on comes before leases that may be idle, at once. */
 function revokeForTask(s: NodeState, prospects: Prospects, waiting: Lease): void {
-  const inTheWay = s.pool.active(waiting.worker);
+  const inTheWay = waiting.worker.active;
   if (inTheWay !== undefined) {
-    if (!inTheWay.wanted) wantBack(s, inTheWay);
+    if (!s.wanted.has(inTheWay)) wantBack(s, inTheWay);
     return;
   }
   const { account } = waiting.kept;
   const demand = resumeDemand(waiting);
   const limited = account?.fits(demand) === false;
-  const candidates = [...s.leases.values()].filter(
-    (lease) => !lease.wanted && lease.state === "active" && lease.ledger === waiting.ledger && (!limited || lease.kept.account === account),
+  const candidates = [...s.active].filter(
+    (lease) => !s.wanted.has(lease) && lease.ledger === waiting.ledger && (!limited || lease.kept.account === account),
   );
   if (limited) return void coverLimit(s, account!, demand, candidates);
   candidates.sort((a, b) => a.account.terms.priority - b.account.terms.priority);
@@ -74,9 +74,7 @@ function revokeForTask(s: NodeState, prospects: Prospects, waiting: Lease): void
 
 function sharesOf(s: NodeState): Map<string, number> {
   const shares = new Map<string, number>();
-  for (const lease of s.leases.values()) {
-    if (lease.state === "active") shares.set(shareKey(lease), (shares.get(shareKey(lease)) ?? 0) + 1);
-  }
+  for (const lease of s.active) shares.set(shareKey(lease), (shares.get(shareKey(lease)) ?? 0) + 1);
   return shares;
 }
 
@@ -88,8 +86,8 @@ function revokeForRequests(s: NodeState, prospects: Prospects, blocked: readonly
     for (const { ledger } of ledgersFor(s, want)) {
       if (!ledger.couldNow(want.demand)) continue;
       const candidates: Lease[] = [];
-      for (const lease of s.leases.values()) {
-        if (lease.ledger !== ledger || lease.wanted || lease.state !== "active") continue;
+      for (const lease of s.active) {
+        if (lease.ledger !== ledger || s.wanted.has(lease)) continue;
         const gives = lease.account === want.account ? givesWithin(s, shares, lease, want) : givesTo(s, going, lease, want, now);
         if (!gives) continue;
         const from = lease.grantedAt + quantumOf(lease, want);
@@ -109,7 +107,7 @@ function revokeForRequests(s: NodeState, prospects: Prospects, blocked: readonly
       const { priority } = want.account.terms;
       const lower = candidates.filter(({ account }) => account.terms.priority < priority);
       for (let more = waiting.size - 1; more > 0 && lower.length > 0; more--) {
-        const left = lower.filter((lease) => !lease.wanted);
+        const left = lower.filter((lease) => !s.wanted.has(lease));
         if (!cover(s, prospect, want.demand, left)) break;
       }
       break;
@@ -131,8 +129,8 @@ function givesWithin(s: NodeState, shares: ReadonlyMap<string, number>, lease: L
 /** What each job will give back. */
 function goingOf(s: NodeState): Map<JobAccount, ResourceAmounts> {
   const going = new Map<JobAccount, ResourceAmounts>();
-  for (const lease of s.leases.values()) {
-    if (!lease.wanted || lease.kept.account === undefined) continue;
+  for (const lease of s.wanted) {
+    if (lease.kept.account === undefined) continue;
     const sum = going.get(lease.account);
     if (sum === undefined) going.set(lease.account, heldBy(lease));
     else addHeld(sum, lease);
@@ -161,9 +159,9 @@ function givesTo(s: NodeState, going: ReadonlyMap<JobAccount, ResourceAmounts>, 
 /** Control wants some of a job's share for other nodes. */
 function revokeExcess(s: NodeState, account: JobAccount, excess: ResourceAmounts, now: number): void {
   const rest = excessOf(excess, goingOf(s).get(account) ?? {});
-  for (const lease of [...s.leases.values()].reverse()) {
+  for (const lease of [...s.active].reverse()) {
     if (isEmpty(rest)) return;
-    if (lease.kept.account !== account || lease.wanted || lease.state !== "active") continue;
+    if (lease.kept.account !== account || s.wanted.has(lease)) continue;
     const held = heldBy(lease);
     if (!Object.keys(rest).some((name) => rest[name]! > 0 && (held[name] ?? 0) > 0)) continue;
     if (lease.grantedAt + QUANTUM_MS > now) {
@@ -180,8 +178,8 @@ function revokeForLimits(s: NodeState, limited: readonly WaitingClass[], now: nu
   const shares = sharesOf(s);
   for (const { head: want } of limited) {
     const candidates: Lease[] = [];
-    for (const lease of s.leases.values()) {
-      if (lease.kept.account !== want.account || lease.wanted || lease.state !== "active") continue;
+    for (const lease of s.active) {
+      if (lease.kept.account !== want.account || s.wanted.has(lease)) continue;
       if (!givesWithin(s, shares, lease, want)) continue;
       if (lease.grantedAt + QUANTUM_MS <= now) candidates.push(lease);
       else s.alarm.set(lease.grantedAt + QUANTUM_MS);

@@ -60,6 +60,10 @@ export interface Worker {
   deadline: number;
   idleSince: number;
   readonly leases: Set<Lease>;
+  /** The one whose task runs. */
+  active: Lease | undefined;
+  /** How many of its leases are not suspended. */
+  awake: number;
   actor: ActorHold | undefined;
   /** Takes nothing new, and ends when its last lease goes. */
   retire: boolean;
@@ -96,8 +100,6 @@ export interface Lease {
   turn: number;
   /** When its task last asked to go on. */
   resumingSince: number;
-  /** Its owner was asked to give it back. */
-  wanted: boolean;
 }
 
 export interface ActorHold {
@@ -171,6 +173,10 @@ export interface NodeState {
   readonly environments: EnvironmentTable;
   readonly alarm: Alarm;
   readonly leases: Map<LeaseId, Lease>;
+  /** Those whose tasks run. Of a deep recursion thousands wait, and no more run than there are CPUs. */
+  readonly active: Set<Lease>;
+  /** Those that their owners were asked to give back. */
+  readonly wanted: Set<Lease>;
   readonly byRequest: Map<LeaseRequestId, Lease>;
   readonly tombstones: Map<LeaseRequestId, Tombstone>;
   /** Leases whose tasks have what they waited for, in the order they said so. */
