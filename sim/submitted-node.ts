@@ -65,7 +65,7 @@ export class EntryNode {
   }
 
   /** Everything that is kept goes again, and behind it what this node is. */
-  controlBegan(): void {
+  controlBegan(epoch: number): void {
     const life = ++this.#life;
     this.#found = false;
     this.#clock.after(this.#rng.int(5, 500) * MS, () => {
@@ -77,7 +77,8 @@ export class EntryNode {
         const view = this.#view();
         const entries = [...this.#jobs.keys()];
         this.#world.tell(`joins by ${this.#next}: keeps ${this.#kept.map(({ number }) => number).join(" ")}, has ${entries.join(" ")}`);
-        this.#say("nodeJoin", { view, jobs: [], processes: [], actors: [], watches: [], bundles: [], entries, uses: [] });
+        const to = this.#next === 0 ? undefined : epoch;
+        this.#say("nodeJoin", { view, to, jobs: [], processes: [], actors: [], watches: [], bundles: [], entries, uses: [] });
       });
     });
   }

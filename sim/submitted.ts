@@ -99,7 +99,7 @@ export class SubmittedJobs {
       life,
     ));
     this.#event("control begins", () => control.restore(new SavedTables(this.#store.values()), this.clock.ms));
-    for (const node of this.#nodes) node.controlBegan();
+    for (const node of this.#nodes) node.controlBegan(life);
   }
 
   /** What was not stored is lost, or stored without a word of it; what was not said is not said. */
@@ -185,7 +185,7 @@ export class SubmittedJobs {
       replaced: (node) => {
         const at = this.#nodes.indexOf(node);
         this.#nodes[at] = this.#makeNode();
-        if (this.#control !== undefined) this.#nodes[at].controlBegan();
+        if (this.#control !== undefined) this.#nodes[at].controlBegan(this.#life);
         if (at === this.#leader && this.#control !== undefined) this.#end();
       },
     });
