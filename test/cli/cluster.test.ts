@@ -179,6 +179,8 @@ test("control is killed while a program works: the program does not notice, and 
   assert.notEqual(after.control.pid, before.control.pid);
   assert.equal(after.control.address, before.control.address);
   assert.equal(after.nodes.filter(({ alive }) => alive).length, 2);
+  process.kill(after.control.pid, "SIGKILL");
+  home.json("start", "--address", head.address, "--num-cpus", "0");
 });
 
 test("a node is killed: its tasks run elsewhere, its actors are over or start again, and it is listed as dead", async (t) => {

@@ -57,6 +57,24 @@ test("what a node had said to an earlier control, or twice, is not taken for how
   assert.equal(node.states.get(id)?.epoch, 2, "said to this one it is");
 });
 
+test("a kill that is heard before the actor it is for ends that actor all the same", () => {
+  for (const restarts of [false, true]) {
+    const world = new World(3, [{ CPU: 2 }, { CPU: 2 }]);
+    const [maker, other] = world.nodes as [WorldNode, WorldNode];
+    world.startJob(maker);
+    world.run(200);
+    maker.delayMs = 50;
+    const id = world.actor(maker);
+    const call = world.ask(other, { kind: "actorKill", actorId: id, noRestart: true });
+    world.run(10);
+    assert.equal(other.answers.has(call), false, "nobody has declared it yet");
+    if (restarts) world.restart();
+    world.run(3_000);
+    assert.ok(other.answers.has(call));
+    assert.equal(maker.states.get(id)?.kind, "dead");
+  }
+});
+
 test("control ends between what it decides and what it says: each home still knows how often its actors were given to others", () => {
   let unsaid = 0;
   for (let seed = 1; seed <= 60; seed++) {

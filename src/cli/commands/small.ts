@@ -27,7 +27,7 @@ export const healthCheck = command({
       );
     output.result(
       { healthy: true, address: control.address, nodes: alive },
-      () => `Well: control at ${control.address} answers, ${alive} nodes live.`,
+      () => `Well: control at ${control.address} answers, ${alive === 1 ? "one node lives" : `${alive} nodes live`}.`,
     );
     return 0;
   },

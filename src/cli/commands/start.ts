@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { nodesHere } from "../../runtime/client/nodes-here.ts";
+import { nodeOf, nodesHere } from "../../runtime/client/nodes-here.ts";
 import { ifUnlocked } from "../../runtime/environments/file-lock.ts";
 import { homeFolder, tlsFolder } from "../../runtime/network/home.ts";
 import { clusterOf, leaderOf } from "../../runtime/control/clusters.ts";
@@ -16,7 +16,7 @@ import type { Values } from "../command.ts";
 import { startNode } from "../daemons.ts";
 import type { StartedNode } from "../daemons.ts";
 import type { Output } from "../output.ts";
-import { clusterFileOf, readClusterFile } from "../target.ts";
+import { askControl, clusterFileOf, readClusterFile } from "../target.ts";
 import type { ClusterFile } from "../target.ts";
 import { addresses, amounts, number, pairs, port } from "../values.ts";
 import { DIR, TLS_DIR } from "./options.ts";
@@ -285,6 +285,10 @@ async function joinCluster(dir: string, options: Options, choice: Choice, output
       `there is no token for ${options.address}. Copy the head's token file to ${join(dir, "token")} (mode 0600), or set MOBULA_TOKEN_FILE`,
     );
   }
+  const tlsDir = options["tls-dir"] ?? tlsFolder() ?? readClusterFile(dir)?.tlsDir;
+  const named = choice.control.join(",");
+  // Where a node of the cluster runs here, a control that is away comes back, and is waited for.
+  if (nodeOf(named, dir) !== undefined) await askControl({ address: named, token: token.token, tlsDir, dir }, { kind: "status" });
   // A daemon reads it from a file: no token is in an environment.
   const tokenFile = token.from === "MOBULA_TOKEN" ? join(dir, "token-of-environment") : token.from;
   if (token.from === "MOBULA_TOKEN") writeFileSync(tokenFile, `${token.token.expose()}\n`, { mode: 0o600 });
@@ -294,7 +298,7 @@ async function joinCluster(dir: string, options: Options, choice: Choice, output
     host: options.host ?? "127.0.0.1",
     port: choice.port ?? 0,
     insecure: options["insecure-no-tls"] === true,
-    ...given("tlsDir", options["tls-dir"] ?? tlsFolder() ?? readClusterFile(dir)?.tlsDir),
+    ...given("tlsDir", tlsDir),
   };
   let node: StartedNode;
   try {

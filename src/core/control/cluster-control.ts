@@ -429,7 +429,10 @@ export class ClusterControl {
       const { name, namespace } = question;
       return this.#found(this.actors.isNamed(name, namespace), () => this.actors.byName(from, call, name, namespace));
     }
-    if (question.kind === "actorKill") return this.actors.kill(from, call, question);
+    if (question.kind === "actorKill") {
+      // Who has the handle may be heard before who has made it.
+      return this.#found(this.actors.isKnown(question.actorId), () => this.actors.kill(from, call, question));
+    }
     if (isGroupQuestion(question)) {
       const there = question.kind !== "groupByName" || this.groups.isNamed(question.name);
       return this.#found(there, () => this.groups.ask(from, call, question, this.#now));

@@ -198,6 +198,10 @@ export class Control {
     this.#port.unplace(actor.id, actor.epoch, { kill: reason }, actor.worker.processId);
   }
 
+  isKnown(id: ActorId): boolean {
+    return this.#find(id) !== undefined;
+  }
+
   isNamed(name: string, namespace: string): boolean {
     return this.#names.has(nameKey(name, namespace));
   }
