@@ -46,14 +46,21 @@ export interface SimConfig {
   readonly work: readonly { readonly driver: number; readonly name: string; readonly size: number }[];
 }
 
-/** The id of a seed is a text; numbers are the usual ones. */
+/** What chance grows from: numbers are the usual ones. In "7@25" 25 is how many workloads there were when it was tried. */
+export function rootOf(seed: string): { readonly root: string; readonly workloads: number } {
+  const [root, count] = seed.split("@");
+  return { root: root!, workloads: count === undefined ? Infinity : Number(count) };
+}
+
+/** A seed without a number of workloads is another with each workload more. */
 export function configOf(seed: string): SimConfig {
-  const rng = new Rng(`config ${seed}`);
+  const { root, workloads } = rootOf(seed);
+  const rng = new Rng(`config ${root}`);
   const faulty = rng.chance(0.75);
   const cpus = rng.int(1, 4);
   const drivers = rng.chance(0.5) ? 1 : rng.int(2, 3);
   const sometimes = (probability: number, value: () => number): number => (rng.chance(probability) ? value() : 0);
-  const names = Object.keys(WORKLOADS);
+  const names = Object.keys(WORKLOADS).slice(0, workloads);
   const chosen = names.filter(() => rng.chance(0.35));
   if (chosen.length === 0) chosen.push(rng.pick(names));
   const driverCrash = faulty && drivers > 1 && rng.chance(0.4);

@@ -95,6 +95,14 @@ class IgnoresParcels extends RefTable {
   override sent(): void {}
 }
 
+class ForgetsCreations extends RefTable {
+  override created(): void {}
+}
+
+class KeepsCreations extends RefTable {
+  override actorOver(): void {}
+}
+
 /** Takes an actor that others hold for one that only its own process holds. */
 class NeverShared extends RefTable {
   override aloneWith(): number {
@@ -236,6 +244,8 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   "counts-escapes-twice": planted("a repeated objectEscape is not told from a first one", () => refs(CountsEscapesTwice)),
   "loses-credits": planted("the RefTable loses every sixth credit", () => refs(LosesCredits)),
   "ignores-parcels": planted("nobody holds what is under way", () => refs(IgnoresParcels)),
+  "forgets-creations": planted("what an actor was made from is not kept for when it starts again", () => refs(ForgetsCreations)),
+  "keeps-creations": planted("what an actor was made from is held when it is over", () => refs(KeepsCreations)),
   "keeps-dead-holders": planted("what dead processes held stays held", () => refs(KeepsDeadHolders)),
   "ignores-results": planted("what a worker says of its results is ignored", () => refs(IgnoresResults)),
   "restarts-for-ever": planted("control does not count restarts", () => control(RestartsForEver)),

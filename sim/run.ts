@@ -4,6 +4,7 @@
  *   npm run sim                      100 seeds, from 0
  *   npm run sim -- --seeds 5000 --from 100
  *   npm run sim -- --seed 42         this one, with its story if it fails
+ *   npm run sim -- --seed 42@25      as it was when there were 25 workloads
  *   npm run sim -- --seed 42 --verbose
  *   npm run sim -- --seed 42 --plant <name>
  */

@@ -55,6 +55,7 @@ class Simulation {
   constructor(world: World) {
     this.#world = world;
     this.#node = new SimNode(world);
+    world.isHeld = (id) => this.#node.refs.holders(id) !== undefined;
   }
 
   run(): void {

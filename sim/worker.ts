@@ -1,6 +1,7 @@
 /** A simulated worker process: joins the node, takes what owners push, and runs tasks or one actor; and it is an owner itself. */
 import { Deque } from "../src/core/owner/deque.ts";
 import type { WayEnd } from "../src/core/refs/way-end.ts";
+import { creditedRefs } from "../src/core/refs/creation.ts";
 import { DirectReader, pushParcel } from "../src/protocol/direct.ts";
 import type { InlinePayload, Push, ReplyBody } from "../src/protocol/direct.ts";
 import type { ActorId, JobId, LeaseId, ProcessId } from "../src/protocol/ids.ts";
@@ -210,7 +211,7 @@ export class SimWorker {
     const { actorId, epoch, className, restore } = start;
     this.world.history.incarnation(actorId, epoch);
     this.world.history.uses(this.id, this, start.assigned);
-    this.#holds = client.receive(start.argRefs ?? []);
+    this.#holds = client.receive(creditedRefs(start));
     const context = new Context(client, actorId);
     this.#constructing = context;
     const failed = (why: SimError): void => {
@@ -234,8 +235,6 @@ export class SimWorker {
     failed: (why: SimError) => void,
   ): void {
     const { client } = this;
-    // Of what it was made from nothing is needed.
-    for (const { payload } of start.argPayloads) if (payload.kind !== "stored") client.receive(payload.refs ?? []);
     const ids = state.kind === "stored" ? [] : [...(state.refs ?? [])];
     for (const call of calls) ids.push(...pushParcel(call.args as InlinePayload, call.payloads));
     for (const each of client.receive(ids)) context.scope.add(each);
@@ -256,8 +255,10 @@ export class SimWorker {
   ): void {
     const { actorId, epoch } = start;
     const begins = (actor: ActorHost): void => {
-      // Once it lives, only what its state names is held.
-      if (start.restore) context.scope.clear();
+      // Once it lives, only what its state and its definition name is held.
+      context.scope.clear();
+      this.#holds = this.#holds.slice(0, new Set(start.argRefs).size);
+      this.#constructing = undefined;
       this.#replaying = undefined;
       this.#actor = actor;
       this.client.send("actorStarted", { actorId, epoch });

@@ -1,7 +1,8 @@
 /** What everything in one simulation shares: time, chance, the network, the memory that all processes see, and the history. */
-import type { ProcessId } from "../src/protocol/ids.ts";
+import type { ActorId, ObjectId, ProcessId } from "../src/protocol/ids.ts";
 import { ClaimMemory } from "./claims.ts";
 import { Clock } from "./clock.ts";
+import { rootOf } from "./config.ts";
 import type { SimConfig } from "./config.ts";
 import { History } from "./history.ts";
 import { Network } from "./network.ts";
@@ -37,12 +38,14 @@ export class World {
   readonly workers = new Map<ProcessId, SimWorker>();
   /** Called after every step of a machine, to check it. */
   readonly checks: (() => void)[] = [];
+  /** Whether the node counts anybody who holds it. */
+  isHeld: (id: ObjectId | ActorId) => boolean = () => false;
   #claimBlocks = 0;
 
   constructor(config: SimConfig, plant: Plant | undefined, stories: boolean) {
     this.config = config;
     this.plant = plant ?? NO_PLANT;
-    this.rng = new Rng(`simulation ${config.seed}`);
+    this.rng = new Rng(`simulation ${rootOf(config.seed).root}`);
     this.trace = new Trace(stories);
     this.history = new History(this);
     this.network = new Network(this.clock, this.rng.fork("network"), config.network, this.trace);

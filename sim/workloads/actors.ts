@@ -1,4 +1,5 @@
 /** The actors of simulations, by class: how one is made, and its methods, which are given its state. */
+import type { ObjectRef } from "../../src/core/owner/object-ref.ts";
 import type { Context, Program } from "../program.ts";
 import { compute, getOne, sleep } from "../program.ts";
 import { EXIT, SimError } from "../values.ts";
@@ -98,6 +99,34 @@ const ledger = {
   },
 };
 
+interface Keeper {
+  box: { readonly inside: ObjectRef } | undefined;
+  readonly value: unknown;
+}
+
+/** Keeps what it was made from. */
+const keeper = {
+  *make(_context: Context, box: { inside: ObjectRef }, value: unknown, us: number) {
+    yield sleep(us);
+    return { box, value };
+  },
+  methods: {
+    *read(_context: Context, state: Keeper) {
+      yield compute(10);
+      return { inside: yield* getOne(state.box!.inside), value: state.value };
+    },
+    *give(_context: Context, state: Keeper) {
+      yield compute(10);
+      return { inside: state.box!.inside, value: state.value };
+    },
+    *forget(_context: Context, state: Keeper) {
+      yield compute(10);
+      state.box = undefined;
+      return 0;
+    },
+  },
+};
+
 const refusing = {
   *make() {
     yield compute(100);
@@ -106,4 +135,9 @@ const refusing = {
   methods: counter.methods,
 };
 
-export const ACTORS: Readonly<Record<string, ActorClass>> = { Counter: counter, Ledger: ledger, Refusing: refusing } as never;
+export const ACTORS: Readonly<Record<string, ActorClass>> = {
+  Counter: counter,
+  Ledger: ledger,
+  Keeper: keeper,
+  Refusing: refusing,
+} as never;

@@ -10,6 +10,7 @@ import { adoptEngine, apiHooks } from "../api/session.ts";
 import { wellKnown } from "../api/well-known.ts";
 import { registerWellKnown } from "../functions/index.ts";
 import { ObjectStoreFullError, TaskError } from "../errors/index.ts";
+import { creditedRefs } from "../core/refs/creation.ts";
 import { pushParcel } from "../protocol/direct.ts";
 import type { InlinePayload, ReplyBody } from "../protocol/direct.ts";
 import { checkpointId, homeOf, prefixOf, taskId } from "../protocol/ids.ts";
@@ -211,12 +212,15 @@ export class Worker {
     this.#setTitle(className);
     setVisibleGpus(start.gpuIds);
     const { node } = this.#client;
+    const given = this.#client.receive(creditedRefs(start));
     // Held for as long as the actor lives: its definition may use them.
-    this.holds = this.#client.receive((start.argRefs ?? []) as HeldId[]);
+    this.holds = given.slice(0, new Set(start.argRefs).size);
     try {
       const { fn: type } = await this.#definitions.load(functionId, className, definition);
       const { restore } = start;
-      const instance = restore ? await this.#restored(type, start.argPayloads, restore.state) : await this.#constructed(type, start);
+      const instance = restore ? await this.#restored(type, restore.state) : await this.#constructed(type, start);
+      // From here on what its state names is held by that.
+      given.length = 0;
       const actor = new ActorHost(this.#runner, start, instance, node);
       if (start.options.checkpoint) await this.#keepLog(actor, start, type, instance);
       this.#actor = actor;
@@ -238,9 +242,7 @@ export class Worker {
     return runFollowed(this.#followed(start), () => Reflect.construct(type, args) as object);
   }
 
-  async #restored(type: Function, argPayloads: Body<"actorStart">["argPayloads"], state: Payload): Promise<object> {
-    // Of what its constructor was given nothing is needed.
-    for (const { payload } of argPayloads) if (payload.kind !== "stored") this.#client.receive((payload.refs ?? []) as HeldId[]);
+  async #restored(type: Function, state: Payload): Promise<object> {
     const given = state.kind === "stored" ? [] : this.#client.receive((state.refs ?? []) as HeldId[]);
     const instance = withState(type, (await this.#valueOf(state)) as State);
     given.length = 0;

@@ -5,7 +5,7 @@ import { PLANTS } from "../../sim/planted.ts";
 import { simulate } from "../../sim/simulation.ts";
 
 const SEEDS_MAX = 60;
-/** The seed that caught each soonest when it was last looked for, where that is not the first: tried before the others. */
+/** The seed that caught each soonest when it was last looked for, with the workloads that there were, where that is not the first. */
 const LIKELY: Readonly<Record<string, number>> = {
   "forgets-owners": 4,
   "forgets-left-behind": 30,
@@ -28,10 +28,10 @@ const LIKELY: Readonly<Record<string, number>> = {
 
 for (const [name, { what, make }] of Object.entries(PLANTS)) {
   test(`caught: ${what}`, () => {
-    for (const seed of new Set([LIKELY[name] ?? 0, ...Array.from({ length: SEEDS_MAX }, (_, i) => i)])) {
-      const { broken } = simulate(String(seed), { plant: make() });
+    for (const seed of [`${LIKELY[name] ?? 0}@25`, ...Array.from({ length: SEEDS_MAX }, (_, i) => String(i))]) {
+      const { broken } = simulate(seed, { plant: make() });
       if (!broken) continue;
-      assert.equal(simulate(String(seed)).broken, undefined, `seed ${seed} fails without ${name} as well`);
+      assert.equal(simulate(seed).broken, undefined, `seed ${seed} fails without ${name} as well`);
       return;
     }
     assert.fail(`${name} was not caught by ${SEEDS_MAX} seeds`);

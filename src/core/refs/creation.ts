@@ -14,7 +14,7 @@ export function creationRefs(creation: Creation): RefId[] {
   return [...ids];
 }
 
-/** Those of them that are credited to the worker with the values: what is in the store it only reads. */
+/** Those of them that are credited to the worker with the values, first `argRefs`: what is in the store it only reads. */
 export function creditedRefs(creation: Creation): RefId[] {
   const ids = new Set(creation.argRefs);
   for (const { payload } of creation.argPayloads) if (payload.kind !== "stored") for (const ref of payload.refs ?? []) ids.add(ref);

@@ -23,6 +23,8 @@ export class RefRecord {
   failure: Failure | undefined;
   /** Its owner made it known (`objectEscape`, `actorDeclare`), and held it once by that. */
   escaped = false;
+  /** It had been freed, and something named it once more; whether its owner had made it known before. */
+  freedBefore: { readonly known: boolean } | undefined;
   /** Its bytes lie in this node's store, which must be told when it is freed. */
   stored = false;
   /** Other nodes that have its bytes. */

@@ -65,8 +65,10 @@ export class Records {
 
   /** The record, also if its id was freed before: it is made again. */
   revived(id: RefId): RefRecord {
+    const record = this.record(id);
+    if (this.freed.has(id)) record.freedBefore = { known: this.freed.wasKnown(id) };
     this.freed.delete(id);
-    return this.record(id);
+    return record;
   }
 
   record(id: RefId): RefRecord {
@@ -242,7 +244,10 @@ export class Records {
       this.records.delete(id);
       // Before its maker's own news, that nobody holds it now says nothing: more credits may be under way (sim seed 61).
       // What was stored and is lost is known as well: a fetch that comes later would wait for ever (sim seed 20788).
-      if (record.escaped || record.somewhere || record.settled) this.freed.add(id, record.escaped);
+      // And so is what was freed before, and came back with a repeated message alone (sim seed 504@26).
+      const { freedBefore } = record;
+      if (record.escaped || record.somewhere || record.settled || freedBefore !== undefined)
+        this.freed.add(id, record.escaped || freedBefore?.known === true);
       this.pendingOf.delete(makerOf(id), id);
       for (const process of record.fetchers ?? []) {
         this.fetchedBy.delete(process, id);
