@@ -41,7 +41,11 @@ export async function kills({ count, seed, only }: RunOptions): Promise<Figures>
     await pause(random.int(0, PAUSE_MAX));
     const victims = workerProcesses();
     if (victims.length === 0) continue;
-    process.kill(random.pick(victims).pid, "SIGKILL");
+    try {
+      process.kill(random.pick(victims).pid, "SIGKILL");
+    } catch {
+      continue; // It was on its way out already.
+    }
     killed++;
     // Work goes on between the deaths, or all that dies is processes that start.
     const until = total(done) + random.int(0, 3);
