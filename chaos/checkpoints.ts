@@ -7,6 +7,7 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import * as ray from "mobula";
 import { command } from "./hosts.ts";
 import { Random } from "./random.ts";
@@ -38,8 +39,6 @@ class Ledger {
 }
 
 type LedgerHandle = ray.ActorHandle<Ledger>;
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The nodes of one folder. */
 class Nodes {

@@ -2,6 +2,7 @@
  * Workers killed at random while every kind of work runs. Everything that may run again gives the right result, and in the end
  * nothing is left: no reference, object, actor, process or processor in use.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import * as ray from "mobula";
 import { daemonPid, ownMiB, settled, workerProcesses } from "./cluster.ts";
 import { jobs } from "./jobs.ts";
@@ -73,7 +74,6 @@ export async function kills({ count, seed, only }: RunOptions): Promise<Figures>
 }
 
 const total = (done: ReadonlyMap<string, number>): number => [...done.values()].reduce((a, b) => a + b, 0);
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function withinTime(promise: Promise<unknown>, ms: number, what: () => string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

@@ -2,13 +2,13 @@
  * A program over three hosts whose cables are pulled, or carry one way only, at random and for less time than a death takes: every step
  * is right and done once, and no node is lost. `count` is the number of faults.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { clusterOver, Network, whyNoHosts } from "./hosts.ts";
 import { Random } from "./random.ts";
 import type { Figures, RunOptions } from "./report.ts";
 
 /** A node is dead after five seconds of silence, and a way that was cut is found again up to two seconds late. */
 const FAULT_MS = 2_000;
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const PROGRAM = `
   const { existsSync } = await import("node:fs");

@@ -149,7 +149,8 @@ class Client implements StoreClient {
   }
 
   async read(id: ObjectId): Promise<ReadableObject> {
-    if (this.#pressed) await new Promise((resolve) => setImmediate(resolve));
+    // Which views are dropped can be told once the turn is over, and a loop that awaits what is here already never ends its turn by itself.
+    if (this.#backend.crowded) await new Promise((resolve) => setImmediate(resolve));
     if (this.#closed) throw closedError(`read object ${id}`);
     const pinned = this.#pinned.get(id);
     if (pinned) return this.#view(id, pinned);
@@ -359,14 +360,6 @@ class Client implements StoreClient {
     const reports = this.#unheard;
     this.#unheard = [];
     return reports;
-  }
-
-  /**
-   * What a loop has dropped can be told from what it keeps only once the turn is over, and a loop that awaits what is here already never
-   * ends its turn by itself.
-   */
-  get #pressed(): boolean {
-    return this.#pressure.due || this.#backend.crowded;
   }
 
   /** Before more is asked for: what this process has stored and forgotten comes back first. */
