@@ -426,6 +426,26 @@ test("an actor holds what it keeps, not what it needed to be placed", () => {
   assert.notEqual(h.grant().worker.processId, h.placed[0]!.worker, "its worker is its own");
 });
 
+test("a lease is asked back for what has an equal or a higher priority, not for less", () => {
+  const leaseOf = (priority: number): { readonly h: NodeHarness; readonly leaseId: LeaseId } => {
+    const h = new NodeHarness({ CPU: 1 }).ready();
+    h.request("r1", shape({ CPU: 1 }, { priority }));
+    return { h, leaseId: h.grant().leaseId };
+  };
+  for (const [has, wants] of [
+    [0, 5],
+    [5, 5],
+    [5, 0],
+  ] as const) {
+    const { h, leaseId } = leaseOf(has);
+    h.request("r2", shape({ CPU: 1 }, { name: "g", priority: wants }));
+    h.pass(1000);
+    assert.deepEqual(h.take("leaseWanted"), wants < has ? [] : [{ leaseId }], `${has} gives to ${wants}`);
+    h.release(leaseId);
+    assert.equal(h.grants().length, 1);
+  }
+});
+
 /** Processor time of a recursion of that depth on one CPU, in us, the least of three. */
 function recursion(depth: number): number {
   let least = Infinity;

@@ -243,6 +243,7 @@ function grantLease(s: NodeState, want: Want, place: Place, worker: Worker, now:
     owner: want.owner,
     account: want.account,
     classKey: want.classKey,
+    priority: want.priority,
     grantedAt: now,
     worker,
     grant: {

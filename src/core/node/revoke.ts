@@ -119,9 +119,12 @@ function quantumOf({ account: from }: Lease, { account: to }: Want): number {
   return from !== to && from.terms.priority === to.terms.priority ? JOB_QUANTUM_MS : QUANTUM_MS;
 }
 
-/** Within a job. One that asks for more itself is busy: it gives up only what is beyond an equal share. */
+/**
+ * Within a job. One of higher priority keeps what it has until it has nothing to do: its owner would take back a task that has not begun.
+ * One that asks for more itself is busy: it gives up only what is beyond an equal share.
+ */
 function givesWithin(s: NodeState, shares: ReadonlyMap<string, number>, lease: Lease, want: Want): boolean {
-  if (shareKey(lease) === shareKey(want)) return false;
+  if (shareKey(lease) === shareKey(want) || lease.priority > want.priority) return false;
   const own = shares.get(shareKey(want)) ?? 0;
   return own === 0 || shares.get(shareKey(lease))! > own + 1 || s.queue.waiting(lease.classKey, lease.owner) === 0;
 }

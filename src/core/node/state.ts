@@ -86,6 +86,7 @@ export interface Lease {
   readonly owner: ProcessId;
   readonly account: JobAccount;
   readonly classKey: string;
+  readonly priority: number;
   readonly grantedAt: number;
   readonly worker: Worker;
   readonly grant: Body<"leaseGrant">;
